@@ -1,0 +1,90 @@
+"""Items: what a dataset is made of, and what may be said about one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import Digest
+
+FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number", "json")
+
+# text, label: str · number: float · messages: [{'role', 'content'}] · json: anything JSON · media: later
+Value = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    id: str
+    source: str  # the file it came from, relative to the source
+    split: str
+    fields: Mapping[str, Value]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Value:
+        return self.fields[name]
+
+    def with_fields(self, changed: Mapping[str, Value]) -> "Item":
+        return replace(self, fields={**self.fields, **changed})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    path: str  # relative to the source's folder, '/' between components
+    location: Path  # where to read it now
+    size: int  # bytes
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One record as a reader found it."""
+
+    fields: Mapping[str, Value]
+    key: str  # what splits go by: the file for a document, the content's digest for a row
+    id: str | None = None
+    split: str | None = None  # of the source itself, where it has some
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record (or file) that could not be read."""
+
+    reason: str  # a short slug that is counted: 'not_json', 'empty', 'binary', 'encoding' …
+    detail: str = ""  # where and what: 'line 7: Expecting value'
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a gate says about an item."""
+
+    action: str  # 'keep' | 'drop' | 'replace'
+    reason: str = ""
+    score: float | None = None
+    threshold: float | None = None
+    matched: str | None = None  # id of the item that it resembles
+    fields: Mapping[str, Value] | None = None  # for 'replace': the fields that change
+    counts: Mapping[str, int] = field(default_factory=dict)  # summed up per gate: {'email': 2}
+
+    @classmethod
+    def keep(cls, *, score: float | None = None, counts: Mapping[str, int] | None = None) -> "Verdict":
+        return cls("keep", score=score, counts=counts or {})
+
+    @classmethod
+    def drop(
+        cls,
+        reason: str,
+        *,
+        score: float | None = None,
+        threshold: float | None = None,
+        matched: str | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> "Verdict":
+        return cls("drop", reason, score, threshold, matched, counts=counts or {})
+
+    @classmethod
+    def replace(
+        cls, fields: Mapping[str, Value], reason: str = "", *, counts: Mapping[str, int] | None = None
+    ) -> "Verdict":
+        return cls("replace", reason, fields=fields, counts=counts or {})

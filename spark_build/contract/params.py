@@ -1,0 +1,77 @@
+"""A rule's parameters: pydantic, strict about names, with marks for what decides and what refers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mark:
+    kind: str  # 'decides' | 'path' | 'model' | 'dataset' | 'base' | 'secret'
+
+
+Decides = Annotated[T, Mark("decides")]  # read by `decide` alone: changing it measures nothing again
+InputPath = Annotated[str, Mark("path")]  # a project file or folder; its digest counts, its name doesn't
+ModelRef = Annotated[str, Mark("model")]  # model:NAME, a folder, or a hub id
+DatasetRef = Annotated[str, Mark("dataset")]  # dataset:NAME
+Base = Annotated[str, Mark("base")]  # model:NAME, a folder, or a hub id (pinned in the lock): what training starts from
+Secret = Annotated[str, Mark("secret")]  # may hold ${secret.X}; never in a key, masked in logs
+
+
+class RuleParams(BaseModel):
+    """What stands under `with:`. Descriptions (`Field(description=…)`) reach the editor."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+    synonyms: ClassVar[Mapping[str, str]] = {}  # what users of other tools would write -> our name
+
+    @classmethod
+    def marked(cls, kind: str) -> tuple[str, ...]:
+        """Names of the fields with this mark, in order."""
+        return tuple(name for name, info in cls.model_fields.items() if _has_mark(info, kind))
+
+
+def _has_mark(info: Any, kind: str) -> bool:
+    marks = list(info.metadata)
+    # a mark inside of `X | None` stands on a member of the union
+    for member in getattr(info.annotation, "__args__", ()):
+        marks += getattr(member, "__metadata__", ())
+    return any(isinstance(mark, Mark) and mark.kind == kind for mark in marks)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a use of a rule reads besides its params; all of it counts in the key."""
+
+    paths: Mapping[str, str] = field(default_factory=dict)  # input name -> project path
+    models: Mapping[str, str] = field(default_factory=dict)  # input name -> model:NAME[/package.X]
+    datasets: Mapping[str, str] = field(default_factory=dict)  # input name -> dataset:NAME
+    hub: Mapping[str, str] = field(default_factory=dict)  # input name -> hub id, pinned in the lock
+    code: tuple[str, ...] = ()  # project files whose source counts
+    probed: tuple[str, ...] = ()  # project paths that are not there now, and would count if they were
+    env: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # splits/parts of `dataset` ('train', 'test', 'card', 'rejected'); () = the stage's own
+
+
+class Project(Protocol):
+    """What `Rule.needs` may ask about the project; every answer is remembered and asked again when it may differ."""
+
+    def exists(self, path: str) -> bool: ...
+
+    def is_file(self, path: str) -> bool: ...
+
+    def glob(self, pattern: str) -> tuple[str, ...]: ...
+
+    def python_closure(self, path: str) -> tuple[str, ...]:
+        """`path` and the project files that it imports, transitively; sorted."""
+
+
+__all__ = [
+    "Base", "DatasetRef", "Decides", "Field", "InputPath", "Mark", "ModelRef", "Needs", "Project", "RuleParams", "Secret",
+]  # fmt: skip

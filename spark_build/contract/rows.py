@@ -1,0 +1,91 @@
+"""Rows: a dataset's records as a recipe reads them; shards, length, a seeded order, seekable."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.errors import BadInput
+from spark_build.core.tree import part_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+RESERVED_COLUMNS = ("id", "source", "meta")  # beside the dataset's own fields in every shard
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A dataset as it lies on disk: `data/<split>-NNNNN.parquet`, `rejected/*.parquet`."""
+
+    path: Path
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        names = {part_of(f"data/{f.name}") for f in (self.path / "data").glob("*.parquet")}
+        return tuple(sorted(n.removeprefix("data/").removesuffix("-*") for n in names if n.endswith("-*")))
+
+    def rows(self, split: str) -> "Rows":
+        shards = sorted(
+            f for f in (self.path / "data").glob("*.parquet") if part_of(f"data/{f.name}") == f"data/{split}-*"
+        )
+        if not shards:
+            raise BadInput(
+                f"the dataset has no split '{split}'", fix=f"it has {', '.join(self.splits) or 'none'}"
+            )
+        return Rows(tuple(shards))
+
+    def has(self, split: str) -> bool:
+        return split in self.splits
+
+
+@dataclass(frozen=True)
+class Rows:
+    shards: tuple[Path, ...]
+
+    @cached_property
+    def table(self) -> "pa.Table":
+        """All shards as one table (memory-mapped where the file system allows)."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        return pa.concat_tables([pq.read_table(s, memory_map=True) for s in self.shards])
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Field name -> field type, as the dataset declares them."""
+        from spark_build.contract.shards import fields_of
+
+        return fields_of(self.table.schema)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        from spark_build.contract.shards import rows_of
+
+        for batch in self.table.to_batches(max_chunksize=1024):
+            yield from rows_of(batch)
+
+    def take(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        from spark_build.contract.shards import rows_of
+
+        return rows_of(self.table.take(list(positions)))
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self] if name in self.fields else self.table[name].to_pylist()
+
+    def order(self, seed: int, epoch: int) -> "np.ndarray[Any, Any]":
+        """A permutation of the positions, the same for the same (seed, epoch) on every machine."""
+        import numpy as np
+
+        return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(len(self))
+
+
+def figures_of(counts: Mapping[str, int]) -> dict[str, float]:
+    """A dataset's figures for `require`: items, items.<split>, rejected (a share of all that came in)."""
+    kept, rejected = sum(v for k, v in counts.items() if k != "rejected"), counts.get("rejected", 0)
+    figures = {f"items.{split}": float(n) for split, n in counts.items() if split != "rejected"}
+    return {"items": float(kept), "rejected": rejected / max(1, kept + rejected), **figures}

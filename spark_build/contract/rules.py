@@ -1,0 +1,221 @@
+"""The families of rules. A rule is one file with one class; its `Params` stand beside it."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from spark_build.contract.context import Context
+from spark_build.contract.items import Bad, Item, Raw, SourceFile, Verdict
+from spark_build.contract.params import Needs, Project, RuleParams
+from spark_build.core.digest import digest_bytes
+
+Reproducible = Literal["bitwise", "numerics", "metric", "none"]
+
+
+class Rule:
+    """Common to all families. `self.params` are the checked parameters.
+
+    In `measure` and `signature` fields marked `Decides` can't be read: an AttributeError says so.
+    """
+
+    family: ClassVar[str]
+    Params: ClassVar[type[RuleParams]] = RuleParams
+    revision: ClassVar[int] = 1  # raise it when the output changes for the same input
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that shape the result; their versions count
+    reproducible: ClassVar[Reproducible] = "bitwise"
+    uses_model: ClassVar[bool] = False  # runs in a fresh interpreter with threads and instruction set pinned
+
+    def __init__(self, params: Any, inputs: Mapping[str, Path] | None = None) -> None:
+        self.params = params
+        self.inputs = inputs or {}  # of this step: each marked field's folder or file, by the field's name
+
+    @classmethod
+    def needs(cls, params: Any, project: Project) -> Needs:
+        """What a use with these params reads; by default what the marked fields name."""
+        return needs_of_marked_fields(params, project)
+
+    @classmethod
+    def libraries_of(cls, params: Any) -> tuple[str, ...]:
+        """Distributions that shape the result of this use; by default `libraries`."""
+        return cls.libraries
+
+
+def needs_of_marked_fields(params: Any, project: Project) -> Needs:
+    paths, models, datasets, hub = {}, {}, {}, {}
+    for name in params.marked("path"):
+        if (value := getattr(params, name)) is not None:
+            paths[name] = value
+    for name in params.marked("dataset"):
+        if (value := getattr(params, name)) is not None:
+            datasets[name] = value
+    for name in (*params.marked("model"), *params.marked("base")):
+        value = getattr(params, name)
+        if value is None:
+            continue
+        if value.startswith("model:"):
+            models[name] = value
+        elif project.exists(value):
+            paths[name] = value
+        else:
+            hub[name] = value
+    return Needs(paths=paths, models=models, datasets=datasets, hub=hub)
+
+
+class Source(Rule):
+    """Where records come from. `read` is remembered per file, by the file's path and digest."""
+
+    family = "source"
+
+    def fetch(self, context: Context) -> Path:
+        """The folder (or single file) whose files are read; by default the input named `path`."""
+        return context.inputs["path"]
+
+    @abstractmethod
+    def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
+        """The records of one file, in order. Fields that are not typed by the Sparkfile are typed by their values."""
+
+
+class Transform(Rule):
+    """One item in, any number out. Remembered per item."""
+
+    family = "transform"
+
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        """Fields that `apply` reads: its memo key covers these alone."""
+        return tuple(item.fields)
+
+    @abstractmethod
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        """The `fields` of each item that comes out, in order; [] drops it.
+
+        Errors: ItemRejected where the item can't be handled.
+        """
+
+
+class Gate(Rule):
+    family = "gate"
+
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        """Fields that the gate reads; by default `params.fields` where it has that, else every text field."""
+        named = getattr(self.params, "fields", None)
+        return tuple(named) if named else tuple(n for n, v in item.fields.items() if isinstance(v, str))
+
+
+class ItemGate(Gate):
+    """Looks at one item at a time. What `measure` found is remembered (as JSON), what `decide` says never."""
+
+    @abstractmethod
+    def measure(self, item: Item) -> Any:
+        """Slow. A JSON value that does not depend on `Decides` params. Errors: ItemRejected."""
+
+    def measure_many(self, items: Sequence[Item]) -> list[Any]:
+        """Override where a batch is quicker; each value must equal that of `measure` alone."""
+        return [self.measure(item) for item in items]
+
+    batch_items: ClassVar[int] = 64
+
+    @abstractmethod
+    def decide(self, found: Any, params: Any) -> Verdict: ...
+
+    def decide_item(self, item: Item, found: Any, params: Any) -> Verdict:
+        """Override where the verdict needs the item itself (a redaction writes its text anew)."""
+        return self.decide(found, params)
+
+
+class JoinGate(Gate):
+    """Compares all items: a remembered signature each, then a deterministic join (design section 6).
+
+    An item goes when it is verified similar to a smaller *kept* item by (priority, digest).
+    """
+
+    @abstractmethod
+    def signature(self, item: Item) -> bytes:
+        """Remembered; its shape does not follow the threshold."""
+
+    @abstractmethod
+    def candidates(self, signatures: Sequence[bytes], params: Any) -> Iterable[tuple[int, int]]:
+        """Pairs of positions that may be similar (i < j); a superset of the pairs that are, as far as it can be."""
+
+    @abstractmethod
+    def similarity(self, first: Item, second: Item) -> float:
+        """The exact similarity of two items; remembered per pair."""
+
+    @abstractmethod
+    def is_similar(self, similarity: float, params: Any) -> bool: ...
+
+    def priority(self, item: Item) -> float:
+        return 0.0
+
+    def threshold(self, params: Any) -> float | None:
+        return getattr(params, "threshold", None)
+
+
+class Versioner(Rule):
+    """Writes card and metadata beside `data/` and `rejected/`, which already lie in `context.output`."""
+
+    family = "versioner"
+
+    @abstractmethod
+    def write(self, context: Context) -> None:
+        """`context.facts` holds 'card', 'splits', 'fields', 'gates', 'figures' (see stages/version.py)."""
+
+
+class Recipe(Rule):
+    """Trains. Writes `context.output/model/` (a folder that loads by itself) and whatever else it has."""
+
+    family = "recipe"
+    reproducible = "numerics"
+    uses_model = True
+
+    @abstractmethod
+    def train(self, context: Context) -> None: ...
+
+
+class Metric(Rule):
+    """Figures of a model on a split."""
+
+    family = "metric"
+    reproducible = "numerics"
+    uses_model = True
+    needs_base: ClassVar[bool] = False
+
+    @classmethod
+    def figures(cls, params: Any) -> tuple[str, ...]:
+        """Names of the figures that `evaluate` gives; `f1.*` stands for any that begin so."""
+        return (cls.__name__.lower(),)
+
+    @abstractmethod
+    def evaluate(self, context: Context) -> Mapping[str, float]: ...
+
+
+class Exporter(Rule):
+    """Packages a trained model."""
+
+    family = "exporter"
+    uses_model = True
+
+    @abstractmethod
+    def export(self, context: Context) -> None: ...
+
+
+class Server(Rule):
+    """Serves a model over HTTP on this machine."""
+
+    family = "server"
+    uses_model = True
+
+    @abstractmethod
+    def command(self, model: Path, host: str, port: int) -> list[str]:
+        """The command line of one server process; it ends on SIGTERM."""
+
+    @abstractmethod
+    def check_ready(self, url: str) -> None:
+        """Answers a real request of its own, or raises (ConnectionError while it is still starting)."""
+
+
+def digest_of_fields(item: Item, names: Sequence[str]) -> bytes:
+    """32 bytes over the named fields; the memo key of an operation that reads these alone."""
+    from spark_build.core.digest import canonical_json
+
+    return bytes.fromhex(digest_bytes(canonical_json([[n, item.fields.get(n)] for n in sorted(names)])))

@@ -1,0 +1,82 @@
+"""The columns of a dataset's Parquet shards: `id`, `source`, the typed fields, `meta`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.digest import canonical_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_METADATA_KEY = b"spark_build"
+_TEXT_LIKE = ("text", "label", "json")
+
+
+def schema_of(fields: Mapping[str, str]) -> "pa.Schema":
+    """The Arrow schema of a dataset with these fields; carries them, and Hugging Face features, as metadata."""
+    import pyarrow as pa
+
+    columns = [pa.field("id", pa.string()), pa.field("source", pa.string())]
+    columns += [pa.field(name, _arrow_type(kind)) for name, kind in fields.items()]
+    columns.append(pa.field("meta", pa.string()))
+    features = {c.name: _hugging_face_feature(fields.get(c.name, "text")) for c in columns}
+    metadata = {
+        _METADATA_KEY: canonical_json({"fields": list(fields.items())}),
+        b"huggingface": canonical_json({"info": {"features": features}}),
+    }
+    return pa.schema(columns, metadata=metadata)
+
+
+def fields_of(schema: "pa.Schema") -> dict[str, str]:
+    return dict(json.loads(schema.metadata[_METADATA_KEY])["fields"])
+
+
+def rows_of(batch: Any) -> list[dict[str, Any]]:
+    """Rows of a table or batch as Python values: json and meta parsed."""
+    parsed = [n for n, kind in fields_of(batch.schema).items() if kind == "json"]
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    for row in rows:
+        row["meta"] = json.loads(row["meta"]) if row["meta"] else {}
+        for name in parsed:
+            row[name] = None if row[name] is None else json.loads(row[name])
+    return rows
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> "pa.Table":
+    """The inverse of `rows_of`: an Arrow table with `schema_of(fields)`."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([_storable(row, fields) for row in rows], schema=schema_of(fields))
+
+
+def _storable(row: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    stored = {"id": row["id"], "source": row["source"]}
+    for name, kind in fields.items():
+        value = row.get(name)
+        stored[name] = canonical_json(value).decode() if kind == "json" and value is not None else value
+    stored["meta"] = canonical_json(row["meta"]).decode() if row.get("meta") else ""
+    return stored
+
+
+def _arrow_type(kind: str) -> "pa.DataType":
+    import pyarrow as pa
+
+    if kind in _TEXT_LIKE:
+        return pa.string()
+    if kind == "number":
+        return pa.float64()
+    if kind == "messages":
+        return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    raise ValueError(f"BUG: a field of type '{kind}' reached the shards")
+
+
+def _hugging_face_feature(kind: str) -> Any:
+    if kind == "number":
+        return {"dtype": "float64", "_type": "Value"}
+    if kind == "messages":
+        return {"feature": {"role": _STRING, "content": _STRING}, "_type": "List"}
+    return _STRING
+
+
+_STRING = {"dtype": "string", "_type": "Value"}

@@ -1,0 +1,35 @@
+"""BLAKE3-256 digests, and the one canonical JSON that they are taken over."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+Digest = str  # 64 lower-case hex digits
+
+_MMAP_FROM_BYTES = 1 << 20
+
+
+def digest_bytes(data: bytes) -> Digest:
+    return blake3(data).hexdigest()
+
+
+def digest_file(path: Path | str, size: int | None = None) -> Digest:
+    """The digest of a file's content; large files are mapped and hashed on all cores."""
+    hasher = blake3(max_threads=blake3.AUTO) if size is None or size >= _MMAP_FROM_BYTES else blake3()
+    if size is not None and size < _MMAP_FROM_BYTES:
+        with open(path, "rb") as file:
+            return hasher.update(file.read()).hexdigest()
+    return hasher.update_mmap(path).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """The same bytes for the same value: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest_json(value: Any) -> Digest:
+    return digest_bytes(canonical_json(value))

@@ -1,0 +1,83 @@
+"""Jobs: one action as a worker gets it, in one JSON file, and what the worker says it did."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import Digest
+
+
+@dataclass(frozen=True)
+class JobStep:
+    rule: str
+    impl: str  # 'spark_build.gates.pii:Pii', or '/abs/project/my_gate.py:MyGate' for a rule of the user's own
+    params: Mapping[str, Any]  # resolved, as the rule's Params take them
+    operation: Digest  # of the step's manifest without its deciding params: scopes the memo
+    inputs: Mapping[str, str] = field(default_factory=dict)  # field name -> folder or file
+    options: Mapping[str, Any] = field(default_factory=dict)  # {'only': 'train'}
+    label: str = ""  # as the user calls it; `gate` of rejected items
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # the step's own: rule, revision, params, libraries, inputs
+
+
+@dataclass(frozen=True)
+class Job:
+    stage: str
+    kind: str  # ingest filter version train eval package
+    key: Digest
+    manifest: Mapping[str, Any]
+    steps: tuple[JobStep, ...]
+    inputs: Mapping[str, str]  # name -> folder, laid out from the store
+    project: str  # the Sparkfile's folder
+    store: str  # the store's folder (.spark)
+    output: str  # the attempt's folder, empty
+    scratch: str  # survives kills and failures
+    events: str  # JSON lines, append only
+    result: str  # where the worker writes its JobResult
+    seed: int = 0
+    numerics: Mapping[str, Any] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()  # names that the worker's environment holds besides the fixed ones
+    hub: Mapping[str, str] = field(default_factory=dict)  # step input name -> 'org/name@revision'
+    limit: int | None = None
+    # per kind. ingest: splits, fields, on_error · version: card, tag · eval: split
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> "Job":
+        data = json.loads(path.read_text())
+        data["steps"] = tuple(JobStep(**step) for step in data["steps"])
+        data["secrets"], data["env"] = tuple(data["secrets"]), tuple(data["env"])
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage's runner returns; the files are in `job.output`."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    items: Mapping[str, int] | None = None  # handled, remembered
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    ok: bool
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    items: Mapping[str, int] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    fix: str | None = None
+    transient: bool = False
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> "JobResult":
+        return cls(**json.loads(path.read_text()))

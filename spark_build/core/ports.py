@@ -1,0 +1,99 @@
+"""Ports: what the engine and the stages ask of storage and of the outside; implementations are wired in app."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from spark_build.core.digest import Digest
+from spark_build.core.record import Record
+from spark_build.core.tree import Tree
+
+
+class Objects(Protocol):
+    """Content by digest. Everything that is read is verified."""
+
+    def has(self, digest: Digest) -> bool:
+        """A quick look: there, and with the stat noted at writing (hashed again where that differs)."""
+
+    def read(self, digest: Digest) -> bytes:
+        """The verified content. Errors: StoreDamaged (set aside first) or KeyError where it is absent."""
+
+    def write(self, data: bytes) -> Digest: ...
+
+    def tree(self, digest: Digest) -> Tree: ...
+
+    def missing(self, tree: Digest) -> list[Digest]:
+        """Objects of an Artifact (its listing included) that are absent or damaged; [] means: all here."""
+
+    def add_folder(self, folder: Path) -> Tree:
+        """Takes a finished attempt in: every file hashed, flushed, renamed; `folder` is gone afterwards.
+
+        Errors: BadInput for links, sockets and other things that are no file.
+        """
+
+    def check_out(self, tree: Tree, to: Path, *, link: bool) -> None:
+        """Lays `tree` out under `to`: as read-only links (for stages) or as copies (reflinks where possible).
+
+        Every object is verified on the way: StoreDamaged names the one that is not what it should be.
+        """
+
+    def changed_links(self, tree: Tree) -> list[str]:
+        """Paths whose objects a stage changed through its links; those objects are set aside."""
+
+
+class Records(Protocol):
+    def get(self, key: Digest) -> Record | None: ...
+
+    def like(self, loose_key: Digest) -> list[Record]:
+        """Records that differ in library versions alone, the newest first."""
+
+    def put(self, record: Record) -> Record | None:
+        """Writes a record, last of all; where another output stands under its key, returns that one and keeps both."""
+
+    def all(self) -> Iterator[Record]: ...
+
+
+class Memo(Protocol):
+    """What per-item operations found, by operation and by digest of the fields read (design section 6)."""
+
+    def get(self, operation: Digest, keys: Sequence[bytes]) -> list[bytes | None]: ...
+
+    def put(self, operation: Digest, entries: Mapping[bytes, bytes]) -> None:
+        """One sorted Parquet segment; visible to others once it is renamed into place."""
+
+
+class Reporter(Protocol):
+    """A worker's one append-only stream of events."""
+
+    def progress(self, done: int, total: int | None, unit: str = "items") -> None: ...
+
+    def metric(self, name: str, value: float, step: int | None = None) -> None: ...
+
+    def log(self, text: str) -> None: ...
+
+    def checkpoint(self, step: int) -> None: ...
+
+    def note(self, name: str, value: Any) -> None:
+        """A fact that is kept in the Record's `notes`."""
+
+
+class World(Protocol):
+    """What keys depend on outside of the graph, looked up once per command."""
+
+    def tree(self, path: str, ignore: Iterable[str] = ()) -> Tree:
+        """A project file or folder, digested through the stat cache; paths relative to the project.
+
+        A file is a tree of one entry named by its base name. Errors: BadInput where it is not there,
+        holds a link that leaves it, or can't be read.
+        """
+
+    def file(self, path: str) -> Digest | None:
+        """One project file's digest; None where it is not there."""
+
+    def env(self, name: str) -> str | None: ...
+
+    def tool(self, name: str) -> str:
+        """The first line of `NAME --version`, remembered by the binary's stat. Errors: Unavailable."""
+
+    def library(self, name: str) -> str | None:
+        """A distribution's version, from the name of its *.dist-info; None where it is not installed."""

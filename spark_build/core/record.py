@@ -1,0 +1,36 @@
+"""Records: what one action did."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from spark_build.core.digest import Digest
+
+
+@dataclass(frozen=True)
+class Record:
+    """One action's manifest, what came out, and what was seen on the way."""
+
+    key: Digest  # of the manifest
+    loose_key: Digest  # of the manifest without library versions (design section 4, drift of train)
+    stage: str  # the address under which it ran; two stages may share one Record
+    manifest: dict[str, Any]
+    output: Digest  # of the Artifact's tree
+    parts: dict[str, Digest]
+    size: int  # bytes of the Artifact
+    seconds: float
+    started: str  # ISO 8601, UTC
+    metrics: dict[str, float] = field(default_factory=dict)  # figures: of an eval, or counts of a dataset
+    items: dict[str, int] | None = None  # {'handled': …, 'remembered': …} where the stage works item by item
+    notes: dict[str, Any] = field(default_factory=dict)  # supervised tokens, per-gate counts, hardware …
+    libraries: dict[str, str] = field(default_factory=dict)  # full versions seen, for drift notes
+    log: str | None = None  # file name under logs/
+    events: str | None = None  # file name under logs/, JSON lines
+    sources: dict[str, Digest] = field(default_factory=dict)  # input name -> tree listing kept as an object
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Record":
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})

@@ -1,0 +1,78 @@
+"""Trees: what a folder holds, and the digests of the whole and of its parts."""
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from spark_build.core.digest import Digest, canonical_json, digest_bytes
+
+CARD_FILES = frozenset({"README.md", "croissant.json", "spark.json"})
+_SHARD = re.compile(r"data/(?P<split>.+)-\d{5}\.[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    path: str  # relative, '/' between components
+    size: int  # bytes
+    digest: Digest
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a folder, sorted by path; no empty folders, no links."""
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Tree":
+        return cls(tuple(sorted(entries)))
+
+    @classmethod
+    def parse(cls, listing: bytes) -> "Tree":
+        return cls(tuple(Entry(*row) for row in json.loads(listing)))
+
+    @cached_property
+    def listing(self) -> bytes:
+        """The canonical text of the tree; stored as an object under `digest`."""
+        return canonical_json([[e.path, e.size, e.digest, e.executable] for e in self.entries])
+
+    @cached_property
+    def digest(self) -> Digest:
+        return digest_bytes(self.listing)
+
+    @property
+    def size(self) -> int:
+        return sum(entry.size for entry in self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def select(self, part: str) -> "Tree":
+        """The entries that belong to `part`, their paths unchanged."""
+        return Tree(tuple(e for e in self.entries if belongs(e.path, part)))
+
+    def parts(self) -> dict[str, Digest]:
+        """Every part's own digest, by name: `data/train-*`, `card`, `rejected/`, `model/` …"""
+        grouped: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            grouped.setdefault(part_of(entry.path), []).append(entry)
+        return {name: Tree(tuple(entries)).digest for name, entries in sorted(grouped.items())}
+
+
+def part_of(path: str) -> str:
+    """The part that a path belongs to (design section 1)."""
+    if path in CARD_FILES:
+        return "card"
+    if match := _SHARD.fullmatch(path):
+        return f"data/{match['split']}-*"
+    top, slash, _ = path.partition("/")
+    return top + slash
+
+
+def belongs(path: str, part: str) -> bool:
+    own = part_of(path)
+    return own == part or ("*" in part and fnmatch.fnmatchcase(own, part)) or part == ""
