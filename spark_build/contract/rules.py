@@ -1,7 +1,7 @@
 """The families of rules. A rule is one file with one class; its `Params` stand beside it."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -134,8 +134,15 @@ class JoinGate(Gate):
         """Remembered; its shape does not follow the threshold."""
 
     @abstractmethod
-    def candidates(self, signatures: Sequence[bytes], params: Any) -> Iterable[tuple[int, int]]:
-        """Pairs of positions that may be similar (i < j); a superset of the pairs that are, as far as it can be."""
+    def candidates(
+        self, signatures: Sequence[bytes], params: Any, is_kept: Callable[[int], bool] = lambda position: True
+    ) -> Iterable[tuple[int, int]]:
+        """Pairs of positions that may be similar (i < j); a superset of the pairs that are, as far as it can be.
+
+        `signatures` stand in the join's order, the smallest (priority, digest) first, and pairs come by ascending j,
+        then i. They are taken one by one: by the time that the first pair of j is asked for, all before j are
+        settled, so that pairs whose i is not kept may be left out. Ten thousand copies are ten thousand pairs then.
+        """
 
     @abstractmethod
     def similarity(self, first: Item, second: Item) -> float:
