@@ -1,0 +1,36 @@
+"""The text of an item's fields, whatever their type."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from spark_build.contract.items import Item
+from spark_build.core.digest import canonical_json
+from spark_build.core.errors import BadInput
+
+
+def joined_text(item: Item, fields: Sequence[str]) -> str:
+    """The named fields' texts, one after the other, with an empty line between."""
+    return "\n\n".join(text_of_field(item, name) for name in fields)
+
+
+def text_of_field(item: Item, name: str) -> str:
+    """A field as text: chat messages as their contents, a missing value as nothing.
+
+    Errors: BadInput where the dataset has no such field.
+    """
+    if name not in item.fields:
+        known = ", ".join(item.fields) or "none"
+        raise BadInput(
+            f"a gate reads the field '{name}', which the dataset does not have", fix=f"it has {known}"
+        )
+    return text_of(item.fields[name])
+
+
+def text_of(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value):
+        return "\n\n".join(str(message["content"] or "") for message in value)
+    return canonical_json(value).decode()

@@ -1,0 +1,117 @@
+"""Drops items that are nearly the same as one that is kept."""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from spark_build.contract import Decides, Item, JoinGate, RuleParams
+from spark_build.modalities.text.candidates import candidate_pairs
+from spark_build.gates._text import joined_text
+from spark_build.modalities.text.shingles import jaccard, shingles_of
+from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhash, simhash
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Params(RuleParams):
+    """Near-duplicates by the Jaccard similarity of their shingles."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "num_perm": "permutations", "num_permutations": "permutations", "ngram": "shingle", "ngram_size": "shingle",
+        "shingle_size": "shingle", "jaccard_threshold": "threshold", "similarity": "threshold", "algorithm": "method",
+    }  # fmt: skip
+
+    threshold: Decides[float] = Field(
+        0.9, gt=0, le=1, description="Items whose Jaccard similarity is at least this are near-duplicates."
+    )
+    method: Literal["minhash", "simhash"] = Field(
+        "minhash",
+        description="How candidate pairs are found; either way exact similarity decides. Below 0.7 simhash is slow.",
+    )
+    shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
+    unit: Literal["words", "characters"] = Field(
+        "words", description="What shingles are made of; take characters for languages without spaces."
+    )
+    permutations: int = Field(
+        128,
+        ge=16,
+        le=1024,
+        description="Slots of a MinHash signature; more of them cost time, not precision.",
+    )
+    seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
+    fields: list[str] | None = Field(
+        None, description="Fields that are compared; by default every text field."
+    )
+
+
+class NearDuplicates(JoinGate):
+    """Signatures name candidates, exact Jaccard similarity decides.
+
+    Of the pairs exactly at the threshold at least 99.9% become candidates, of more similar ones more still, of
+    identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter ones
+    is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
+    """
+
+    Params = Params
+    libraries = ("rensa",)
+
+    @classmethod
+    def libraries_of(cls, params: Params) -> tuple[str, ...]:
+        return ("rensa",) if params.method == "minhash" else ("xxhash",)
+
+    def signature(self, item: Item) -> bytes:
+        """The number of shingles (uint32), then the sketch."""
+        shingles = self._shingles(item)
+        if self.params.method == "minhash":
+            sketch = minhash(shingles, self.params.permutations, self.params.seed)
+        else:
+            sketch = simhash(shingles, self.params.seed)
+        return struct.pack("<I", len(shingles)) + sketch
+
+    def candidates(
+        self,
+        signatures: Sequence[bytes],
+        params: Params,
+        is_kept: Callable[[int], bool] = lambda position: True,
+    ) -> Iterable[tuple[int, int]]:
+        if len(signatures) < 2:
+            return ()
+        counts, sketches = _unpacked(signatures, params.method)
+
+        def plausible(one: int, others: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+            others = _of_like_size(counts, one, others, params.threshold)
+            return sketches.agree(one, others, params.threshold)
+
+        return candidate_pairs(sketches.band_keys(params.threshold), plausible, is_kept)
+
+    def similarity(self, first: Item, second: Item) -> float:
+        return jaccard(self._shingles(first), self._shingles(second))
+
+    def is_similar(self, similarity: float, params: Params) -> bool:
+        return similarity >= params.threshold
+
+    def _shingles(self, item: Item) -> frozenset[str]:
+        text = joined_text(item, self.fields_read(item))
+        return shingles_of(text, self.params.shingle, self.params.unit)
+
+
+def _unpacked(signatures: Sequence[bytes], method: str) -> tuple["np.ndarray[Any, Any]", Sketches]:
+    import numpy as np
+
+    table = np.frombuffer(b"".join(signatures), np.uint8).reshape(len(signatures), -1)
+    counts = table[:, :4].copy().view("<u4")[:, 0].astype(np.int64)
+    sketch = table[:, 4:].copy()
+    return counts, MinHashes(sketch.view("<u4")) if method == "minhash" else SimHashes(sketch.view("<u8"))
+
+
+def _of_like_size(
+    counts: "np.ndarray[Any, Any]", one: int, others: "np.ndarray[Any, Any]", threshold: float
+) -> "np.ndarray[Any, Any]":
+    """Sets can't be more similar than the smaller one's size over the larger one's."""
+    import numpy as np
+
+    own, theirs = counts[one], counts[others]
+    return others[np.minimum(own, theirs) / np.maximum(own, theirs) >= threshold]
