@@ -36,6 +36,12 @@ class Rule:
         return needs_of_marked_fields(params, project)
 
     @classmethod
+    def keyed(cls, params: Any) -> dict[str, Any]:
+        """The params as the key holds them; references count as inputs, secrets not at all."""
+        referring = {n for kind in ("path", "model", "dataset", "base", "secret") for n in params.marked(kind)}
+        return {n: v for n, v in params.model_dump(mode="json").items() if n not in referring}
+
+    @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
         """Distributions that shape the result of this use; by default `libraries`."""
         return cls.libraries
@@ -66,6 +72,7 @@ class Source(Rule):
     """Where records come from. `read` is remembered per file, by the file's path and digest."""
 
     family = "source"
+    inputs_are_for_fetch: ClassVar[bool] = False  # `read` looks at none of them, so that its memo outlives a change
 
     def fetch(self, context: Context) -> Path:
         """The folder (or single file) whose files are read; by default the input named `path`."""
@@ -128,6 +135,8 @@ class JoinGate(Gate):
 
     An item goes when it is verified similar to a smaller *kept* item by (priority, digest).
     """
+
+    reason: ClassVar[str] = "near_duplicate"  # of dropped items; those with the very same content are `duplicate`
 
     @abstractmethod
     def signature(self, item: Item) -> bytes:

@@ -1,0 +1,110 @@
+"""Actions: a node whose input digests are known. One manifest is both the key and the explanation."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from spark_build.core.digest import Digest, digest_bytes, digest_json
+from spark_build.core.ports import World
+from spark_build.engine.graph import Graph, Input, Node, Step
+
+PartsOf = Callable[[str], Mapping[str, Digest]]  # a stage's parts, once they are known
+Manifest = dict[str, Any]
+
+
+def manifest_of(node: Node, graph: Graph, world: World, parts_of: PartsOf | None) -> Manifest:
+    """All that can change the node's result, and nothing else, as plain JSON.
+
+    `parts_of` None: what other stages give is not known yet; the inputs that they give are left out.
+    """
+    policy = graph.libraries_policy
+    manifest = {
+        "kind": node.kind,
+        "revision": node.revision,
+        "steps": [step_manifest(step, policy, world, parts_of) for step in node.steps],
+        "inputs": _inputs(node.inputs, world, parts_of),
+        "options": dict(node.options),
+        "libraries": _libraries(node.libraries, policy, world),
+        "numerics": node.numerics,
+    }
+    return {name: value for name, value in manifest.items() if value}
+
+
+def step_manifest(step: Step, policy: str, world: World, parts_of: PartsOf | None) -> Manifest:
+    manifest = {
+        "rule": step.rule,
+        "revision": step.revision,
+        "code": {path: world.file(path) for path in step.code},
+        "params": dict(step.params),
+        "libraries": _libraries(step.libraries, policy, world),
+        "inputs": _inputs(step.inputs, world, parts_of),
+        "env": {name: _env_digest(world.env(name)) for name in step.env},
+        "tools": {name: world.tool(name) for name in step.tools},
+        "options": dict(step.options),
+    }
+    return {name: value for name, value in manifest.items() if value}
+
+
+def key_of(manifest: Manifest) -> Digest:
+    return digest_json(manifest)
+
+
+def loose_key_of(manifest: Manifest) -> Digest:
+    """The key without library versions: finds a training that differs by their drift alone."""
+    return digest_json(_without_libraries(manifest))
+
+
+def operation_of(step: Manifest, decides: tuple[str, ...], numerics: Mapping[str, Any] | None) -> Digest:
+    """Scopes the item memo: the step without the params that only decide, with numerics where a model runs."""
+    params = {name: value for name, value in step.get("params", {}).items() if name not in decides}
+    return digest_json([{**step, "params": params}, numerics])
+
+
+def input_digests(given: Input, world: World, parts_of: PartsOf) -> Any:
+    if given.path is not None:
+        return world.tree(given.path).digest
+    if given.hub is not None:
+        return {"revision": given.revision}
+    parts = given.artifact_parts if given.artifact is not None else parts_of(given.stage or "")
+    return select_parts(parts or {}, given.parts)
+
+
+def select_parts(parts: Mapping[str, Digest], wanted: tuple[str, ...]) -> dict[str, Digest | None]:
+    """The digests of the wanted parts; None stands for a part that is not there."""
+    if not wanted:
+        return dict(parts)
+    selected: dict[str, Digest | None] = {}
+    for pattern in wanted:
+        matching = {pattern: parts[pattern]} if pattern in parts else {}
+        if not matching and "*" in pattern:
+            matching = {name: digest for name, digest in parts.items() if fnmatchcase(name, pattern)}
+        selected.update(matching or {pattern: None})
+    return selected
+
+
+def _inputs(inputs: Mapping[str, Input], world: World, parts_of: PartsOf | None) -> dict[str, Any]:
+    if parts_of is None:
+        known = {n: given for n, given in inputs.items() if given.stage is None}
+        return {name: input_digests(given, world, lambda _: {}) for name, given in known.items()}
+    return {name: input_digests(given, world, parts_of) for name, given in inputs.items()}
+
+
+def _libraries(names: tuple[str, ...], policy: str, world: World) -> dict[str, str]:
+    if policy == "ignore":
+        return {}
+    return {name: counted_version(world.library(name), policy) for name in names}
+
+
+def counted_version(version: str | None, policy: str) -> str:
+    if version is None:
+        return "not installed"
+    return version if policy == "exact" else ".".join(version.split(".")[:2])
+
+
+def _env_digest(value: str | None) -> str:
+    return "unset" if value is None else digest_bytes(value.encode())
+
+
+def _without_libraries(manifest: Manifest) -> Manifest:
+    steps = [{k: v for k, v in step.items() if k != "libraries"} for step in manifest.get("steps", [])]
+    return {**{k: v for k, v in manifest.items() if k != "libraries"}, "steps": steps}

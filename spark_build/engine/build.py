@@ -1,0 +1,401 @@
+"""The build: asks the plan, starts what is `run` and ready, takes results in, asks the plan again."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Protocol
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import SparkError, StageFailed
+from spark_build.core.job import Job, JobResult
+from spark_build.core.record import Record
+from spark_build.engine.graph import Graph, Node, Requirement
+from spark_build.engine.jobs import Workshop
+from spark_build.engine.plan import Plan, Planner, StagePlan
+
+OUTCOMES = ("ran", "restored", "fresh", "failed", "skipped")
+POLL_SECONDS = 0.1
+
+
+class Lease(Protocol):
+    def release(self) -> None: ...
+
+
+class Leases(Protocol):
+    def acquire(self, key: Digest) -> Lease | None:
+        """The right to run this action; None while somebody else has it. Never waits."""
+
+    def holder(self, key: Digest) -> str: ...
+
+
+class Executor(Protocol):
+    def start(self, job: Job, lease: Lease) -> Any: ...
+
+    def poll(self, seconds: float) -> list[tuple[Any, int, JobResult | None]]:
+        """What ended: (handle, exit status, result); waits up to `seconds` for the first."""
+
+    def events(self, handle: Any) -> Iterable[dict[str, Any]]:
+        """What the worker reported since the last call."""
+
+    def log_tail(self, handle: Any) -> str: ...
+
+    def stop_all(self) -> None: ...
+
+
+class Listener(Protocol):
+    """Who is told: the panel, plain lines, or JSON lines."""
+
+    def started(self, stage: str, seconds: float | None) -> None: ...
+
+    def event(self, stage: str, event: Mapping[str, Any]) -> None: ...
+
+    def waiting(self, stage: str, holder: str) -> None: ...
+
+    def finished(self, result: "StageResult") -> None: ...
+
+
+class Restorer(Protocol):
+    def fetch(self, output: Digest) -> None: ...
+
+
+@dataclass(frozen=True)
+class StageResult:
+    stage: str
+    outcome: str  # ran restored fresh failed skipped
+    seconds: float = 0.0
+    record: Record | None = None
+    error: str | None = None
+    fix: str | None = None
+    log: str | None = None  # path
+    log_tail: str = ""
+    scratch: str | None = None
+    at: str | None = None
+    drift: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The `stage` event of design section 10."""
+        record = self.record
+        data: dict[str, Any] = {
+            "event": "stage",
+            "stage": self.stage,
+            "outcome": self.outcome,
+            "seconds": round(self.seconds, 3),
+            "output": record.output if record else None,
+            "items": None,
+        }
+        if record is not None and record.items is not None:
+            handled, remembered = record.items.get("handled", 0), record.items.get("remembered", 0)
+            if self.outcome != "ran":
+                handled, remembered = 0, handled + remembered
+            data["items"] = {"handled": handled, "remembered": remembered}
+        if self.error is not None:
+            data["error"] = self.error
+        return data
+
+
+@dataclass(frozen=True)
+class Unmet:
+    stage: str
+    requirement: Requirement
+    figure: float | None
+
+    def __str__(self) -> str:
+        figure = "was not measured" if self.figure is None else f"is {self.figure:.4g}"
+        return f"{self.requirement.at}: {self.stage}: {self.requirement.name} {figure}, required {self.requirement.text}"
+
+
+@dataclass
+class BuildResult:
+    results: dict[str, StageResult] = field(default_factory=dict)
+    unmet: list[Unmet] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
+
+    def count(self, outcome: str) -> int:
+        return sum(r.outcome == outcome for r in self.results.values())
+
+    @property
+    def exit_code(self) -> int:
+        if self.is_interrupted:
+            return 130
+        if self.count("failed"):
+            return 1
+        return 4 if self.unmet else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "done", **{outcome: self.count(outcome) for outcome in OUTCOMES}}
+
+
+@dataclass
+class _Running:
+    node: Node
+    plan: StagePlan
+    job: Job
+    lease: Lease
+    handle: Any
+    started: datetime
+    clock: float
+
+
+class Builder:
+    """Builds `asked` with at most `jobs` stages at once, longest path first."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        planner: Planner,
+        workshop: Workshop,
+        executor: Executor,
+        leases: Leases,
+        listener: Listener,
+        *,
+        jobs: int,
+        cores: int,
+        gpus: int = 0,
+        restorer: Restorer | None = None,
+        fail_fast: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        self.graph, self.planner, self.workshop = graph, planner, workshop
+        self.executor, self.leases, self.listener, self.restorer = executor, leases, listener, restorer
+        self.jobs, self.cores, self.gpus = max(1, jobs), cores, gpus
+        self.fail_fast, self.limit = fail_fast, limit
+        self.result = BuildResult()
+        self._running: dict[int, _Running] = {}
+        self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
+        self._blocked: set[str] = set()  # a requirement of theirs is not met
+        self._waiting: set[str] = set()  # for another process
+
+    def run(self, asked: Iterable[str]) -> BuildResult:
+        asked = list(asked)
+        try:
+            self._loop(asked)
+        except KeyboardInterrupt:
+            self.result.is_interrupted = True
+            self.executor.stop_all()
+            for running in self._running.values():
+                running.lease.release()
+        self._skip_the_rest(asked)
+        return self.result
+
+    def _loop(self, asked: list[str]) -> None:
+        while True:
+            plan = self.planner.plan(asked)
+            self._settle(plan)
+            self._restore(plan)
+            began = self._start_ready(plan)
+            if began:
+                continue  # a lease may have brought another's result: look again
+            if not self._running and not self._waiting:
+                return
+            self._await()
+
+    def _settle(self, plan: Plan) -> None:
+        """Tells of every stage that has come to rest."""
+        for stage_plan in plan.stages:
+            if stage_plan.state == "fresh" and stage_plan.stage not in self.result.results:
+                self._judge(stage_plan)
+                self._finish(self._rested(stage_plan))
+
+    def _rested(self, plan: StagePlan) -> StageResult:
+        assert plan.record is not None
+        if plan.key in self._ran:  # another address of the same action
+            return StageResult(plan.stage, "ran", self._ran[plan.key], plan.record)
+        return StageResult(plan.stage, "fresh", 0.0, plan.record, drift=plan.drift)
+
+    def _judge(self, plan: StagePlan) -> None:
+        """Requirements are judged on recorded figures, at every build."""
+        assert plan.record is not None
+        for requirement in self.graph.nodes[plan.stage].requires:
+            figure = plan.record.metrics.get(requirement.name)
+            if figure is None or not requirement.holds(figure):
+                self.result.unmet.append(Unmet(plan.stage, requirement, figure))
+                self._blocked.add(plan.stage)
+
+    def _restore(self, plan: Plan) -> None:
+        for stage_plan in plan.stages:
+            if stage_plan.state != "restore" or stage_plan.stage in self.result.results:
+                continue
+            assert self.restorer is not None
+            assert stage_plan.output is not None
+            clock = time.monotonic()
+            self.restorer.fetch(stage_plan.output)
+            self.planner.forget(stage_plan.stage)
+            self._judge(stage_plan)
+            self._finish(StageResult(stage_plan.stage, "restored", time.monotonic() - clock, stage_plan.record))
+
+    def _start_ready(self, plan: Plan) -> bool:
+        """Starts what may start now; true where the plan has to be asked again at once."""
+        if self.fail_fast and self.result.count("failed"):
+            return False
+        self._waiting.clear()
+        running_keys = {r.plan.key for r in self._running.values()}
+        for stage_plan in self._by_longest_path(plan):
+            node = self.graph.nodes[stage_plan.stage]
+            if stage_plan.stage in self.result.results or stage_plan.key in running_keys:
+                continue
+            if not self._may_run(node, plan) or not self._has_room(node):
+                continue
+            lease = self.leases.acquire(stage_plan.key or "")
+            if lease is None:
+                self._wait_for_other(stage_plan)
+                continue
+            if self._is_done_meanwhile(stage_plan):
+                lease.release()
+                return True
+            self._start(node, stage_plan, lease)
+            running_keys.add(stage_plan.key)
+        return False
+
+    def _may_run(self, node: Node, plan: Plan) -> bool:
+        """Whether everything that it reads or waits for has come to rest, and well."""
+        before = {*node.upstream(), *node.guards}
+        ended = self.result.results
+        return all(s in ended and ended[s].outcome not in ("failed", "skipped") for s in before) and not (
+            before & self._blocked
+        )
+
+    def _has_room(self, node: Node) -> bool:
+        if not self._running:
+            return True
+        used = sum(_cores(r.node) for r in self._running.values())
+        used_gpus = sum(_gpus(r.node) for r in self._running.values())
+        fits = used + _cores(node) <= self.cores and used_gpus + _gpus(node) <= self.gpus
+        return fits and len(self._running) < self.jobs
+
+    def _wait_for_other(self, plan: StagePlan) -> None:
+        if plan.stage not in self._waiting:
+            self.listener.waiting(plan.stage, self.leases.holder(plan.key or ""))
+        self._waiting.add(plan.stage)
+
+    def _is_done_meanwhile(self, plan: StagePlan) -> bool:
+        """Look again: another build may have finished while we waited for the lease."""
+        if plan.stage in self.planner.again:
+            return False
+        fresh = self.planner.records.get(plan.key or "")
+        if fresh is None or self.planner.objects.missing(fresh.output):
+            return False
+        self.planner.forget(plan.stage)
+        return True
+
+    def _start(self, node: Node, plan: StagePlan, lease: Lease) -> None:
+        try:
+            job = self.workshop.prepare(node, plan, self._output_of, limit=self.limit)
+            handle = self.executor.start(job, lease)
+        except SparkError as error:
+            lease.release()
+            self.planner.forget(node.stage)
+            self._finish(self._failed(node, plan, error, 0.0))
+            return
+        self._running[id(handle)] = _Running(
+            node, plan, job, lease, handle, datetime.now(timezone.utc), time.monotonic()
+        )
+        self.listener.started(node.stage, plan.seconds)
+
+    def _output_of(self, stage: str) -> Digest:
+        record = self.result.results[stage].record
+        assert record is not None, f"BUG: {stage} is read before it has come to rest"
+        return record.output
+
+    def _await(self) -> None:
+        ended = self.executor.poll(POLL_SECONDS) if self._running else _nap()
+        for running in list(self._running.values()):
+            self._pass_events_on(running)
+        for handle, status, job_result in ended:
+            self._end(self._running.pop(id(handle)), status, job_result)
+
+    def _pass_events_on(self, running: _Running) -> None:
+        for event in self.executor.events(running.handle):
+            self.listener.event(running.node.stage, event)
+
+    def _end(self, running: _Running, status: int, job_result: JobResult | None) -> None:
+        seconds = time.monotonic() - running.clock
+        try:
+            if job_result is None or not job_result.ok:
+                raise _failure(running, status, job_result)
+            record, other = self.workshop.take_in(
+                running.node, running.plan, running.job, job_result, running.started, seconds
+            )
+        except SparkError as error:
+            self._finish(self._failed(running.node, running.plan, error, seconds, running))
+        else:
+            self._take(running, record, other, seconds)
+        finally:
+            running.lease.release()
+            self.planner.forget(running.node.stage)
+
+    def _take(self, running: _Running, record: Record, other: Record | None, seconds: float) -> None:
+        self.workshop.clean(record.key)
+        self._ran[record.key] = seconds
+        if other is not None and other.output != record.output:
+            self.result.warnings.append(
+                f"{record.stage}: not deterministic: the same action gave {other.output[:12]} before and "
+                f"{record.output[:12]} now; both are kept, the lock says which one counts"
+            )
+        self._finish(StageResult(record.stage, "ran", seconds, record))
+        self._judge(StagePlan(record.stage, "fresh", record.key, record.output, record=record))
+
+    def _failed(self, node: Node, plan: StagePlan, error: SparkError, seconds: float, running: _Running | None = None) -> StageResult:
+        tail = self.executor.log_tail(running.handle) if running is not None else ""
+        return StageResult(
+            node.stage,
+            "failed",
+            seconds,
+            error=error.message,
+            fix=error.fix,
+            log=running.job.events.removesuffix(".events.jsonl") + ".log" if running else None,
+            log_tail=tail,
+            scratch=running.job.scratch if running else None,
+            at=node.at,
+        )
+
+    def _finish(self, result: StageResult) -> None:
+        self.result.results[result.stage] = result
+        self.listener.finished(result)
+
+    def _skip_the_rest(self, asked: list[str]) -> None:
+        for stage in self.graph.closure(asked):
+            if stage not in self.result.results:
+                self._finish(StageResult(stage, "skipped", at=self.graph.nodes[stage].at))
+
+    def _by_longest_path(self, plan: Plan) -> list[StagePlan]:
+        ready = [p for p in plan.stages if p.state == "run"]
+        if len(ready) < 2:
+            return ready
+        behind = _seconds_behind(self.graph, plan)
+        return sorted(ready, key=lambda p: -behind[p.stage])
+
+
+def _seconds_behind(graph: Graph, plan: Plan) -> dict[str, float]:
+    """Of the longest path from each stage to the end, by what the stages took last time (1 s where unknown)."""
+    behind: dict[str, float] = {}
+    readers: dict[str, list[str]] = {}
+    for stage_plan in plan.stages:
+        for before in graph.nodes[stage_plan.stage].upstream():
+            readers.setdefault(before, []).append(stage_plan.stage)
+    for stage_plan in reversed(plan.stages):
+        own = 0.0 if stage_plan.state == "fresh" else (stage_plan.seconds or 1.0)
+        behind[stage_plan.stage] = own + max((behind[r] for r in readers.get(stage_plan.stage, [])), default=0.0)
+    return behind
+
+
+def _failure(running: _Running, status: int, job_result: JobResult | None) -> StageFailed:
+    if job_result is not None:
+        return StageFailed(job_result.error or "failed without a word", fix=job_result.fix)
+    how = f"was ended by signal {-status}" if status < 0 else f"ended with exit code {status}"
+    fix = "out of memory? try a smaller batch or fewer --jobs" if status == -9 else "see its log"
+    return StageFailed(f"the worker of {running.node.stage} {how} before it had a result", fix=fix)
+
+
+def _cores(node: Node) -> int:
+    return int(node.resources.get("cpus") or (node.numerics or {}).get("threads") or 1)
+
+
+def _gpus(node: Node) -> int:
+    return int(node.resources.get("gpus") or 0)
+
+
+def _nap() -> list[Any]:
+    time.sleep(POLL_SECONDS)
+    return []

@@ -1,0 +1,160 @@
+"""Causes: where two manifests differ, in the words of the Sparkfile. The key hashes the same manifests."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import SparkError
+from spark_build.core.ports import Objects
+from spark_build.core.tree import Tree
+from spark_build.engine.action import Manifest
+from spark_build.engine.graph import Input, Node, Step
+
+# kinds of a reason, a contract (design section 10)
+KINDS = (
+    "new", "param", "input", "env", "rule", "library", "tool", "numerics", "upstream", "missing", "corrupt",
+    "runtime",
+)  # fmt: skip
+Where = Mapping[str, tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class Reason:
+    kind: str
+    name: str
+    old: Any = None
+    new: Any = None
+    at: str | None = None
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()  # stages between this cause and the stage that it wakes, the nearest first
+
+    def to_json(self) -> dict[str, Any]:
+        data = {"kind": self.kind, "name": self.name, "old": self.old, "new": self.new, "at": self.at}
+        if self.kind == "input":
+            data.update(added=list(self.added), changed=list(self.changed), removed=list(self.removed))
+        return data
+
+
+def differences(old: Manifest, new: Manifest, node: Node, objects: Objects) -> list[Reason]:
+    """Every cause that tells `new` from `old`; empty where they are equal."""
+    found = [*_stage_differences(old, new, node, objects)]
+    old_steps, new_steps = old.get("steps", []), new.get("steps", [])
+    if [s["rule"] for s in old_steps] != [s["rule"] for s in new_steps]:
+        rules = [[s["rule"] for s in steps] for steps in (old_steps, new_steps)]
+        found.append(Reason("param", f"{node.stage} rules", *rules, at=node.at or None))
+        pairs = _aligned(old_steps, new_steps)
+    else:
+        pairs = list(zip(old_steps, new_steps, range(len(new_steps)), strict=True))
+    for old_step, new_step, index in pairs:
+        found += _step_differences(old_step, new_step, node.steps[index], objects)
+    return found
+
+
+def _stage_differences(old: Manifest, new: Manifest, node: Node, objects: Objects) -> Iterator[Reason]:
+    if old.get("revision") != new.get("revision"):
+        yield Reason("rule", node.kind, old.get("revision"), new.get("revision"))
+    yield from _params(old.get("options", {}), new.get("options", {}), node.where, node.kind)
+    yield from _libraries(old, new)
+    yield from _numerics(old.get("numerics") or {}, new.get("numerics") or {})
+    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), node.inputs, objects)
+
+
+def _step_differences(old: Manifest, new: Manifest, step: Step, objects: Objects) -> Iterator[Reason]:
+    if old.get("revision") != new.get("revision"):
+        yield Reason("rule", step.rule, old.get("revision"), new.get("revision"))
+    if old.get("code") != new.get("code"):
+        yield _input_reason(step.rule, old.get("code", {}), new.get("code", {}), kind="rule")
+    yield from _params(old.get("params", {}), new.get("params", {}), step.where, step.label or step.rule)
+    yield from _params(old.get("options", {}), new.get("options", {}), step.where, step.label or step.rule)
+    yield from _libraries(old, new)
+    for kind, group in (("env", "env"), ("tool", "tools")):
+        before, now = old.get(group, {}), new.get(group, {})
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                values = (before.get(name), now.get(name)) if kind == "tool" else (None, None)
+                yield Reason(kind, name, *values)
+    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), step.inputs, objects)
+
+
+def _params(old: Mapping[str, Any], new: Mapping[str, Any], where: Where, label: str) -> Iterator[Reason]:
+    for path, before, now in _leaves(old, new, ()):
+        name, at = _named(path, where, label)
+        yield Reason("param", name, before, now, at)
+
+
+def _leaves(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from _leaves(old.get(name), new.get(name), (*path, name))
+    elif old != new:
+        yield path, old, new
+
+
+def _named(path: tuple[str, ...], where: Where, label: str) -> tuple[str, str | None]:
+    """The nearest place that the Sparkfile has for a param: `config.hidden_size`, else `config`, else the use."""
+    for length in range(len(path), -1, -1):
+        if (known := where.get(".".join(path[:length]))) is not None:
+            return ".".join([known[0], *path[length:]]), known[1]
+    return ".".join([label, *path]), None
+
+
+def _libraries(old: Manifest, new: Manifest) -> Iterator[Reason]:
+    before, now = old.get("libraries", {}), new.get("libraries", {})
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            yield Reason("library", name, before.get(name), now.get(name))
+
+
+def _numerics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield Reason("numerics", name, old.get(name), new.get(name))
+
+
+def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[str, Input], objects: Objects) -> Iterator[Reason]:
+    for name in sorted({*old, *new}):
+        before, now = old.get(name), new.get(name)
+        if before == now:
+            continue
+        given = declared.get(name, Input())
+        if given.stage is not None:
+            yield Reason("upstream", given.stage, at=given.at)
+        elif isinstance(before, str) and isinstance(now, str):
+            yield _input_reason(given.path or name, _listing(before, objects), _listing(now, objects), at=given.at)
+        else:
+            yield Reason("input", given.path or given.hub or given.name or name, before, now, at=given.at)
+
+
+def _input_reason(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, *, kind: str = "input", at: str | None = None) -> Reason:
+    if old is None or new is None:  # a listing that is not kept any more: the name alone
+        return Reason(kind, name, at=at)
+    return Reason(
+        kind,
+        name,
+        at=at,
+        added=tuple(sorted(new.keys() - old.keys())),
+        changed=tuple(sorted(p for p in new.keys() & old.keys() if new[p] != old[p])),
+        removed=tuple(sorted(old.keys() - new.keys())),
+    )
+
+
+def _listing(digest: Digest, objects: Objects) -> dict[str, Any] | None:
+    try:
+        return {e.path: (e.digest, e.executable) for e in Tree.parse(objects.read(digest))}
+    except (KeyError, SparkError):  # a cause without its file names is still a cause
+        return None
+
+
+def _aligned(old: list[Manifest], new: list[Manifest]) -> list[tuple[Manifest, Manifest, int]]:
+    """Steps of the same rule, paired in order, so that a reordered gate still names its changed params."""
+    left = list(old)
+    pairs = []
+    for index, step in enumerate(new):
+        match = next((s for s in left if s["rule"] == step["rule"]), None)
+        if match is not None:
+            left.remove(match)
+            pairs.append((match, step, index))
+    return pairs

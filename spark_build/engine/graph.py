@@ -1,0 +1,189 @@
+"""The graph: nodes (stages: steps in order, named inputs) and edges; plain data that a file can hold."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spark_build.core.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that an action reads: exactly one of `path`, `stage`, `artifact`, `hub`."""
+
+    path: str | None = None  # a project file or folder
+    stage: str | None = None  # another stage's output …
+    parts: tuple[str, ...] = ()  # … and the parts of it that are read; () = all
+    folder: str = ""  # what the rule is given: this sub folder of what is laid out
+    artifact: Digest | None = None  # a tagged result …
+    artifact_parts: Mapping[str, Digest] | None = None  # … and its parts' digests, from the lock
+    hub: str | None = None  # org/name …
+    revision: str | None = None  # … at these 40 hex digits, from the lock
+    at: str | None = None  # where the Sparkfile names it
+    name: str | None = None  # what a user calls it in causes: 'datasets.tickets.source.path'
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule and its params."""
+
+    rule: str
+    family: str
+    impl: str  # 'module:Class', or './my_gate.py:MyGate'
+    label: str = ""
+    revision: int | None = None  # of a built-in rule
+    code: tuple[str, ...] = ()  # project files whose source counts
+    params: Mapping[str, Any] = field(default_factory=dict)  # as the key sees them: references out, env as text
+    values: Mapping[str, Any] = field(default_factory=dict)  # as the rule takes them
+    decides: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    env: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    uses_model: bool = False
+    reproducible: str = "bitwise"
+    where: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)  # param -> (its name, FILE:LINE:COL)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A figure's allowed range; a verdict, never in a key."""
+
+    name: str
+    text: str
+    at: str
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def holds(self, figure: float) -> bool:
+        if self.low is not None and (figure < self.low or (self.low_open and figure == self.low)):
+            return False
+        return not (self.high is not None and (figure > self.high or (self.high_open and figure == self.high)))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    stage: str  # 'model:llama-lora/train'
+    kind: str  # ingest filter version train eval package serve
+    steps: tuple[Step, ...]
+    revision: int  # of the stage's own runner
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)  # splits, card, split …; they count
+    numerics: Mapping[str, Any] | None = None  # None: no floating point worth pinning
+    resources: Mapping[str, Any] = field(default_factory=dict)  # never count
+    guards: tuple[str, ...] = ()  # stages whose requirements must hold first; not in the key
+    requires: tuple[Requirement, ...] = ()
+    at: str = ""  # where the Sparkfile declares it
+    where: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)  # option -> (its name, FILE:LINE:COL)
+
+    @property
+    def target(self) -> str:
+        return self.stage.partition("/")[0]
+
+    def all_inputs(self) -> Iterator[tuple[str, Input]]:
+        """Of the node and of its steps; a step's are named `step index.field`."""
+        yield from self.inputs.items()
+        for index, step in enumerate(self.steps):
+            for name, given in step.inputs.items():
+                yield f"{index}.{name}", given
+
+    def upstream(self) -> set[str]:
+        return {given.stage for _, given in self.all_inputs() if given.stage is not None}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order (guards count as edges there)."""
+
+    nodes: Mapping[str, Node]
+    libraries_policy: str = "compatible"  # exact | compatible | ignore
+    ask_above_seconds: float = 3600.0
+    project: str = ""
+    deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node], **rest: Any) -> "Graph":
+        by_stage = {node.stage: node for node in nodes}
+        return cls({stage: by_stage[stage] for stage in _topological(by_stage)}, **rest)
+
+    def closure(self, stages: Iterable[str]) -> list[str]:
+        """`stages` and all that they read or wait for, in topological order."""
+        wanted, waiting = set(), list(stages)
+        while waiting:
+            stage = waiting.pop()
+            if stage not in wanted:
+                wanted.add(stage)
+                waiting += self.nodes[stage].upstream()
+                waiting += self.nodes[stage].guards
+        return [stage for stage in self.nodes if stage in wanted]
+
+    def of_target(self, target: str) -> list[str]:
+        return [stage for stage in self.nodes if self.nodes[stage].target == target]
+
+    def targets(self) -> list[str]:
+        return list(dict.fromkeys(node.target for node in self.nodes.values()))
+
+    def to_json(self) -> dict[str, Any]:
+        data = {name: getattr(self, name) for name in _GRAPH_FIELDS}
+        return {**data, "nodes": [_slim(asdict(node)) for node in self.nodes.values()]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Graph":
+        nodes = [_node(item) for item in data["nodes"]]
+        return cls({n.stage: n for n in nodes}, **{name: data[name] for name in _GRAPH_FIELDS})
+
+
+_GRAPH_FIELDS = ("libraries_policy", "ask_above_seconds", "project", "deployments")
+
+
+def _topological(nodes: Mapping[str, Node]) -> list[str]:
+    import networkx as nx
+
+    edges: Any = nx.DiGraph()
+    edges.add_nodes_from(nodes)
+    for node in nodes.values():
+        edges.add_edges_from((before, node.stage) for before in (*sorted(node.upstream()), *node.guards))
+    position = {stage: index for index, stage in enumerate(nodes)}
+    return list(nx.lexicographical_topological_sort(edges, key=position.__getitem__))
+
+
+def _slim(data: dict[str, Any]) -> dict[str, Any]:
+    """Without empty values: the cached graph is read at every start."""
+    slim = {k: v for k, v in data.items() if v not in (None, (), {}, [], "") or k == "params"}
+    slim["steps"] = [_slim_step(step) for step in data["steps"]]
+    if data["inputs"]:
+        slim["inputs"] = {n: {k: v for k, v in given.items() if v} for n, given in data["inputs"].items()}
+    return slim
+
+
+def _slim_step(step: dict[str, Any]) -> dict[str, Any]:
+    slim = {k: v for k, v in step.items() if v not in (None, (), {}, [], "", False)}
+    if step["inputs"]:
+        slim["inputs"] = {n: {k: v for k, v in given.items() if v} for n, given in step["inputs"].items()}
+    return slim
+
+
+def _node(data: dict[str, Any]) -> Node:
+    data["steps"] = tuple([_step(step) for step in data["steps"]])
+    if "inputs" in data:
+        data["inputs"] = {name: _input(given) for name, given in data["inputs"].items()}
+    if "requires" in data:
+        data["requires"] = tuple([Requirement(**item) for item in data["requires"]])
+    return Node(**data)
+
+
+def _step(data: dict[str, Any]) -> Step:
+    if "inputs" in data:
+        data["inputs"] = {name: _input(given) for name, given in data["inputs"].items()}
+    return Step(**data)
+
+
+def _input(data: dict[str, Any]) -> Input:
+    if "parts" in data:
+        data["parts"] = tuple(data["parts"])
+    return Input(**data)

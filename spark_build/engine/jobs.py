@@ -1,0 +1,218 @@
+"""Jobs from actions: inputs laid out, folders made, params filled in; and results taken into the store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import StageFailed
+from spark_build.core.job import Job, JobResult, JobStep
+from spark_build.core.ports import Objects, Records, World
+from spark_build.core.record import Record
+from spark_build.core.tree import Tree
+from spark_build.engine.action import loose_key_of, operation_of
+from spark_build.engine.graph import Input, Node
+from spark_build.engine.plan import StagePlan
+
+OutputOf = Callable[[str], Digest]  # a finished stage's Artifact
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where one action works: `work/<key>/`."""
+
+    root: Path
+
+    @property
+    def inputs(self) -> Path:
+        return self.root / "inputs"
+
+    @property
+    def attempt(self) -> Path:
+        return self.root / "attempt"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "scratch"
+
+
+class Workshop:
+    """Prepares jobs and takes their results in."""
+
+    def __init__(self, project: Path, store: Path, objects: Objects, records: Records, world: World, look_again: Callable[[], World]) -> None:
+        self.project, self.store = project, store
+        self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
+        self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/
+
+    def folders(self, key: Digest) -> Folders:
+        return Folders(self.store / "work" / key)
+
+    def prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, *, limit: int | None = None) -> Job:
+        """A job whose inputs lie ready. What an earlier attempt left in `scratch` stays.
+
+        Errors: StoreDamaged where an input's object is not what it should be.
+        """
+        assert plan.key is not None
+        assert plan.manifest is not None
+        folders = self.folders(plan.key)
+        _empty(folders.inputs)
+        _empty(folders.attempt)
+        folders.scratch.mkdir(parents=True, exist_ok=True)
+        inputs = self._lay_out(node.inputs, "", folders, output_of)
+        steps = tuple(self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps)))
+        log = self._log_name(plan.key)
+        job = Job(
+            stage=node.stage,
+            kind=node.kind,
+            key=plan.key,
+            manifest=plan.manifest,
+            steps=steps,
+            inputs=inputs,
+            project=str(self.project),
+            store=str(self.store),
+            output=str(folders.attempt),
+            scratch=str(folders.scratch),
+            events=str(self.store / "logs" / f"{log}.events.jsonl"),
+            result=str(folders.root / "result.json"),
+            seed=_seed(node),
+            numerics=node.numerics or {},
+            resources=node.resources,
+            secrets=tuple(sorted({s for step in node.steps for s in step.secrets})),
+            env=tuple(sorted({e for step in node.steps for e in step.env})),
+            hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
+            limit=limit,
+            options=node.options,
+        )
+        Path(job.events).parent.mkdir(parents=True, exist_ok=True)
+        Path(job.result).unlink(missing_ok=True)
+        return job
+
+    def take_in(self, node: Node, plan: StagePlan, job: Job, result: JobResult, started: datetime, seconds: float) -> tuple[Record, Record | None]:
+        """The Record of a finished job, written last of all; and the one beside it where two results differ.
+
+        Errors: StageFailed where the stage changed its inputs, or an input changed while it ran.
+        """
+        self._check_links(node, job)
+        sources = self._sources_still(node)
+        tree = self.objects.add_folder(Path(job.output))
+        record = self._record(node, plan, tree, job, result, sources, started, seconds)
+        other = self.records.put(record)
+        return record, other
+
+    def clean(self, key: Digest) -> None:
+        """Nothing of a finished action stays under work/."""
+        _remove(self.folders(key).inputs)
+        _remove(self.folders(key).attempt)
+        _remove(self.folders(key).scratch)
+
+    def _record(self, node: Node, plan: StagePlan, tree: Tree, job: Job, result: JobResult, sources: dict[str, Digest], started: datetime, seconds: float) -> Record:
+        assert plan.key is not None
+        assert plan.manifest is not None
+        names = {n for step in node.steps for n in step.libraries} | set(node.libraries)
+        events = Path(job.events).name
+        return Record(
+            key=plan.key,
+            loose_key=loose_key_of(plan.manifest),
+            stage=node.stage,
+            manifest=plan.manifest,
+            output=tree.digest,
+            parts=tree.parts(),
+            size=tree.size,
+            seconds=round(seconds, 3),
+            started=started.astimezone(timezone.utc).isoformat(timespec="seconds"),
+            metrics=dict(result.metrics),
+            items=dict(result.items) if result.items is not None else None,
+            notes=dict(result.notes),
+            libraries={name: version for name in sorted(names) if (version := self.world.library(name))},
+            log=events.removesuffix(".events.jsonl") + ".log",
+            events=events,
+            sources=sources,
+        )
+
+    def _step(self, node: Node, index: int, manifest: Mapping[str, Any], folders: Folders, output_of: OutputOf) -> JobStep:
+        step, own = node.steps[index], manifest["steps"][index]
+        impl = step.impl
+        if impl.startswith("."):
+            path, _, name = impl.rpartition(":")
+            impl = f"{(self.project / path).resolve()}:{name}"
+        numerics = node.numerics if step.uses_model else None
+        return JobStep(
+            rule=step.rule,
+            impl=impl,
+            params=step.values,
+            operation=operation_of(own, step.decides, numerics),
+            inputs=self._lay_out(step.inputs, f"{index}.", folders, output_of),
+            options=step.options,
+            label=step.label,
+            manifest=own,
+        )
+
+    def _lay_out(self, inputs: Mapping[str, Input], prefix: str, folders: Folders, output_of: OutputOf) -> dict[str, str]:
+        laid = {}
+        for name, given in inputs.items():
+            if given.path is not None:
+                laid[name] = str(self.project / given.path)
+            elif given.hub is None:
+                to = folders.inputs / f"{prefix}{name}"
+                tree = self._tree(given, output_of)
+                self.objects.check_out(tree, to, link=True)
+                self._laid_out.setdefault(str(folders.root), []).append(tree)
+                laid[name] = str(to / given.folder) if given.folder else str(to)
+        return laid
+
+    def _tree(self, given: Input, output_of: OutputOf) -> Tree:
+        tree = self.objects.tree(given.artifact or output_of(given.stage or ""))
+        if not given.parts:
+            return tree
+        return Tree.of({entry for part in given.parts for entry in tree.select(part)})
+
+    def _check_links(self, node: Node, job: Job) -> None:
+        trees = self._laid_out.pop(str(self.folders(job.key).root), [])
+        if changed := [path for tree in trees for path in self.objects.changed_links(tree)]:
+            raise StageFailed(
+                f"{node.stage} wrote into its inputs: {', '.join(changed[:5])}",
+                fix="inputs are read-only; copy what has to change into {scratch} or {output}. "
+                "The changed objects were set aside and are built again when needed",
+            )
+
+    def _sources_still(self, node: Node) -> dict[str, Digest]:
+        """Listings of the project inputs, kept as objects. Errors: StageFailed where one has changed meanwhile."""
+        again = self.look_again()
+        sources = {}
+        for name, given in node.all_inputs():
+            if given.path is None:
+                continue
+            tree = self.world.tree(given.path)
+            if again.tree(given.path).digest != tree.digest:
+                raise _changed_meanwhile(given.path)
+            sources[name] = self.objects.write(tree.listing)
+        for path in {path for step in node.steps for path in step.code}:
+            if again.file(path) != self.world.file(path):
+                raise _changed_meanwhile(path)
+        return sources
+
+    def _log_name(self, key: Digest) -> str:
+        return f"{key[:16]}-{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}"
+
+
+def _changed_meanwhile(path: str) -> StageFailed:
+    return StageFailed(f"{path} changed while the stage ran; its result is not recorded", fix="build again")
+
+
+def _seed(node: Node) -> int:
+    seed = next((s.values["seed"] for s in node.steps if isinstance(s.values.get("seed"), int)), 0)
+    return int(seed)
+
+
+def _empty(folder: Path) -> None:
+    _remove(folder)
+    folder.mkdir(parents=True)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,283 @@
+"""The plan: per stage a state and its causes. `build` asks it again after each stage, so the two can't disagree."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from spark_build.core.digest import Digest
+from spark_build.core.ports import Objects, Records, World
+from spark_build.core.record import Record
+from spark_build.engine.action import Manifest, key_of, loose_key_of, manifest_of
+from spark_build.engine.explain import Reason, differences
+from spark_build.engine.graph import Graph, Node
+
+STATES = ("fresh", "restore", "run", "maybe")
+MAX_DEPTH = 64  # stages that a cause is followed up through
+
+
+class History(Protocol):
+    """Which key each stage had last; from the journal of builds."""
+
+    def last(self, stage: str) -> Digest | None: ...
+
+    def keys(self, stage: str) -> list[Digest]:
+        """All that are remembered, the newest first."""
+
+
+class Remote(Protocol):
+    """The store's remote tier."""
+
+    def bytes_missing(self, output: Digest) -> int | None:
+        """How much a restore would fetch; None where the remote lacks some of it."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    stage: str
+    state: str
+    key: Digest | None = None
+    output: Digest | None = None
+    reasons: tuple[Reason, ...] = ()
+    seconds: float | None = None  # what the stage took last time
+    bytes: int | None = None  # a restore's
+    drift: tuple[str, ...] = ()
+    manifest: Manifest | None = field(default=None, repr=False)
+    record: Record | None = field(default=None, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage,
+            "state": self.state,
+            "key": self.key,
+            "output": self.output,
+            "reasons": [reason.to_json() for reason in self.reasons],
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+            "drift": list(self.drift),
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def summary(self) -> dict[str, int]:
+        return {state: sum(s.state == state for s in self.stages) for state in STATES}
+
+    @property
+    def is_done(self) -> bool:
+        return all(s.state in ("fresh", "restore") for s in self.stages)
+
+    def __getitem__(self, stage: str) -> StagePlan:
+        return next(s for s in self.stages if s.stage == stage)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": 1, "stages": [s.to_json() for s in self.stages], "summary": self.summary}
+
+
+class Planner:
+    """Answers for one command: what it looked up once it keeps, `forget` drops it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        world: World,
+        objects: Objects,
+        records: Records,
+        history: History,
+        remote: Remote | None = None,
+        *,
+        again: Iterable[str] = (),
+        is_strict: bool = False,
+    ) -> None:
+        self.graph, self.world = graph, world
+        self.objects, self.records, self.history, self.remote = objects, records, history, remote
+        self.again = set(again)
+        self.is_strict = is_strict
+        self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
+        self._missing: dict[Digest, list[Digest]] = {}
+
+    def plan(self, asked: Iterable[str]) -> Plan:
+        """States of `asked` and of all that they need; `asked` are wanted as Artifacts."""
+        asked = list(asked)
+        order = self.graph.closure(asked)
+        lost: dict[str, StagePlan] = {}  # known by Record, needed, and in no store
+        while True:
+            plans = self._forward(order, lost)
+            found = self._backward(order, plans, asked)
+            newly_lost = {stage: p for stage, p in found.items() if p.state != "restore"}
+            if not newly_lost:  # a restore wakes nobody: its Record says already what it holds
+                return Plan(tuple((plans | found)[stage] for stage in order))
+            lost |= newly_lost
+
+    def forget(self, stage: str) -> None:
+        """After `stage` was built: its state is asked anew."""
+        self.again.discard(stage)
+        self._settled.pop(stage, None)
+        self._missing.clear()
+
+    def _forward(self, order: list[str], lost: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
+        plans: dict[str, StagePlan] = {}
+        for stage in order:
+            node = self.graph.nodes[stage]
+            waits_for = sorted(s for s in node.upstream() if plans[s].state in ("run", "maybe"))
+            if waits_for:
+                plans[stage] = self._maybe(node, waits_for, lost.get(stage))
+            elif stage in lost:
+                plans[stage] = lost[stage]
+            else:
+                plans[stage] = self._known(node, plans)
+        return plans
+
+    def _backward(self, order: list[str], plans: Mapping[str, StagePlan], asked: list[str]) -> dict[str, StagePlan]:
+        """The stages whose Artifact is needed and not here."""
+        firmly, perhaps = set(asked), set()
+        for stage in reversed(order):
+            if (state := plans[stage].state) in ("run", "maybe"):
+                (firmly if state == "run" else perhaps).update(self.graph.nodes[stage].upstream())
+        found = {}
+        for stage in order:
+            if plans[stage].state == "fresh" and (stage in firmly or stage in perhaps):
+                replaced = self._where_is(plans[stage], is_certain=stage in firmly)
+                if replaced is not None:
+                    found[stage] = replaced
+        return found
+
+    def _where_is(self, plan: StagePlan, *, is_certain: bool) -> StagePlan | None:
+        """None: the Artifact is here. Else the plan to get it."""
+        assert plan.output is not None
+        missing = self._missing.get(plan.output)
+        if missing is None:
+            missing = self._missing[plan.output] = self.objects.missing(plan.output)
+        if not missing:
+            return None
+        size = self.remote.bytes_missing(plan.output) if self.remote is not None else None
+        if size is not None:
+            return replace(plan, state="restore", bytes=size)
+        damaged = getattr(self.objects, "is_damaged", lambda _: False)
+        kind = "corrupt" if any(damaged(digest) for digest in missing) else "missing"
+        reason = Reason(kind, plan.stage, old=plan.output)
+        return replace(plan, state="run" if is_certain else "maybe", output=None, reasons=(reason,))
+
+    def _known(self, node: Node, plans: Mapping[str, StagePlan]) -> StagePlan:
+        """The state of a stage all of whose inputs are known."""
+        fingerprint = tuple(_record_key(plans[s]) for s in sorted(node.upstream()))
+        cached = self._settled.get(node.stage)
+        if cached is not None and cached[0] == fingerprint:
+            return cached[1]
+        manifest = manifest_of(node, self.graph, self.world, lambda s: _parts(plans[s]))
+        plan = self._by_record(node, manifest, plans)
+        self._settled[node.stage] = (fingerprint, plan)
+        return plan
+
+    def _by_record(self, node: Node, manifest: Manifest, plans: Mapping[str, StagePlan]) -> StagePlan:
+        key = key_of(manifest)
+        record, drift = self.records.get(key), ()
+        if record is None and node.kind == "train" and not self.is_strict:
+            record, drift = self._drifted(manifest)
+        if record is not None and node.stage not in self.again:
+            return StagePlan(node.stage, "fresh", record.key, record.output, (), record.seconds, None, drift, manifest, record)
+        last = self._last_record(node.stage)
+        if node.stage in self.again and record is not None:
+            reasons: tuple[Reason, ...] = (Reason("runtime", "--again", new=node.stage),)
+        else:
+            reasons = tuple(self._causes(node, manifest, last, plans))
+        return StagePlan(node.stage, "run", key, None, reasons, last.seconds if last else None, None, (), manifest)
+
+    def _drifted(self, manifest: Manifest) -> tuple[Record | None, tuple[str, ...]]:
+        """A training's Record that only library versions tell from this one, and what drifted."""
+        like = self.records.like(loose_key_of(manifest))
+        if not like:
+            return None, ()
+        record = like[0]
+        now = {name: version for step in manifest["steps"] for name, version in step.get("libraries", {}).items()}
+        then = {n: v for step in record.manifest["steps"] for n, v in step.get("libraries", {}).items()}
+        drift = [f"{name} {then.get(name)} → {version}" for name, version in sorted(now.items()) if then.get(name) != version]
+        return record, tuple(drift)
+
+    def _maybe(self, node: Node, waits_for: list[str], lost: StagePlan | None) -> StagePlan:
+        last = self._last_record(node.stage)
+        upstream = tuple(Reason("upstream", stage) for stage in waits_for)
+        if lost is not None:
+            upstream = (*lost.reasons, *upstream)
+        if last is None:
+            return StagePlan(node.stage, "maybe", reasons=(Reason("new", node.stage, at=node.at or None), *upstream))
+        own = self._own_causes(node, last)
+        return StagePlan(node.stage, "maybe", None, None, (*own, *upstream), last.seconds)
+
+    def _own_causes(self, node: Node, last: Record) -> tuple[Reason, ...]:
+        """What the stage itself has changed, whatever the stages before it give."""
+        manifest = manifest_of(node, self.graph, self.world, None)
+        found = differences(_without_stage_inputs(last.manifest, manifest), manifest, node, self.objects)
+        return tuple(reason for reason in found if reason.kind != "upstream")
+
+    def _causes(self, node: Node, manifest: Manifest, last: Record | None, plans: Mapping[str, StagePlan]) -> list[Reason]:
+        if last is None:
+            return [Reason("new", node.stage, at=node.at or None)]
+        found = differences(last.manifest, manifest, node, self.objects)
+        leaves: list[Reason] = []
+        for reason in found:
+            leaves += self._leaves_of(reason, node, last, plans, MAX_DEPTH) if reason.kind == "upstream" else [reason]
+        unique = [leaf for index, leaf in enumerate(leaves) if leaf not in leaves[:index]]
+        return unique or [Reason("missing", node.stage, old=last.output)]
+
+    def _leaves_of(self, reason: Reason, node: Node, last: Record, plans: Mapping[str, StagePlan], depth: int) -> list[Reason]:
+        """The causes of another stage's changed output, followed up through Records."""
+        stage = reason.name
+        now = plans[stage].record if stage in plans else None
+        then = self._record_that_gave(stage, node, last)
+        if now is None or then is None or now.key == then.key or depth == 0:
+            return [reason]
+        upstream_node = self.graph.nodes[stage]
+        leaves: list[Reason] = []
+        for found in differences(then.manifest, now.manifest, upstream_node, self.objects):
+            if found.kind == "upstream":
+                leaves += self._leaves_of(found, upstream_node, then, plans, depth - 1)
+            else:
+                leaves.append(found)
+        return [replace(leaf, via=(stage, *leaf.via)) for leaf in leaves] or [reason]
+
+    def _record_that_gave(self, stage: str, node: Node, last: Record) -> Record | None:
+        """The Record of `stage` whose parts `last` read."""
+        read = _digests_read(node, last.manifest, stage)
+        for key in self.history.keys(stage):
+            record = self.records.get(key)
+            if record is not None and all(record.parts.get(p) == d for p, d in read.items()):
+                return record
+        return None
+
+    def _last_record(self, stage: str) -> Record | None:
+        key = self.history.last(stage)
+        return self.records.get(key) if key is not None else None
+
+
+def _parts(plan: StagePlan) -> Mapping[str, Digest]:
+    return plan.record.parts if plan.record is not None else {}
+
+
+def _record_key(plan: StagePlan) -> Digest:
+    return plan.record.output if plan.record is not None else ""
+
+
+def _digests_read(node: Node, manifest: Manifest, stage: str) -> dict[str, Digest]:
+    read: dict[str, Digest] = {}
+    groups = [(node.inputs, manifest.get("inputs", {}))]
+    groups += [(s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)]
+    for declared, digests in groups:
+        for name, given in declared.items():
+            if given.stage == stage and isinstance(digests.get(name), dict):
+                read.update(digests[name])
+    return read
+
+
+def _without_stage_inputs(old: Manifest, new: Manifest) -> Manifest:
+    """`old` with only those inputs that `new`, which knows no other stage's output, has as well."""
+
+    def kept(before: Manifest, now: Manifest) -> Manifest:
+        inputs = {n: d for n, d in before.get("inputs", {}).items() if n in now.get("inputs", {}) or isinstance(d, str)}
+        return {**{k: v for k, v in before.items() if k != "inputs"}, **({"inputs": inputs} if inputs else {})}
+
+    steps, new_steps = old.get("steps", []), new.get("steps", [])
+    aligned = [kept(s, new_steps[i] if i < len(new_steps) else {}) for i, s in enumerate(steps)]
+    return {**kept(old, new), "steps": aligned}

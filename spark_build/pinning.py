@@ -1,0 +1,138 @@
+"""Sparkfile.lock: what has to be pinned, and what each stage gave; sorted, one block per stage, valid TOML."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import UsageError
+from spark_build.core.record import Record
+
+HEADER = "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
+LOCK_NAME = "Sparkfile.lock"
+_BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILINE)
+PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass
+class Lock:
+    """The lock's blocks as text; a block is parsed when it is asked for."""
+
+    blocks: dict[tuple[str, str], str] = field(default_factory=dict)  # (group, name) -> lines below the header
+
+    @classmethod
+    def load(cls, path: Path) -> "Lock":
+        """Errors: UsageError where the file is no lock (a merge conflict, say)."""
+        if not path.exists():
+            return cls()
+        text = path.read_text()
+        if "<<<<<<<" in text:
+            raise UsageError(f"{path.name} holds a merge conflict", fix="take either side, then spark build")
+        found = list(_BLOCK.finditer(text))
+        if not found and "version = 1" not in text:
+            raise UsageError(f"{path.name} is no lock of this version", fix="delete it, then spark build")
+        ends = [m.start() for m in found[1:]] + [len(text)]
+        return cls(
+            {
+                (m[1], json.loads(f'"{m[2]}"')): text[m.end() : end].strip()
+                for m, end in zip(found, ends, strict=True)
+            }
+        )
+
+    def get(self, group: str, name: str) -> dict[str, Any] | None:
+        block = self.blocks.get((group, name))
+        if block is None:
+            return None
+        import tomllib
+
+        try:
+            return tomllib.loads(block)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{LOCK_NAME}, block {name}: {error}", fix="delete the block") from error
+
+    def names(self, group: str) -> list[str]:
+        return [name for g, name in self.blocks if g == group]
+
+    def put(self, group: str, name: str, values: Mapping[str, Any]) -> None:
+        self.blocks[group, name] = "\n".join(_lines(values))
+
+    def drop(self, group: str, name: str) -> None:
+        self.blocks.pop((group, name), None)
+
+    def render(self) -> str:
+        order = {"pins": 0, "stages": 1, "tags": 2}
+        blocks = sorted(self.blocks.items(), key=lambda item: (order[item[0][0]], item[0][1]))
+        return HEADER + "".join(f"\n[{g}.{json.dumps(n)}]\n{text}\n" for (g, n), text in blocks)
+
+    def save(self, path: Path) -> bool:
+        """Whether the file changed; it is replaced whole, or not at all."""
+        text = self.render()
+        if not self.blocks and not path.exists():
+            return False
+        if path.exists() and path.read_text() == text:
+            return False
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(text)
+        beside.replace(path)
+        return True
+
+    def with_stages(self, records: Mapping[str, Record], existing: Iterable[str]) -> "Lock":
+        """This lock with the blocks of `records`, and without those of stages that are no more."""
+        known = set(existing)
+        kept = {key: text for key, text in self.blocks.items() if key[0] != "stages" or key[1] in known}
+        lock = Lock(kept)
+        for stage, record in records.items():
+            lock.put("stages", stage, stage_block(record))
+        return lock
+
+    def revision_of(self, hub_id: str) -> str | None:
+        """The pinned revision of `org/name` or `org/name@revision`; a full hash pins itself."""
+        _, _, revision = hub_id.partition("@")
+        if PINNED_REVISION.fullmatch(revision):
+            return revision
+        pin = self.get("pins", f"hub:{hub_id}")
+        return str(pin["revision"]) if pin else None
+
+    def tag(self, address: str) -> dict[str, Any] | None:
+        return self.get("tags", address)
+
+    def pins_and_tags(self) -> str:
+        """What of the lock the graph depends on."""
+        return json.dumps(sorted([*k, v] for k, v in self.blocks.items() if k[0] != "stages"))
+
+
+def stage_block(record: Record) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "output": record.output,
+        "parts": record.parts,
+        "inputs": record.sources,
+        "libraries": record.libraries,
+        "metrics": {name: value for name, value in record.metrics.items()},
+    }
+
+
+def tag_block(stage: str, record: Record) -> dict[str, Any]:
+    return {"stage": stage, "key": record.key, "output": record.output, "parts": record.parts}
+
+
+def output_in(block: Mapping[str, Any]) -> Digest:
+    return str(block["output"])
+
+
+def _lines(values: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{json.dumps(key)} = {_scalar(v)}" for key, v in sorted(value.items()))
+        elif value is not None:
+            yield f"{name} = {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, float):
+        text = repr(value)
+        return text if any(c in text for c in ".en") else f"{text}.0"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,94 @@
+"""The project as rules may ask about it. Every answer is noted, so that a cached graph knows when to ask again."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import digest_file
+
+_SKIPPED = {".git", ".spark", "__pycache__"}
+
+
+@dataclass
+class ProjectView:
+    """Paths are relative to the Sparkfile's folder; implements `contract.Project`."""
+
+    root: Path
+    present: dict[str, bool] = field(default_factory=dict)
+    globs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)  # Python files that were read, by digest
+
+    def exists(self, path: str) -> bool:
+        self.present[path] = found = (self.root / path).exists()
+        return found
+
+    def is_file(self, path: str) -> bool:
+        self.exists(path)
+        return (self.root / path).is_file()
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        self.globs[pattern] = found = glob_in(self.root, pattern)
+        return found
+
+    def python_closure(self, path: str) -> tuple[str, ...]:
+        """`path` and the project files that it imports, found beside it or from the project's root."""
+        found: set[str] = set()
+        waiting = [Path(path).as_posix()]
+        while waiting:
+            current = waiting.pop()
+            if current in found or not self.is_file(current):
+                continue
+            found.add(current)
+            self.sources[current] = digest_file(self.root / current)
+            waiting += self._imported_by(current)
+        return tuple(sorted(found))
+
+    def _imported_by(self, path: str) -> Iterator[str]:
+        try:
+            tree = ast.parse((self.root / path).read_bytes(), path)
+        except (SyntaxError, ValueError):
+            return  # it will say so itself when it runs
+        beside = Path(path).parent
+        for name, level in _imports(tree):
+            for base in _search(beside, level):
+                yield from self._files_of(base, name)
+
+    def _files_of(self, base: Path, name: str) -> Iterator[str]:
+        """Candidates for `import name` from `base`: the module and the packages above it."""
+        parts = name.split(".") if name else []
+        for length in range(len(parts) + 1):
+            stem = base.joinpath(*parts[:length])
+            for candidate in ([stem.with_suffix(".py")] if length else []) + [stem / "__init__.py"]:
+                text = candidate.as_posix()
+                if not text.startswith("..") and self.exists(text):
+                    yield text
+
+    def to_json(self) -> dict[str, Any]:
+        return {"present": self.present, "globs": self.globs, "sources": self.sources}
+
+
+def glob_in(root: Path, pattern: str) -> tuple[str, ...]:
+    found = (p.relative_to(root) for p in root.glob(pattern) if p.is_file())
+    return tuple(sorted(p.as_posix() for p in found if not _SKIPPED & set(p.parts)))
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every imported name with its level; `from a import b` may mean the module a.b."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = node.module or ""
+            yield prefix, node.level
+            yield from (((f"{prefix}.{a.name}" if prefix else a.name), node.level) for a in node.names)
+
+
+def _search(beside: Path, level: int) -> list[Path]:
+    if level == 0:
+        return [beside] if beside == Path() else [beside, Path()]
+    base = beside
+    for _ in range(level - 1):
+        base = base.parent
+    return [base]

@@ -1,0 +1,65 @@
+"""The second pass: `with:` against the rule's Params, each problem at its line and column."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from spark_build.contract.rules import Rule
+from sparkfile_schema import Position, Problem, Sparkfile, Use
+from sparkfile_schema.suggest import did_you_mean
+
+Place = tuple[str | int, ...]
+
+
+def checked_params(file: Sparkfile, rule: type[Rule], use: Use, family: str) -> tuple[Any, list[Problem]]:
+    """The rule's Params, or None and every problem that they have."""
+    from pydantic import ValidationError
+
+    try:
+        return rule.Params(**{str(k): v for k, v in use.params.items()}), []
+    except ValidationError as error:
+        return None, [_problem_of(file, rule, use, family, found) for found in error.errors()]
+
+
+def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found: Any) -> Problem:
+    place: Place = tuple(found["loc"])
+    where = f"{family} '{use.label}'"
+    if found["type"] == "extra_forbidden":
+        name = str(place[-1])
+        close = did_you_mean(name, _known(rule), rule.Params.synonyms)
+        fix = f"did you mean '{close}'?" if close else f"it takes {', '.join(sorted(_known(rule))) or 'nothing'}"
+        return Problem(_position(file, use, place, key=True), f"unknown key '{name}' in {where}", fix)
+    if found["type"] == "missing":
+        dotted = ".".join(map(str, place))
+        return Problem(_position(file, use, place[:-1]), f"missing key '{dotted}' in {where}", f"add {dotted}: …")
+    message = found["msg"].removeprefix("Value error, ")
+    name = ".".join(str(p) for p in place if isinstance(p, str) and p in rule.Params.model_fields) or where
+    message, _, fix = message.partition("\n  fix: ")
+    return Problem(_position(file, use, place), f"{where}: {name}: {message}" if place else f"{where}: {message}", fix or None)
+
+
+def _position(file: Sparkfile, use: Use, place: Place, *, key: bool = False) -> Position:
+    """Of the nearest part of `place` that was written; unions add members of their own to a loc."""
+    for length in range(len(place), 0, -1):
+        origin = use.origins.get(place[:length])
+        if origin is not None:
+            return file.position(origin, key=key)
+    inner = file.position((*use.path, "with"))
+    return inner if use.params else file.position(use.path)
+
+
+def _known(rule: type[Rule]) -> list[str]:
+    return list(rule.Params.model_fields)
+
+
+def problem(file: Sparkfile, at: str | Place, message: str, fix: str | None) -> Problem:
+    """A problem at a path of the document, or at a place that is text already (`FILE:LINE:COLUMN`)."""
+    if isinstance(at, tuple):
+        return Problem(file.position(at), message, fix)
+    name, line, column = (at.rsplit(":", 2) + ["1", "1"])[:3]
+    if not (line.isdigit() and column.isdigit()):
+        return Problem(Position(at, 0, 0), message, fix)
+    return Problem(Position(name, int(line), int(column)), message, fix)
+
+
+def sorted_problems(found: Iterable[Problem]) -> list[Problem]:
+    return sorted(found, key=lambda p: (p.at.line, p.at.column, p.message))
