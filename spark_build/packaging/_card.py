@@ -109,10 +109,10 @@ def _front_matter(name: str, figures: Mapping[str, Any], params: CardParams) -> 
     results = None
     if figures and task is not None:
         # the data under test is known by digest alone; the hub's form wants a name for it
-        data = f"held-out split, figures {digest_json(figures)[:12]}"
+        tested = f"held-out split, figures {digest_json(figures)[:12]}"
         results = [
             EvalResult(
-                task_type=task, dataset_type="spark", dataset_name=data, metric_type=n, metric_value=value
+                task_type=task, dataset_type="spark", dataset_name=tested, metric_type=n, metric_value=value
             )
             for n, value in flat(figures)
         ]

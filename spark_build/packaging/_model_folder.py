@@ -22,7 +22,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BadInput(
             "the model holds no config.json, so it is no transformers model",
-            fix="let the recipe write what save_pretrained writes into model/, or package it with `use: command`",
+            fix="let the recipe fill model/ with save_pretrained, or package it with `use: command`",
         )
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return config

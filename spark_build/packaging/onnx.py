@@ -1,7 +1,7 @@
-"""An encoder as ONNX: model/model.onnx with tokenizer and config beside it, compared with torch before it counts.
+"""An encoder as ONNX: model/model.onnx, tokenizer and config beside it, compared with torch before it counts.
 
-torch's dynamo exporter is used: the older one (TorchScript) turned BERT with SDPA attention into a graph whose
-logits were off by 1e-2, under transformers 5.23 and torch 2.13.
+torch's dynamo exporter is used: the older one (TorchScript) turned BERT with SDPA attention into a graph
+whose logits were off by 1e-2, under transformers 5.23 and torch 2.13.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _LONGEST_CHECKED = 512  # tokens
 _TEXTS = (
     "Yes.",
     "How do I read a file line by line?",
-    "Two texts of different length in one batch: the shorter one is padded, and the mask has to hide the padding.",
+    "Two texts of different length in one batch: the shorter one is padded, and the mask hides it.",
     "Ünïcode, 数字 42, and a rare wörd → all the same.",
 )
 
@@ -32,7 +32,7 @@ class Params(_card.CardParams):
 
 
 class Onnx(Exporter):
-    """Weights in float32; `batch` and `sequence` are dynamic axes; the graph's names hold no path and no time."""
+    """Weights in float32; `batch` and `sequence` are dynamic axes; the graph holds no path and no time."""
 
     Params = Params
     revision = 1
@@ -51,7 +51,7 @@ class Onnx(Exporter):
         context.report.note("onnx_largest_difference", difference)
         if not difference <= self.params.tolerance:
             raise StageFailed(
-                f"the ONNX graph differs from torch by {difference:.2g}, more than {self.params.tolerance:.2g}",
+                f"the ONNX graph differs from torch by {difference:.2g}, above {self.params.tolerance:.2g}",
                 fix="raise `tolerance` where that is good enough, or try another `opset`",
             )
         _card.write_papers(context, self.params, _usage(graph.names))
@@ -124,7 +124,7 @@ def _exported(encoder: _Encoder, tokenizer: Any, opset: int) -> Any:
         0: torch.export.Dim("batch", min=1, max=65_536),
         1: torch.export.Dim("sequence", min=2, max=encoder.longest),
     }
-    program = torch.onnx.export(
+    program: Any = torch.onnx.export(
         encoder.module,
         tuple(_tensors(encoder, tokenizer, list(_TEXTS[1:3])).values()),
         dynamic_shapes=(tuple(axes for _ in encoder.names),),
