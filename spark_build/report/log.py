@@ -1,0 +1,76 @@
+"""`spark log`: a stage's events as lines, and its log."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spark_build.report.running import Running
+from spark_build.report.words import duration, figure, printable, value
+
+
+class EventLines:
+    """Events in, lines out; clocks are those of the events, so a finished stage reads as it did live."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._began: float | None = None
+        self._running = Running("", None, lambda: self._now)
+
+    def lines(self, events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        for event in events:
+            self._now = float(event.get("time") or self._now)
+            if self._began is None:
+                self._began = self._running.began = self._now
+            self._running.take(event)
+            yield from (f"{duration(self._now - self._began):>9}  {line}" for line in self._told(event))
+
+    def _told(self, event: Mapping[str, Any]) -> list[str]:
+        kind = event.get("event")
+        if kind == "progress":
+            running = self._running
+            return [
+                ", ".join(filter(None, (running.progress_text(), running.rate_text(), running.left_text())))
+            ]
+        if kind == "metric":
+            step = f" at step {event['step']}" if event.get("step") is not None else ""
+            return [f"{printable(event['name'])} {_figure(event.get('value'))}{step}"]
+        if kind == "checkpoint":
+            return [f"checkpoint at step {event.get('step')}"]
+        if kind == "note":
+            return [f"{printable(str(event.get('name')))}: {value(event.get('value'))}"]
+        return [printable(line) for line in str(event.get("text", "")).splitlines()]
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The events of a file of JSON lines; a line that a kill cut short is left out."""
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return [event for event in events if isinstance(event, dict)]
+
+
+def curve_text(events: Iterable[Mapping[str, Any]], name: str = "loss", *, points: int = 60) -> str:
+    """A figure over the steps as one line of blocks, with its first, lowest and last value; '' without any."""
+    values = [e["value"] for e in events if e.get("event") == "metric" and e.get("name") == name]
+    values = [v for v in values if isinstance(v, int | float) and v == v and abs(v) != float("inf")]
+    if len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    picked = [
+        values[i * (len(values) - 1) // (min(points, len(values)) - 1)]
+        for i in range(min(points, len(values)))
+    ]
+    blocks = "".join("▁▂▃▄▅▆▇█"[round(7 * (v - low) / (high - low)) if high > low else 0] for v in picked)
+    return f"{printable(name)} {blocks} first {figure(values[0])}, lowest {figure(low)}, last {figure(values[-1])}"
+
+
+def _figure(given: Any) -> str:
+    return (
+        figure(given)
+        if isinstance(given, int | float) and given == given and abs(given) != float("inf")
+        else str(given)
+    )
