@@ -1,0 +1,103 @@
+"""Windows over a text: by characters, words or tokens, overlapping, never through a grapheme."""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.errors import BadInput, Unavailable
+
+Units = Callable[[str], list[int]]  # a text's units, as the offset at which each begins; the first is 0
+
+_WORD = re.compile(r"\S+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def windows(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[str]:
+    """Pieces of `text` of at most `size` units; neighbours share at most `overlap`.
+
+    Each piece is cut out as it stands, so that the text is all pieces less what they share. A border that falls
+    into a grapheme moves back to its beginning; a grapheme of more than `size` units is a piece of its own. The
+    last piece is dropped where it has fewer than `shortest` units.
+    """
+    borders = [*_outside_graphemes(text, units), len(text)]
+    position = [bisect_left(units, offset) for offset in borders]  # in units
+    pieces, first = [], 0
+    while True:
+        last = max(first + 1, bisect_right(position, position[first] + size) - 1)
+        pieces.append((position[last] - position[first], text[borders[first] : borders[last]]))
+        if last == len(borders) - 1:
+            break
+        # from the first border that is not further back than `overlap`, and further on than this window's
+        first = max(first + 1, bisect_left(position, position[last] - overlap))
+    return [piece for count, piece in pieces[:-1]] + [
+        piece for count, piece in pieces[-1:] if count >= shortest
+    ]
+
+
+def _outside_graphemes(text: str, offsets: Sequence[int]) -> list[int]:
+    inside = _offsets_within_graphemes(text)
+    return [offset for offset in dict.fromkeys(offsets) if offset not in inside]
+
+
+def _offsets_within_graphemes(text: str) -> set[int]:
+    if text.isascii() and "\r\n" not in text:
+        return set()
+    graphemes = _regex().finditer(r"\X", text)
+    return {i for g in graphemes if g.end() - g.start() > 1 for i in range(g.start() + 1, g.end())}
+
+
+def _regex() -> Any:
+    try:
+        import regex
+    except ImportError:
+        raise Unavailable("chunk needs regex", fix="pip install 'spark-build[text]'") from None
+    return regex
+
+
+def characters(text: str) -> list[int]:
+    """Graphemes: what a reader takes for one character."""
+    inside = _offsets_within_graphemes(text)
+    return [i for i in range(len(text)) if i not in inside]
+
+
+def words(text: str) -> list[int]:
+    """Runs of anything but white space; each with the white space behind it."""
+    return _starts(_WORD, text)
+
+
+def tokens(text: str) -> list[int]:
+    """Runs of letters, digits and underscores, and single other characters; each with the white space behind it."""
+    return _starts(_TOKEN, text)
+
+
+def _starts(pattern: re.Pattern[str], text: str) -> list[int]:
+    found = [match.start() for match in pattern.finditer(text)]
+    return [0, *found[1:]]
+
+
+def tokens_of(folder: Path) -> Units:
+    """Tokens of the tokenizer in `folder` (its tokenizer.json), special ones left out."""
+    file = folder / "tokenizer.json" if folder.is_dir() else folder
+    if not file.is_file():
+        raise BadInput(f"no tokenizer.json in '{folder.name}'", fix="a folder or model with a fast tokenizer")
+    return _tokens_of_file(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _tokens_of_file(file: Path, changed: int) -> Units:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise Unavailable("tokenizer: needs tokenizers", fix="pip install 'spark-build[train]'") from None
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()  # files often carry that of the last training
+    tokenizer.no_padding()
+
+    def starts(text: str) -> list[int]:
+        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+        return [0, *(start for start, _ in offsets[1:])]
+
+    return starts

@@ -1,0 +1,180 @@
+"""What sources that read files share: their parameters, and records as the contract wants them."""
+
+import codecs
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pydantic import field_validator
+
+from spark_build.contract import Bad, Raw, RuleParams, SourceFile
+from spark_build.contract.params import Field
+from spark_build.core.digest import digest_json
+from spark_build.core.errors import ItemRejected
+from spark_build.modalities.text.kinds import KINDS
+from spark_build.modalities.text.read import read_records
+from spark_build.modalities.text.records import HtmlReading, Reading, Record
+
+# lxml is trafilatura's parser
+LIBRARIES = ("charset-normalizer", "trafilatura", "lxml")
+
+_RESERVED = ("id", "source", "meta")
+_SPLITS = {"train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
+           "val": "validation", "dev": "validation"}  # fmt: skip
+_SHARD_NUMBER = re.compile(r"-\d+(-of-\d+)?$")
+_IGNORED = ("__pycache__",)
+
+
+class HtmlParams(RuleParams):
+    tables: bool = Field(True, description="Keep tables.")
+    links: bool = Field(False, description="Keep where links point to.")
+    formatting: bool = Field(True, description="Headings and lists as Markdown.")
+    whole_page: bool = Field(False, description="All text of the page, navigation and footers too.")
+
+
+class ReadingParams(RuleParams):
+    include: list[str] | str = Field(
+        [], description="Patterns (`*.md`, `docs/**/*.txt`): only these files are read."
+    )
+    exclude: list[str] | str = Field([], description="Patterns of files that are not read.")
+    text_field: str = Field("text", description="The field that takes the text of a document.")
+    columns: dict[str, str] = Field(
+        {}, description="Field: column, for files of rows; columns that are not named are left out."
+    )
+    id: str | None = Field(
+        None,
+        description="The column that names a row; by default 'id' where there is one, else its content does.",
+    )
+    encoding: str = Field(
+        "auto", description="Of text that says nothing of its own; auto finds out and repairs."
+    )
+    whitespace: Literal["normalize", "keep"] = Field(
+        "normalize", description="Of documents: LF line ends, none at ends of lines, one blank line in a row. "
+        "Rows are never touched.",
+    )  # fmt: skip
+    delimiter: str = Field("auto", description="Between the values of a CSV; auto looks at its header.")
+    types: dict[str, str] = Field(
+        {}, description=f"Suffix: kind, for more suffixes. Kinds: {', '.join(KINDS)}."
+    )
+    max_bytes: int = Field(
+        2 << 30, ge=1, description="Larger files are rejected (not JSON lines and Parquet)."
+    )
+    html: HtmlParams = Field(HtmlParams(), description="What is taken out of an HTML page.")
+
+    synonyms = {
+        "glob": "include", "pattern": "include", "patterns": "include", "files": "include", "ignore": "exclude",
+        "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter", "column": "columns",
+        "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace", "limit": "max_bytes",
+        "max_size": "max_bytes", "text_column": "text_field",
+    }  # fmt: skip
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            is_text = value == "auto" or "x".encode(value).decode(value) == "x"
+        except (LookupError, TypeError, ValueError):
+            is_text = False
+        if not is_text:
+            raise ValueError(f"'{value}' is no text encoding that Python knows")
+        return value if value == "auto" else codecs.lookup(value).name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        if value != "auto" and len(value) != 1:
+            raise ValueError("one character, or auto")
+        return value
+
+    @field_validator("types")
+    @classmethod
+    def _known_kinds(cls, value: dict[str, str]) -> dict[str, str]:
+        for kind in value.values():
+            if kind not in KINDS:
+                raise ValueError(f"'{kind}' is none of {', '.join(KINDS)}")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _free_names(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name in _RESERVED:
+                raise ValueError(f"a field can't be called '{name}'; `id:` names the column of ids")
+        return value
+
+    def reading(self) -> Reading:
+        return Reading(
+            text_field=self.text_field, encoding=self.encoding, normalizes_whitespace=self.whitespace == "normalize",
+            columns=self.columns, id_column=self.id, delimiter=self.delimiter, max_bytes=self.max_bytes,
+            types={f".{suffix.lstrip('.').lower()}": kind for suffix, kind in self.types.items()},
+            html=HtmlReading(**self.html.model_dump()),
+        )  # fmt: skip
+
+
+def read_file(file: SourceFile, params: ReadingParams) -> Iterator[Raw | Bad]:
+    """The file's records; none of a file that is ignored or not asked for."""
+    if is_ignored(file.path) or not _is_wanted(file.path, params):
+        return
+    split = split_of(file.path)
+    for record in read_records(file.path, file.location, params.reading()):
+        yield _bad(record) if isinstance(record, ItemRejected) else _raw(record, file, split)
+
+
+def _raw(record: Record, file: SourceFile, split: str | None) -> Raw:
+    key = digest_json(record.fields) if record.is_row else file.path
+    return Raw(record.fields, key=key, id=record.id, split=split, meta=record.meta)
+
+
+def _bad(rejected: ItemRejected) -> Bad:
+    return Bad(rejected.reason, rejected.detail)
+
+
+def is_ignored(path: str) -> bool:
+    """Dot files, editors' backups and Python's caches, at any depth."""
+    return any(part.startswith(".") or part.endswith("~") or part in _IGNORED for part in path.split("/"))
+
+
+def split_of(path: str) -> str | None:
+    """`train/a.md`, `test.jsonl`, `data/validation-00000.parquet`: the split that a file's place or name says."""
+    folders = list(PurePosixPath(path).parts[:-1])
+    if folders[:1] == ["data"]:
+        del folders[0]
+    stem = _SHARD_NUMBER.sub("", PurePosixPath(path).stem)
+    for name in (*folders[:1], stem):
+        if name.lower() in _SPLITS:
+            return _SPLITS[name.lower()]
+    return None
+
+
+def _is_wanted(path: str, params: ReadingParams) -> bool:
+    include, exclude = _list(params.include), _list(params.exclude)
+    return (not include or _matches(path, include)) and not _matches(path, exclude)
+
+
+def _list(patterns: list[str] | str) -> list[str]:
+    return [patterns] if isinstance(patterns, str) else patterns
+
+
+def _matches(path: str, patterns: Sequence[str]) -> bool:
+    return any(_pattern(p).fullmatch(path) for p in patterns)
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    """`*` and `?` stay within a name, `**/` spans folders; without a slash the name alone is looked at."""
+    glob = glob if "/" in glob else f"**/{glob}"
+    glob = glob.removeprefix("./").removeprefix("/") + ("**" if glob.endswith("/") else "")
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", glob)
+    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile(
+        "".join(meaning.get(p) or (_class(p) if p.startswith("[") else re.escape(p)) for p in pieces)
+    )
+
+
+def _class(piece: str) -> str:
+    if len(piece) < 3:
+        return re.escape(piece)
+    inner = piece[1:-1].replace("\\", "\\\\")
+    return f"[^{inner[1:]}]" if inner[0] == "!" else f"[{inner}]"

@@ -1,0 +1,38 @@
+"""Files of a folder: Markdown, plain text, HTML, JSON, JSON lines, CSV, TSV, Parquet."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from spark_build.contract import Bad, InputPath, Raw, Source, SourceFile
+from spark_build.contract.params import Field
+from spark_build.sources._reading import LIBRARIES, ReadingParams, read_file
+
+# a path that names one file of rows is read by Python itself (or pyarrow, which is in every dataset's key)
+_NO_LIBRARY = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
+
+
+class Params(ReadingParams):
+    path: InputPath = Field(description="A folder, or one file.")
+
+    synonyms = {
+        **ReadingParams.synonyms,
+        "folder": "path",
+        "dir": "path",
+        "directory": "path",
+        "root": "path",
+        "file": "path",
+    }
+
+
+class Files(Source):
+    """A document is one record and splits by its file; a row is one record and splits by its content."""
+
+    Params = Params
+    revision = 1
+
+    @classmethod
+    def libraries_of(cls, params: Params) -> tuple[str, ...]:
+        return () if PurePosixPath(params.path).suffix.lower() in _NO_LIBRARY else LIBRARIES
+
+    def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
+        return read_file(file, self.params)
