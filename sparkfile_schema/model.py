@@ -1,0 +1,157 @@
+"""The parsed, checked, frozen Sparkfile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sparkfile_schema.nodes import Node, find
+from sparkfile_schema.problems import Position, Problem
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A rule and its params, wherever one stands.
+
+    `origins` says for every place inside params where in the document it was written; `templates` holds
+    the text of params that name `${env.X}` or `${secret.X}`, with only the vars replaced. Params at
+    `unreadable` places are None and have their problem already.
+    """
+
+    rule: str
+    label: str
+    params: Mapping[str, object]
+    path: Path
+    origins: Mapping[Path, Path] = field(default_factory=dict)
+    templates: Mapping[Path, str] = field(default_factory=dict)
+    env: frozenset[str] = frozenset()
+    numerics: Mapping[str, object] = field(default_factory=dict)
+    resources: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    unreadable: frozenset[Path] = frozenset()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """Bounds that a recorded figure has to keep; shares are fractions, 40% is 0.4."""
+
+    name: str
+    low: float | None
+    high: float | None
+    low_open: bool
+    high_open: bool
+    text: str
+    path: Path
+
+    def holds(self, figure: float) -> bool:
+        is_above = self.low is None or (figure > self.low if self.low_open else figure >= self.low)
+        is_below = self.high is None or (figure < self.high if self.high_open else figure <= self.high)
+        return is_above and is_below
+
+
+@dataclass(frozen=True)
+class Splits:
+    """`keep` leaves the source's own splits; else `ratios` sum to 1."""
+
+    ratios: Mapping[str, float]
+    group: str | None
+    balance: str | None
+    at_least: Mapping[str, int]
+    keep: bool
+    path: Path
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    source: Use
+    fields: Mapping[str, str]
+    transforms: tuple[Use, ...]
+    gates: tuple[Use, ...]
+    splits: Splits | None
+    require: tuple[Requirement, ...]
+    version: Use | None
+    card: Mapping[str, object]
+    on_error: Literal["reject", "fail"]
+    push: Literal["last", "all", "none"]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a target; the label is '' for the short form."""
+
+    label: str
+    dataset: str | None
+    split: str
+    metrics: tuple[Use, ...]
+    require: tuple[Requirement, ...]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model to build; the recipe's params already hold the target's `with` and `base`."""
+
+    name: str
+    recipe: Use
+    roles: Mapping[str, str]
+    evals: tuple[Evaluation, ...]
+    package: tuple[Use, ...]
+    path: Path
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A served model; `model` is a target's name, with `@TAG` where a tagged result is meant."""
+
+    name: str
+    model: str
+    server: Use
+    path: Path
+
+
+@dataclass(frozen=True)
+class Sparkfile:
+    """`uses` lists every rule of the file with its family, also those whose surroundings are faulty."""
+
+    file: str
+    version: int = 1
+    project: str = ""
+    vars: Mapping[str, object] = field(default_factory=dict)
+    store: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=lambda: {"libraries": "compatible"})
+    limits: Mapping[str, float] = field(default_factory=lambda: {"ask_above": 3600.0})
+    numerics: Mapping[str, object] = field(default_factory=dict)
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    gates: Mapping[str, Use] = field(default_factory=dict)
+    recipes: Mapping[str, Use] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+    uses: tuple[tuple[str, Use], ...] = ()
+    env: frozenset[str] = frozenset()
+    document: Node | None = field(default=None, repr=False, compare=False)
+
+    def position(self, path: Path, *, key: bool = False) -> Position:
+        """Where the value (or its key) was written; else its nearest parent; 1:1 for the file."""
+        found = find(self.document, path)
+        if found is None or not path:
+            return Position(self.file, 1, 1) if not path else self.position(path[:-1], key=key)
+        return found.key_at if key else found.node.at
+
+    def written(self, path: Path) -> str | None:
+        """The scalar as it stands in the file, `1.10` and not 1.1; None where no scalar stands."""
+        found = find(self.document, path)
+        return getattr(found.node, "written", None) if found else None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What could be read, and all that is wrong with it."""
+
+    sparkfile: Sparkfile
+    problems: tuple[Problem, ...]

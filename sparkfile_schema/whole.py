@@ -1,0 +1,213 @@
+"""A whole document as a Sparkfile: every section, then what holds across them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sparkfile_schema.datasets import Uses, read_dataset
+from sparkfile_schema.keys import DATASET, ENVIRONMENT, LIBRARIES, LIMITS, STORE, TOP
+from sparkfile_schema.model import Dataset, Deployment, Sparkfile, Target, Use
+from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
+from sparkfile_schema.problems import Position, Problem
+from sparkfile_schema.reader import Part, Reader, TooMany
+from sparkfile_schema.scalars import shown
+from sparkfile_schema.targets import read_deployment, read_target
+from sparkfile_schema.uses import read_numerics, read_use
+
+_SECTIONS = ("vars", "datasets", "gates", "recipes", "targets", "deployments", "profiles")
+_HOUR = 3600.0
+
+
+def read_sparkfile(root: Map, file: str) -> tuple[Sparkfile, list[Problem]]:
+    """All that could be read, and all that is wrong with it."""
+    whole_file = Position(file, 1, 1)
+    reader = Reader(whole_file, {section: _names(root, section) for section in _SECTIONS})
+    try:
+        sparkfile = _sparkfile(reader, Part(root, (), whole_file, "the Sparkfile"), file)
+    except TooMany:
+        sparkfile = Sparkfile(file, document=root)
+    return sparkfile, list(reader.problems)
+
+
+def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
+    top = reader.section(part, TOP, required=("version", "project"))
+    uses: Uses = []
+    gates = _named_uses(reader, top.get("gates"), "gate", uses)
+    recipes = {str(p.path[-1]): p for p in reader.named(top["recipes"], "recipe")} if "recipes" in top else {}
+    read_recipes = _named_uses(reader, top.get("recipes"), "recipe", [])
+    datasets = _datasets(reader, top.get("datasets"), gates, uses)
+    targets = _targets(reader, top.get("targets"), recipes, datasets, uses)
+    uses += [("recipe", use) for use in read_recipes.values() if not _is_used(use, targets)]
+    _check_cycles(reader, targets, top.get("targets"))
+    return Sparkfile(
+        file=file,
+        version=_version(reader, top.get("version")),
+        project=_project(reader, top.get("project")),
+        vars=_vars(reader, top.get("vars")),
+        store=_texts(reader, top.get("store"), STORE),
+        environment={"libraries": "compatible", **_environment(reader, top.get("environment"))},
+        limits={"ask_above": _HOUR, **_limits(reader, top.get("limits"))},
+        numerics=read_numerics(reader, top.get("numerics")),
+        datasets=datasets,
+        gates=gates,
+        recipes=read_recipes,
+        targets=targets,
+        deployments=_deployments(reader, top.get("deployments"), uses),
+        profiles=_profiles(reader, top.get("profiles")),
+        uses=tuple(uses),
+        env=_env_names(part.node),
+        document=part.node,
+    )
+
+
+# -- sections ----------------------------------------------------------------------------------------
+
+
+def _version(reader: Reader, part: Part | None) -> int:
+    if part is not None and (part.value != 1 or isinstance(part.value, bool | float)):
+        is_text = isinstance(part.value, str)
+        reader.expected(part, "1", "write version: 1" if is_text or part.value is None else "this is grammar 1")
+    return 1
+
+
+def _project(reader: Reader, part: Part | None) -> str:
+    name = reader.text(part) if part else None
+    return name if part and name and reader.is_name(name, part.at, "project") else ""
+
+
+def _vars(reader: Reader, part: Part | None) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for entry in reader.named(part, "var") if part else ():
+        if isinstance(entry.node, Scalar) and entry.node.names_secret:
+            reader.problem(entry.at, f"{entry.what} can't hold a secret", "a secret stands only under 'with:'")
+        elif entry.value is not None:
+            found[str(entry.path[-1])] = entry.value
+        else:
+            reader.expected(entry, "text, a number, true or false")
+    return found
+
+
+def _texts(reader: Reader, part: Part | None, keys: Mapping[str, str]) -> dict[str, str]:
+    read = {key: reader.text(entry) for key, entry in reader.section(part, keys).items()} if part else {}
+    return {key: text for key, text in read.items() if text is not None}
+
+
+def _environment(reader: Reader, part: Part | None) -> dict[str, str]:
+    entries = reader.section(part, ENVIRONMENT) if part else {}
+    libraries = reader.choice(entries["libraries"], LIBRARIES) if "libraries" in entries else None
+    return {"libraries": libraries} if libraries else {}
+
+
+def _limits(reader: Reader, part: Part | None) -> dict[str, float]:
+    entries = reader.section(part, LIMITS) if part else {}
+    seconds = reader.duration(entries["ask_above"]) if "ask_above" in entries else None
+    return {} if seconds is None else {"ask_above": seconds}
+
+
+def _named_uses(reader: Reader, part: Part | None, noun: str, uses: Uses) -> dict[str, Use]:
+    found: dict[str, Use] = {}
+    for entry in reader.named(part, noun) if part else ():
+        name = str(entry.path[-1])
+        use = read_use(reader, entry, label=name)
+        if use:
+            found[name] = use
+            uses.append((noun, use))
+    return found
+
+
+def _datasets(reader: Reader, part: Part | None, gates: Mapping[str, Use], uses: Uses) -> dict[str, Dataset]:
+    found: dict[str, Dataset] = {}
+    for entry in reader.named(part, "dataset") if part else ():
+        if isinstance(entry.value, str):
+            reader.expected(entry, "a mapping", f"write {{source: {shown(entry.value)[1:-1]}}}")
+            continue
+        dataset = read_dataset(reader, entry, gates, uses)
+        if dataset:
+            found[dataset.name] = dataset
+    return found
+
+
+def _targets(
+    reader: Reader, part: Part | None, recipes: Mapping[str, Part], datasets: Mapping[str, Dataset], uses: Uses
+) -> dict[str, Target]:
+    read = [read_target(reader, entry, recipes, datasets, uses) for entry in reader.named(part, "target")] if part else []
+    return {target.name: target for target in read if target}
+
+
+def _deployments(reader: Reader, part: Part | None, uses: Uses) -> dict[str, Deployment]:
+    read = [read_deployment(reader, entry, uses) for entry in reader.named(part, "deployment")] if part else []
+    return {deployment.name: deployment for deployment in read if deployment}
+
+
+def _profiles(reader: Reader, part: Part | None) -> tuple[str, ...]:
+    """The names; what a profile changes is checked where it is laid over the file."""
+    found: list[str] = []
+    for entry in reader.named(part, "profile") if part else ():
+        found.append(str(entry.path[-1]))
+        reader.mapping(entry)
+    return tuple(found)
+
+
+# -- across sections ---------------------------------------------------------------------------------
+
+
+def _is_used(recipe: Use, targets: Mapping[str, Target]) -> bool:
+    return any(target.recipe.path == recipe.path for target in targets.values())
+
+
+def _check_cycles(reader: Reader, targets: Mapping[str, Target], part: Part | None) -> None:
+    """A model can't be built on itself; told at the base that closes the circle, the last one in the file."""
+    bases = {name: base for name, target in targets.items() if (base := _base_model(target)) in targets}
+    done: set[str] = set()
+    for start in bases:
+        chain: list[str] = []
+        name: str | None = start
+        while name in bases and name not in done and name not in chain:
+            chain.append(name)
+            name = bases[name]
+        if name in chain and part is not None:
+            _tell_cycle(reader, chain[chain.index(name) :], part)
+        done.update(chain)
+
+
+def _tell_cycle(reader: Reader, circle: list[str], part: Part) -> None:
+    entries = reader.mapping(part)
+    bases = {name: reader.mapping(entries[name])["base"] for name in circle}
+    closing = max(circle, key=lambda name: (bases[name].at.line, bases[name].at.column))
+    place = circle.index(closing) + 1
+    around = [closing, *circle[place:], *circle[:place]]
+    message = f"{shown(closing)} is built on itself: {' -> '.join(around)}"
+    reader.problem(bases[closing].at, message, "let one of them start from something else")
+
+
+def _base_model(target: Target) -> str | None:
+    """The target that the target-level `base:` names; a tagged result is fixed, so it closes no circle."""
+    base = target.recipe.params.get("base")
+    is_own = target.recipe.origins.get(("base",)) == (*target.path, "base")
+    if not is_own or not isinstance(base, str) or not base.startswith("model:") or "@" in base:
+        return None
+    return base.removeprefix("model:").partition("/")[0]
+
+
+def _names(root: Map, section: str) -> tuple[str, ...]:
+    entry = root.entries.get(section)
+    return tuple(entry.node.entries) if entry and isinstance(entry.node, Map) else ()
+
+
+def _env_names(root: Node) -> frozenset[str]:
+    """Every environment variable that the file names, `profiles` left out."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    left = [entry.node for key, entry in root.entries.items() if key != "profiles"] if isinstance(root, Map) else []
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Map):
+            left.extend(entry.node for entry in node.entries.values())
+        elif isinstance(node, Sequence):
+            left.extend(node.items)
+        elif isinstance(node, Scalar):
+            names |= node.env
+    return frozenset(names)
