@@ -1,6 +1,7 @@
 """`spark log`: a stage's events as lines, and its log."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,23 +55,19 @@ def read_events(path: Path) -> list[dict[str, Any]]:
 
 
 def curve_text(events: Iterable[Mapping[str, Any]], name: str = "loss", *, points: int = 60) -> str:
-    """A figure over the steps as one line of blocks, with its first, lowest and last value; '' without any."""
+    """A figure over the steps as a line of blocks, with its first, lowest and last value; or ''."""
     values = [e["value"] for e in events if e.get("event") == "metric" and e.get("name") == name]
-    values = [v for v in values if isinstance(v, int | float) and v == v and abs(v) != float("inf")]
+    values = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)
-    picked = [
-        values[i * (len(values) - 1) // (min(points, len(values)) - 1)]
-        for i in range(min(points, len(values)))
-    ]
-    blocks = "".join("▁▂▃▄▅▆▇█"[round(7 * (v - low) / (high - low)) if high > low else 0] for v in picked)
-    return f"{printable(name)} {blocks} first {figure(values[0])}, lowest {figure(low)}, last {figure(values[-1])}"
+    shown = min(points, len(values))
+    picked = [values[i * (len(values) - 1) // (shown - 1)] for i in range(shown)]
+    span = (high - low) or 1.0
+    blocks = "".join("▁▂▃▄▅▆▇█"[round(7 * (v - low) / span)] for v in picked)
+    first, lowest, last = figure(values[0]), figure(low), figure(values[-1])
+    return f"{printable(name)} {blocks} first {first}, lowest {lowest}, last {last}"
 
 
 def _figure(given: Any) -> str:
-    return (
-        figure(given)
-        if isinstance(given, int | float) and given == given and abs(given) != float("inf")
-        else str(given)
-    )
+    return figure(given) if isinstance(given, int | float) and math.isfinite(given) else str(given)

@@ -1,4 +1,4 @@
-"""Where there is no terminal: a line when a stage begins and ends, now and then one between; or JSON lines."""
+"""Where there is no terminal: a line when a stage begins and ends, a few between; or JSON lines."""
 
 import json
 import math

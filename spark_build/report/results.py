@@ -39,7 +39,7 @@ def _figures(metrics: Mapping[str, float]) -> Iterator[str]:
 
 
 def failure_text(result: "StageResult", paint: Paint, *, project: str, resume: str) -> str:
-    """Where, what and fix; the end of the log; where log and scratch lie; the command that goes on from there."""
+    """Where, what, fix; the end of the log; where log and scratch lie; the command that goes on."""
     where = f"{result.at}: " if result.at else ""
     lines = [f"{paint('failed', 'red')}   {result.stage}  after {duration(result.seconds)}"]
     lines.append(f"  {where}{printable_lines(result.error or 'failed without a word', '  ')}")

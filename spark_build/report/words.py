@@ -91,7 +91,7 @@ def _cut(text: str, start: int) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` on one line; control and direction characters written out, so that no name steers the terminal."""
+    """`text` on one line; control and direction characters written out: no name steers the terminal."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

@@ -1,0 +1,180 @@
+"""`spark show`: a model with all that is known of it, a dataset's rows, an item's way."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.contract.rows import DatasetFolder
+from spark_build.core.errors import UsageError
+from spark_build.report.tables import table
+from spark_build.report.words import count, duration, figure, moment, printable, short, size, value
+
+if TYPE_CHECKING:
+    from spark_build.core.record import Record
+
+_LONGEST_CELL = 400
+
+
+def model_text(address: str, records: Sequence["Record"], *, tags: Sequence[str] = ()) -> str:
+    """A target's stages as their Records tell them: params, inputs, figures, digests, size, when."""
+    if not records:
+        return f"{address} is not built yet"
+    head = f"{address}{'  tags: ' + ', '.join(tags) if tags else ''}"
+    return "\n\n".join([head, *("\n".join(_stage_lines(record)) for record in records)])
+
+
+def _stage_lines(record: "Record") -> Iterator[str]:
+    yield printable(record.stage)
+    yield f"  built    {moment(record.started)}, took {duration(record.seconds)}"
+    yield f"  output   {short(record.output)}, {size(record.size)}"
+    for name, digest in sorted(record.parts.items()):
+        yield f"    {printable(name)} {short(digest)}"
+    for step in record.manifest.get("steps", []):
+        yield f"  rule     {printable(step['rule'])}" + (
+            f" revision {step['revision']}" if "revision" in step else ""
+        )
+        for name, given in sorted(step.get("params", {}).items()):
+            yield f"    {printable(name)}: {value(given)}"
+    for name, given in _inputs(record.manifest):
+        yield f"  input    {printable(name)}: {given}"
+    for name, number in sorted(record.metrics.items()):
+        yield f"  figure   {printable(name)} {figure(number)}"
+    for name, given in sorted(record.notes.items()):
+        yield f"  note     {printable(name)}: {_shortened(value(given), 120)}"
+
+
+def _inputs(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    groups = [manifest.get("inputs", {}), *(step.get("inputs", {}) for step in manifest.get("steps", []))]
+    for name, given in ((n, g) for group in groups for n, g in sorted(group.items())):
+        if isinstance(given, Mapping):
+            parts = (f"{part} {short(d) if d else 'absent'}" for part, d in sorted(given.items()))
+            yield name, ", ".join(map(printable, parts))
+        else:
+            yield name, short(str(given))
+
+
+def dataset_text(
+    folder: Path,
+    *,
+    split: str | None = None,
+    rejected: bool = False,
+    limit: int = 10,
+    width: int | None = None,
+) -> str:
+    """Rows of a dataset's folder, or of what was rejected, after a line that counts them all."""
+    counts = split_counts(folder)
+    rows = dataset_rows(folder, split=split, rejected=rejected, limit=limit)
+    lines = [counts_text(counts), "", _rows_table(rows, width)]
+    total = counts.get("rejected", 0) if rejected else _rows_in(counts, split)
+    if total > len(rows):
+        lines += ["", f"{len(rows)} of {total} shown; --limit N shows more"]
+    return "\n".join(lines)
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    splits = [f"{split} {n}" for split, n in counts.items() if split != "rejected"]
+    return (
+        f"{count(_rows_in(counts, None), 'row')} ({', '.join(splits)}); {counts.get('rejected', 0)} rejected"
+    )
+
+
+def _rows_in(counts: Mapping[str, int], split: str | None) -> int:
+    return counts[split] if split is not None else sum(n for s, n in counts.items() if s != "rejected")
+
+
+def split_counts(folder: Path) -> dict[str, int]:
+    """Rows per split, and `rejected`; from the shards' footers alone."""
+    import pyarrow.parquet as pq
+
+    dataset = DatasetFolder(folder)
+    shards = {split: dataset.rows(split).shards for split in dataset.splits}
+    shards["rejected"] = tuple(_rejected_shards(folder))
+    return {name: sum(pq.read_metadata(shard).num_rows for shard in files) for name, files in shards.items()}
+
+
+def dataset_rows(
+    folder: Path, *, split: str | None = None, rejected: bool = False, limit: int = 10
+) -> list[dict[str, Any]]:
+    """The first rows, in canonical order; only the shards that they stand in are read.
+
+    Errors: BadInput where there is no such split.
+    """
+    dataset = DatasetFolder(folder)
+    splits = dataset.splits if split is None else (split,)
+    shards = (
+        _rejected_shards(folder) if rejected else [s for name in splits for s in dataset.rows(name).shards]
+    )
+    return list(islice(_rows_of(shards), limit))
+
+
+def _rejected_shards(folder: Path) -> list[Path]:
+    return sorted((folder / "rejected").glob("*.parquet"))
+
+
+def _rows_of(shards: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    for shard in shards:
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(batch_size=64):
+                yield from batch.to_pylist()
+
+
+def _rows_table(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
+    if not rows:
+        return "no rows"
+    names = [n for n in rows[0] if n != "meta" and any(row.get(n) not in (None, "") for row in rows)]
+    cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
+    return table(names, cells, width)
+
+
+def _cell(name: str, given: Any) -> str:
+    if given is None:
+        return ""
+    text = short(given) if name in ("id", "matched") and isinstance(given, str) else ""
+    if not text:
+        text = figure(given) if isinstance(given, int | float) and given == given else value(given)
+    return _shortened(text, _LONGEST_CELL)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+
+
+def item_text(folder: Path, item: str) -> str:
+    """What became of an item (by id, its beginning, or its source): its split, or who rejected it and why.
+
+    Errors: UsageError where nothing matches.
+    """
+    dataset = DatasetFolder(folder)
+    kept = [
+        f"{row['source']}  {short(row['id'])}  kept, in split {split}"
+        for split in dataset.splits
+        for row in _rows_of(dataset.rows(split).shards)
+        if _is_meant(row, item)
+    ]
+    gone = [_rejection(row) for row in _rows_of(_rejected_shards(folder)) if _is_meant(row, item)]
+    if not kept and not gone:
+        raise UsageError(
+            f"no item '{item}' came into the dataset", fix="an id, the beginning of one, or a file"
+        )
+    return "\n".join(printable(line) for line in (*kept, *gone))
+
+
+def _is_meant(row: Mapping[str, Any], item: str) -> bool:
+    has_id = len(item) >= 6 and str(row.get("id") or "").startswith(item)
+    return has_id or row.get("id") == item or row.get("source") == item
+
+
+def _rejection(row: Mapping[str, Any]) -> str:
+    facts = [f"{row['source']}  {short(row['id'])}  rejected by {row['gate']}: {row['reason']}"]
+    if row.get("score") is not None:
+        facts.append(f"score {figure(row['score'])}")
+    if row.get("threshold") is not None:
+        facts.append(f"threshold {figure(row['threshold'])}")
+    if row.get("matched"):
+        facts.append(f"like {short(row['matched'])}")
+    if row.get("detail"):
+        facts.append(_shortened(str(row["detail"]), 120))
+    return ", ".join(facts)
