@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, Item, JoinGate, RuleParams
-from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.gates._text import joined_text
+from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
 from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhash, simhash
 
@@ -20,16 +20,22 @@ class Params(RuleParams):
     """Near-duplicates by the Jaccard similarity of their shingles."""
 
     synonyms: ClassVar[Mapping[str, str]] = {
-        "num_perm": "permutations", "num_permutations": "permutations", "ngram": "shingle", "ngram_size": "shingle",
-        "shingle_size": "shingle", "jaccard_threshold": "threshold", "similarity": "threshold", "algorithm": "method",
-    }  # fmt: skip
+        "num_perm": "permutations",
+        "num_permutations": "permutations",
+        "ngram": "shingle",
+        "ngram_size": "shingle",
+        "shingle_size": "shingle",
+        "jaccard_threshold": "threshold",
+        "similarity": "threshold",
+        "algorithm": "method",
+    }
 
     threshold: Decides[float] = Field(
         0.9, gt=0, le=1, description="Items whose Jaccard similarity is at least this are near-duplicates."
     )
     method: Literal["minhash", "simhash"] = Field(
         "minhash",
-        description="How candidate pairs are found; either way exact similarity decides. Below 0.7 simhash is slow.",
+        description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -50,16 +56,16 @@ class Params(RuleParams):
 class NearDuplicates(JoinGate):
     """Signatures name candidates, exact Jaccard similarity decides.
 
-    Of the pairs exactly at the threshold at least 99.9% become candidates, of more similar ones more still, of
-    identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter ones
-    is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
+    Of the pairs exactly at the threshold at least 99.9% become candidates, of more similar ones more still,
+    of identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter
+    ones is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
     """
 
     Params = Params
     libraries = ("rensa",)
 
     @classmethod
-    def libraries_of(cls, params: Params) -> tuple[str, ...]:
+    def libraries_of(cls, params: Any) -> tuple[str, ...]:
         return ("rensa",) if params.method == "minhash" else ("xxhash",)
 
     def signature(self, item: Item) -> bytes:
@@ -74,7 +80,7 @@ class NearDuplicates(JoinGate):
     def candidates(
         self,
         signatures: Sequence[bytes],
-        params: Params,
+        params: Any,
         is_kept: Callable[[int], bool] = lambda position: True,
     ) -> Iterable[tuple[int, int]]:
         if len(signatures) < 2:
@@ -90,8 +96,8 @@ class NearDuplicates(JoinGate):
     def similarity(self, first: Item, second: Item) -> float:
         return jaccard(self._shingles(first), self._shingles(second))
 
-    def is_similar(self, similarity: float, params: Params) -> bool:
-        return similarity >= params.threshold
+    def is_similar(self, similarity: float, params: Any) -> bool:
+        return bool(similarity >= params.threshold)
 
     def _shingles(self, item: Item) -> frozenset[str]:
         text = joined_text(item, self.fields_read(item))
@@ -114,4 +120,5 @@ def _of_like_size(
     import numpy as np
 
     own, theirs = counts[one], counts[others]
-    return others[np.minimum(own, theirs) / np.maximum(own, theirs) >= threshold]
+    like: np.ndarray[Any, Any] = others[np.minimum(own, theirs) / np.maximum(own, theirs) >= threshold]
+    return like

@@ -5,12 +5,12 @@ import sys
 import time
 
 import pytest
+from gate_corpus import item, kept_after_join, text_and_near_copy, words
 from pydantic import ValidationError
 
 from spark_build.core.errors import BadInput
 from spark_build.gates.near_duplicates import NearDuplicates, Params
 from spark_build.modalities.text.sketches import bit_agreement, least_agreement, minhash_banding
-from gate_corpus import item, kept_after_join, text_and_near_copy, words
 
 METHODS = ("minhash", "simhash")
 
@@ -69,8 +69,8 @@ def test_identical_texts_are_always_candidates(method: str, threshold: float) ->
     ],
 )
 def test_recall_at_the_threshold_is_what_is_promised(method: str, threshold: float) -> None:
-    """Pairs exactly at the threshold are the hardest. Promised are 99.9%; of 1,500 pairs that is 1.5 missed on
-    average, and more than 6 have a chance below 0.1% (Poisson)."""
+    """Pairs exactly at the threshold are the hardest. Promised are 99.9%; of 1,500 pairs that is 1.5 missed
+    on average, and more than 6 have a chance below 0.1% (Poisson)."""
     rnd = random.Random(11)
     measured = gate(method=method, threshold=threshold, shingle=1)
     pairs = [text_and_near_copy(rnd, threshold) for _ in range(1500)]

@@ -84,8 +84,8 @@ def simhash(shingles: Collection[str], seed: int) -> bytes:
 class SimHashes:
     """Candidates agree in every bit of one of many fixed choices of bits.
 
-    Blocks by the pigeonhole principle (Manku et al. 2007) don't help here: at a threshold of 0.9 similar items
-    differ in up to 25 of 128 bits, which leaves blocks of 4 bits.
+    Blocks by the pigeonhole principle (Manku et al. 2007) don't help here: at a threshold of 0.9 similar
+    items differ in up to 25 of 128 bits, which leaves blocks of 4 bits.
     """
 
     rows: "np.ndarray[Any, Any]"  # (items, 2) uint64
@@ -109,7 +109,7 @@ class SimHashes:
 
 
 def bit_agreement(threshold: float) -> float:
-    """The chance that two sets of equal size with this Jaccard similarity agree in one bit; others agree more."""
+    """The chance that two sets of this Jaccard similarity agree in a bit (equal sizes; others agree more)."""
     return 1 - math.acos(min(1.0, 2 * threshold / (1 + threshold))) / math.pi
 
 
@@ -139,7 +139,7 @@ def _bits_of_table(table: int, width: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def least_agreement(slots: int, chance: float) -> int:
-    """Slots in which a pair must agree, so that one whose slots agree with this chance is hardly ever missed."""
+    """How many slots must agree, so that a pair whose slots agree with this chance is hardly ever missed."""
     missed = 0.0
     for agreeing in range(slots + 1):
         missed += _binomial(slots, chance, agreeing)
