@@ -2,10 +2,10 @@
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -21,8 +21,10 @@ from spark_build.modalities.text.records import HtmlReading, Reading, Record
 LIBRARIES = ("charset-normalizer", "trafilatura", "lxml")
 
 _RESERVED = ("id", "source", "meta")
-_SPLITS = {"train": "train", "training": "train", "test": "test", "validation": "validation", "valid": "validation",
-           "val": "validation", "dev": "validation"}  # fmt: skip
+_SPLITS = {
+    "train": "train", "training": "train", "test": "test",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+}  # fmt: skip
 _SHARD_NUMBER = re.compile(r"-\d+(-of-\d+)?$")
 _IGNORED = ("__pycache__",)
 
@@ -51,9 +53,10 @@ class ReadingParams(RuleParams):
         "auto", description="Of text that says nothing of its own; auto finds out and repairs."
     )
     whitespace: Literal["normalize", "keep"] = Field(
-        "normalize", description="Of documents: LF line ends, none at ends of lines, one blank line in a row. "
+        "normalize",
+        description="Of documents: LF line ends, no white space before them, one blank line in a row. "
         "Rows are never touched.",
-    )  # fmt: skip
+    )
     delimiter: str = Field("auto", description="Between the values of a CSV; auto looks at its header.")
     types: dict[str, str] = Field(
         {}, description=f"Suffix: kind, for more suffixes. Kinds: {', '.join(KINDS)}."
@@ -61,13 +64,13 @@ class ReadingParams(RuleParams):
     max_bytes: int = Field(
         2 << 30, ge=1, description="Larger files are rejected (not JSON lines and Parquet)."
     )
-    html: HtmlParams = Field(HtmlParams(), description="What is taken out of an HTML page.")
+    html: HtmlParams = Field(default_factory=HtmlParams, description="What is taken out of an HTML page.")
 
-    synonyms = {
-        "glob": "include", "pattern": "include", "patterns": "include", "files": "include", "ignore": "exclude",
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "glob": "include", "pattern": "include", "patterns": "include", "ignore": "exclude",
         "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter", "column": "columns",
-        "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace", "limit": "max_bytes",
-        "max_size": "max_bytes", "text_column": "text_field",
+        "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace",
+        "limit": "max_bytes", "max_size": "max_bytes", "text_column": "text_field",
     }  # fmt: skip
 
     @field_validator("encoding")
@@ -106,11 +109,16 @@ class ReadingParams(RuleParams):
 
     def reading(self) -> Reading:
         return Reading(
-            text_field=self.text_field, encoding=self.encoding, normalizes_whitespace=self.whitespace == "normalize",
-            columns=self.columns, id_column=self.id, delimiter=self.delimiter, max_bytes=self.max_bytes,
+            text_field=self.text_field,
+            encoding=self.encoding,
+            normalizes_whitespace=self.whitespace == "normalize",
+            columns=self.columns,
+            id_column=self.id,
+            delimiter=self.delimiter,
             types={f".{suffix.lstrip('.').lower()}": kind for suffix, kind in self.types.items()},
+            max_bytes=self.max_bytes,
             html=HtmlReading(**self.html.model_dump()),
-        )  # fmt: skip
+        )
 
 
 def read_file(file: SourceFile, params: ReadingParams) -> Iterator[Raw | Bad]:
@@ -137,7 +145,7 @@ def is_ignored(path: str) -> bool:
 
 
 def split_of(path: str) -> str | None:
-    """`train/a.md`, `test.jsonl`, `data/validation-00000.parquet`: the split that a file's place or name says."""
+    """What a file's place or name says: `train/a.md`, `test.jsonl`, `data/validation-00000.parquet`."""
     folders = list(PurePosixPath(path).parts[:-1])
     if folders[:1] == ["data"]:
         del folders[0]

@@ -1,7 +1,8 @@
 """Files of a folder: Markdown, plain text, HTML, JSON, JSON lines, CSV, TSV, Parquet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Any, ClassVar
 
 from spark_build.contract import Bad, InputPath, Raw, Source, SourceFile
 from spark_build.contract.params import Field
@@ -14,7 +15,7 @@ _NO_LIBRARY = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 class Params(ReadingParams):
     path: InputPath = Field(description="A folder, or one file.")
 
-    synonyms = {
+    synonyms: ClassVar[Mapping[str, str]] = {
         **ReadingParams.synonyms,
         "folder": "path",
         "dir": "path",
@@ -31,7 +32,7 @@ class Files(Source):
     revision = 1
 
     @classmethod
-    def libraries_of(cls, params: Params) -> tuple[str, ...]:
+    def libraries_of(cls, params: Any) -> tuple[str, ...]:
         return () if PurePosixPath(params.path).suffix.lower() in _NO_LIBRARY else LIBRARIES
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:

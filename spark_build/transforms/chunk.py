@@ -1,7 +1,7 @@
 """Cuts a long text into windows that overlap."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import model_validator
 
@@ -16,9 +16,11 @@ class Params(RuleParams):
 
     tokens: int | None = Field(None, ge=1, description="Tokens per window.")
     words: int | None = Field(
-        None, ge=1, description="Words per window: runs of anything but white space. Scripts that put none between "
-        "words are better cut by tokens or characters.",
-    )  # fmt: skip
+        None,
+        ge=1,
+        description="Words per window: runs of anything but white space. Scripts that put none between words "
+        "are better cut by tokens or characters.",
+    )
     characters: int | None = Field(
         None, ge=1, description="Characters per window, as a reader counts them (graphemes)."
     )
@@ -29,16 +31,18 @@ class Params(RuleParams):
         1, ge=1, description="A last window shorter than this is dropped, also where it is the only one."
     )
     tokenizer: ModelRef | None = Field(
-        None, description="Whose tokens: model:NAME, a folder or a hub id. Without it a token is a run of letters "
+        None,
+        description="Whose tokens: model:NAME, a folder or a hub id. Without it a token is a run of letters "
         "and digits, or one other character.",
-    )  # fmt: skip
+    )
     field: str | None = Field(
         None, description="The text that is cut; by default 'text', or the item's only text."
     )
 
-    synonyms = {
-        "max_length": "tokens", "max_seq_length": "tokens", "chunk_size": "tokens", "window": "tokens", "size": "tokens",
-        "max_tokens": "tokens", "chars": "characters", "overlap": "stride", "chunk_overlap": "stride",
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "max_length": "tokens", "max_seq_length": "tokens", "chunk_size": "tokens", "window": "tokens",
+        "size": "tokens", "max_tokens": "tokens", "chars": "characters", "overlap": "stride",
+        "chunk_overlap": "stride",
         "min_length": "min", "column": "field", "text_field": "field", "model": "tokenizer",
     }  # fmt: skip
 
@@ -65,13 +69,13 @@ class Params(RuleParams):
 
 
 class Chunk(Transform):
-    """Every window keeps the item's other fields. Windows are cut out as they stand: nothing of the text is lost."""
+    """Every window keeps the item's other fields, and is cut out as it stands: no text is lost or changed."""
 
     Params = Params
     revision = 1
 
     @classmethod
-    def libraries_of(cls, params: Params) -> tuple[str, ...]:
+    def libraries_of(cls, params: Any) -> tuple[str, ...]:
         return ("regex",) if params.tokenizer is None else ("regex", "tokenizers")
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ class Chunk(Transform):
         text = item[name]
         if not text:
             return [dict(item.fields)]
-        params: Params = self.params
+        params: Any = self.params
         pieces = cut.windows(text, self._units()(text), params.window, params.stride, params.min)
         return [{**item.fields, name: piece} for piece in pieces]
 

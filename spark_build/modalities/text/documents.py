@@ -51,7 +51,8 @@ def split_front_matter(text: str) -> tuple[str, dict[str, Any]]:
 
 def _yaml_mapping(text: str) -> dict[str, Any] | None:
     """None where `text` is no mapping: then the rule at the top of the document is just a rule."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         value = YAML(typ="safe", pure=True).load(text)
@@ -74,7 +75,7 @@ def _from_html(page: str, reading: HtmlReading) -> tuple[str, dict[str, Any]]:
         raise Unavailable("HTML needs trafilatura", fix="pip install 'spark-build[text]'") from None
     page = unix_lines(page)
     if reading.whole_page:
-        text = trafilatura.html2txt(page)
+        text: str | None = trafilatura.html2txt(page)
     else:
         # metadata stays off: its search for dates looks at today's
         text = trafilatura.extract(

@@ -8,8 +8,8 @@ from spark_build.core.errors import ItemRejected, Unavailable
 # Detection picks among these alone: with all of Python's some 90 encodings a short text fits several
 # equally well, and rare ones win. Earlier ones win ties.
 _LIKELY = (
-    "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "euc_jp", "gb18030",
-    "big5", "euc_kr",
+    "cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp932", "euc_jp",
+    "gb18030", "big5", "euc_kr",
 )  # fmt: skip
 _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),

@@ -20,13 +20,15 @@ _BY_SUFFIX = {
 _DOCUMENTS = ("text", "markdown", "html")
 
 _MAGIC = (
-    (b"PAR1", "Parquet"), (b"\x89PNG\r\n", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
-    (b"%PDF-", "a PDF"), (b"PK\x03\x04", "a ZIP archive (or a docx, xlsx, epub)"), (b"\x1f\x8b", "gzip data"),
-    (b"BZh", "bzip2 data"), (b"\xfd7zXZ\0", "xz data"), (b"\x28\xb5\x2f\xfd", "zstd data"), (b"7z\xbc\xaf", "a 7z archive"),
-    (b"\x7fELF", "a program"), (b"MZ\x90", "a program"), (b"\xca\xfe\xba\xbe", "a program"), (b"OggS", "Ogg audio"),
-    (b"ID3", "MP3 audio"), (b"fLaC", "FLAC audio"), (b"RIFF", "RIFF media (WAV, AVI, WebP)"), (b"SQLite format 3", "SQLite"),
-    (b"ARROW1", "an Arrow file"), (b"Obj\x01", "Avro"), (b"\xd0\xcf\x11\xe0", "an old Office document"),
-    (b"{\\rtf", "RTF"), (b"\x80\x04\x95", "a pickle"),
+    (b"PAR1", "Parquet"), (b"ARROW1", "an Arrow file"), (b"Obj\x01", "Avro"), (b"SQLite format 3", "SQLite"),
+    (b"\x89PNG\r\n", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
+    (b"%PDF-", "a PDF"), (b"{\\rtf", "RTF"), (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"PK\x03\x04", "a ZIP archive (or a docx, xlsx, epub)"), (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x1f\x8b", "gzip data"), (b"BZh", "bzip2 data"), (b"\xfd7zXZ\0", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"), (b"\x80\x04\x95", "a pickle"),
+    (b"\x7fELF", "a program"), (b"MZ\x90", "a program"), (b"\xca\xfe\xba\xbe", "a program"),
+    (b"OggS", "Ogg audio"), (b"fLaC", "FLAC audio"), (b"ID3", "MP3 audio"),
+    (b"RIFF", "RIFF media (WAV, AVI, WebP)"),
 )  # fmt: skip
 
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -1,5 +1,6 @@
 """Rows: files that hold many records. JSON, JSON lines, CSV, TSV, Parquet."""
 
+import contextlib
 import csv
 import io
 import json
@@ -165,10 +166,10 @@ def read_parquet(location: Path, reading: Reading) -> Iterator[Record | ItemReje
                 raise ItemRejected("duplicate_header", f"column '{repeated}' twice")
             _check_columns(names, reading)
             wanted = [n for n in names if n in _wanted(names, reading)]
-            number = 0
-            for batch in file.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted):
-                for number, row in enumerate(batch.to_pylist(), number + 1):
-                    yield _record(row, f"row {number}", reading)
+            batches = file.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted)
+            rows = (row for batch in batches for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield _record(row, f"row {number}", reading)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ItemRejected("not_parquet", str(error).split("\n", 1)[0]) from None
 
@@ -191,10 +192,7 @@ def _record(row: Any, where: str, reading: Reading) -> Record | ItemRejected:
 def _record_of(row: Mapping[str, Any], reading: Reading) -> Record:
     """Columns as fields; `id` names the record, and a row's own `source` and `meta` are its meta."""
     id_column = reading.id_column or "id"
-    if reading.columns:
-        columns = reading.columns
-    else:
-        columns = {name: name for name in row if name not in (id_column, "source", "meta")}
+    columns = reading.columns or {name: name for name in row if name not in (id_column, "source", "meta")}
     fields = {value_of(name): _column(row, column) for name, column in columns.items()}
     if not fields or all(value is None for value in fields.values()):
         raise ItemRejected("empty", "no value")
@@ -229,10 +227,8 @@ def _id(row: Mapping[str, Any], column: str, *, is_named: bool) -> str | None:
 def _meta(value: Any) -> dict[str, Any]:
     """A row's own meta: an object, also where a shard holds it as JSON text."""
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value, parse_constant=_refuse_constant) if value else {}
-        except (ValueError, RecursionError):
-            pass
     if isinstance(value, Mapping):
         return {str(name): value_of(inner) for name, inner in value.items()}
     return {} if value is None else {"meta": value_of(value)}

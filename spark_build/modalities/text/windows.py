@@ -18,9 +18,9 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 def windows(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[str]:
     """Pieces of `text` of at most `size` units; neighbours share at most `overlap`.
 
-    Each piece is cut out as it stands, so that the text is all pieces less what they share. A border that falls
-    into a grapheme moves back to its beginning; a grapheme of more than `size` units is a piece of its own. The
-    last piece is dropped where it has fewer than `shortest` units.
+    Each piece is cut out as it stands, so that the text is all pieces less what they share. A border that
+    falls into a grapheme moves back to its beginning; a grapheme of more than `size` units is a piece of its
+    own. The last piece is dropped where it has fewer than `shortest` units.
     """
     borders = [*_outside_graphemes(text, units), len(text)]
     position = [bisect_left(units, offset) for offset in borders]  # in units
@@ -69,7 +69,7 @@ def words(text: str) -> list[int]:
 
 
 def tokens(text: str) -> list[int]:
-    """Runs of letters, digits and underscores, and single other characters; each with the white space behind it."""
+    """Runs of letters, digits and underscores, and single others; each with the white space behind it."""
     return _starts(_TOKEN, text)
 
 

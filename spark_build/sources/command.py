@@ -1,0 +1,48 @@
+"""Runs a command, and reads the files that it writes."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from spark_build.contract import Bad, Context, Needs, Project, Raw, Source, SourceFile
+from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
+from spark_build.core.errors import StageFailed
+from spark_build.sources._reading import LIBRARIES, ReadingParams, read_file
+
+
+class Params(CommandParams, ReadingParams):
+    synonyms: ClassVar[Mapping[str, str]] = {**ReadingParams.synonyms, **CommandParams.synonyms}
+
+
+class Command(Source):
+    """What it writes to {output} is read as `files` reads a folder."""
+
+    Params = Params
+    revision = 1
+    libraries = LIBRARIES
+    inputs_are_for_fetch = True
+
+    @classmethod
+    def needs(cls, params: Any, project: Project) -> Needs:
+        return needs_of_command(params, project)
+
+    @classmethod
+    def keyed(cls, params: Any) -> dict[str, Any]:
+        return {
+            **params.model_dump(mode="json", include=set(ReadingParams.model_fields)),
+            **keyed_params(params),
+        }
+
+    def fetch(self, context: Context) -> Path:
+        output, kept = context.scratch / "output", context.scratch / "scratch"
+        shutil.rmtree(output, ignore_errors=True)  # half of what a killed run wrote
+        output.mkdir(parents=True)
+        kept.mkdir(exist_ok=True)
+        run_command(self.params, context, output, kept)
+        if not any(path.is_file() for path in output.rglob("*")):
+            raise StageFailed("the command wrote no file to {output}", fix="write there: --out {output}")
+        return output
+
+    def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
+        return read_file(file, self.params)
