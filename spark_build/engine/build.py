@@ -207,11 +207,9 @@ class Builder:
     def _judge(self, plan: StagePlan) -> None:
         """Requirements are judged on recorded figures, at every build."""
         assert plan.record is not None
-        for requirement in self.graph.nodes[plan.stage].requires:
-            figure = plan.record.metrics.get(requirement.name)
-            if figure is None or not requirement.holds(figure):
-                self.result.unmet.append(Unmet(plan.stage, requirement, figure))
-                self._blocked.add(plan.stage)
+        if unmet := judged(self.graph.nodes[plan.stage], plan.record):
+            self.result.unmet += unmet
+            self._blocked.add(plan.stage)
 
     def _restore(self, plan: Plan) -> None:
         for stage_plan in plan.stages:
@@ -365,6 +363,12 @@ class Builder:
             return ready
         behind = _seconds_behind(self.graph, plan)
         return sorted(ready, key=lambda p: -behind[p.stage])
+
+
+def judged(node: Node, record: Record) -> list[Unmet]:
+    """The stage's requirements that its recorded figures do not meet."""
+    figures = [(r, record.metrics.get(r.name)) for r in node.requires]
+    return [Unmet(node.stage, r, figure) for r, figure in figures if figure is None or not r.holds(figure)]
 
 
 def _seconds_behind(graph: Graph, plan: Plan) -> dict[str, float]:

@@ -41,7 +41,9 @@ class Step:
     env: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # {'only': 'train'}; they count
+    numerics: Mapping[str, Any] = field(default_factory=dict)  # as the use declares them; the node's count
+    resources: Mapping[str, Any] = field(default_factory=dict)
     uses_model: bool = False
     reproducible: str = "bitwise"
     where: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)  # param -> (its name, FILE:LINE:COL)
@@ -105,6 +107,7 @@ class Graph:
     ask_above_seconds: float = 3600.0
     project: str = ""
     deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    store: Mapping[str, str] = field(default_factory=dict)  # local, remote, endpoint
 
     @classmethod
     def of(cls, nodes: Iterable[Node], **rest: Any) -> "Graph":
@@ -138,7 +141,7 @@ class Graph:
         return cls({n.stage: n for n in nodes}, **{name: data[name] for name in _GRAPH_FIELDS})
 
 
-_GRAPH_FIELDS = ("libraries_policy", "ask_above_seconds", "project", "deployments")
+_GRAPH_FIELDS = ("libraries_policy", "ask_above_seconds", "project", "deployments", "store")
 
 
 def _topological(nodes: Mapping[str, Node]) -> list[str]:

@@ -103,9 +103,7 @@ class Workshop:
 
     def clean(self, key: Digest) -> None:
         """Nothing of a finished action stays under work/."""
-        _remove(self.folders(key).inputs)
-        _remove(self.folders(key).attempt)
-        _remove(self.folders(key).scratch)
+        _remove(self.folders(key).root)
 
     def _record(self, node: Node, plan: StagePlan, tree: Tree, job: Job, result: JobResult, sources: dict[str, Digest], started: datetime, seconds: float) -> Record:
         assert plan.key is not None

@@ -12,8 +12,8 @@ from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.numerics import Numerics
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
 from spark_build.pinning import Lock
-from spark_build.project_view import ProjectView
-from spark_build.second_pass import checked_params, problem
+from spark_build.pipeline.project_view import ProjectView
+from spark_build.pipeline.second_pass import checked_params, problem
 from sparkfile_schema import Dataset, Evaluation, Parsed, Problem, Sparkfile, Target, Use
 from sparkfile_schema.suggest import did_you_mean
 
@@ -28,6 +28,7 @@ class Resolved:
     graph: Graph
     problems: list[Problem]
     unpinned: list[tuple[str, str]]  # hub ids without a revision, and where they stand
+    hub_ids: set[str]
 
 
 def resolve(parsed: Parsed, project: ProjectView, lock: Lock, *, limit: int | None = None) -> Resolved:
@@ -43,6 +44,7 @@ class _Resolver:
     limit: int | None = None
     problems: list[Problem] = field(default_factory=list)
     unpinned: list[tuple[str, str]] = field(default_factory=list)
+    hub_ids: set[str] = field(default_factory=set)
 
     def resolve(self, first_pass: list[Problem]) -> Resolved:
         self._check_unused()
@@ -54,7 +56,7 @@ class _Resolver:
         deployments = self._deployments()
         problems = sorted({*first_pass, *self.problems}, key=lambda p: (p.at.line, p.at.column, p.message))
         graph = Graph({}) if problems else self._graph(nodes, deployments, problems)
-        return Resolved(graph, problems, self.unpinned)
+        return Resolved(graph, problems, self.unpinned, self.hub_ids)
 
     def _graph(self, nodes: list[Node], deployments: Mapping[str, Any], problems: list[Problem]) -> Graph:
         by_stage = {node.stage: node for node in nodes}
@@ -69,6 +71,7 @@ class _Resolver:
             ask_above_seconds=float(self.file.limits.get("ask_above", 3600.0)),
             project=self.file.project,
             deployments=deployments,
+            store=dict(self.file.store),
         )
 
     # datasets
@@ -305,6 +308,8 @@ class _Resolver:
             tools=tuple(sorted(needs.tools)),
             secrets=tuple(sorted({*needs.secrets, *_secrets_in(use)})),
             options=options,
+            numerics=dict(use.numerics),
+            resources=dict(use.resources),
             uses_model=rule.uses_model,
             reproducible=rule.reproducible,
             where=self._where(use),
@@ -325,6 +330,7 @@ class _Resolver:
         return inputs
 
     def _hub(self, text: str, at: str) -> Input:
+        self.hub_ids.add(text)
         revision = self.lock.revision_of(text)
         if revision is None:
             self.unpinned.append((text, at))
@@ -364,7 +370,7 @@ class _Resolver:
         name = f"model:{address.name}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
-            self._report(at, f"no tag '{name}' in the lock", f"spark tag {address.tag} model:{address.name}")
+            self._report(at, f"no tag '{name}' in the lock", f"spark tag {name}")
             return None
         return Input(artifact=block["output"], artifact_parts=block["parts"], parts=("model/",), folder="model", at=at)
 
@@ -393,8 +399,8 @@ class _Resolver:
         declared: dict[str, Any] = {}
         resources: dict[str, Any] = dict(device_of.resources) if device_of is not None else {}
         for step in steps:
-            declared |= step.options.get("numerics", {})
-            resources |= step.options.get("resources", {})
+            declared |= step.numerics
+            resources |= step.resources
         if not any(step.uses_model for step in steps):
             return {"resources": resources}
         layers: list[Mapping[str, Any]] = [self.file.numerics]

@@ -1,0 +1,300 @@
+"""The application: wires project, store, engine and reports together; also the Python API."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.address import Address
+from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
+from spark_build.core.record import Record
+from spark_build.engine.graph import Graph
+from spark_build.engine.plan import Plan, Planner, StagePlan
+from spark_build.app.graph_cache import Request, load_graph
+from spark_build.pinning import LOCK_NAME, Lock
+from spark_build.storage.journal import BuildEntry, Journal
+from spark_build.storage.local import LocalStore
+from spark_build.storage.state import State
+from spark_build.storage.world import FileWorld
+
+if TYPE_CHECKING:
+    from spark_build.contract.rows import DatasetFolder
+    from spark_build.engine.build import BuildResult, Listener
+    from spark_build.engine.explain import Reason
+    from spark_build.storage.objects import LocalObjects
+    from spark_build.storage.records import LocalRecords
+
+SPARK_FOLDER = ".spark"
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    jobs: int = 0  # 0: as many as there are cores
+    again: tuple[str, ...] = ()
+    is_locked: bool = False
+    is_strict: bool = False
+    fail_fast: bool = False
+    is_confirmed: bool = False  # --yes
+    command: str = "spark build"
+
+
+@dataclass
+class Project:
+    """A Sparkfile and its store: `Project(".").build("model:helper")`.
+
+    Errors: UsageError for what is wrong in the Sparkfile, SparkError for all else that a user can act on.
+    """
+
+    folder: str | Path = "."
+    file: str = "Sparkfile.yaml"
+    profile: str | None = None
+    sets: Sequence[str] = ()
+    offline: bool = False
+    limit: int | None = None
+    env: Mapping[str, str] | None = None
+    _planners: dict[Any, Planner] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def request(self) -> Request:
+        return Request((Path(self.folder) / self.file).resolve(), self.profile, tuple(self.sets), self.limit)
+
+    @property
+    def root(self) -> Path:
+        return self.request.root
+
+    @cached_property
+    def state(self) -> State:
+        return State(self.root / SPARK_FOLDER / "state.db")
+
+    @cached_property
+    def world(self) -> FileWorld:
+        return FileWorld(self.root, self.state, self.env)
+
+    @cached_property
+    def lock(self) -> Lock:
+        return Lock.load(self.root / LOCK_NAME)
+
+    @cached_property
+    def graph(self) -> Graph:
+        graph = load_graph(self.request, self.lock, self.world, self.state)
+        if graph.store.get("remote") and not self.offline:
+            raise UsageError(
+                f"{self.file}: store.remote: this version keeps results on this machine only",
+                fix="take `remote` out of the Sparkfile, or say --offline",
+            )
+        return graph
+
+    @cached_property
+    def store(self) -> Path:
+        return self.root / (self.graph.store.get("local") or SPARK_FOLDER)
+
+    @cached_property
+    def local_store(self) -> LocalStore:
+        return LocalStore(self.store, self.state)
+
+    @property
+    def objects(self) -> "LocalObjects":
+        return self.local_store.objects
+
+    @property
+    def records(self) -> "LocalRecords":
+        return self.local_store.records
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.store / "builds", self.state)
+
+    def close(self) -> None:
+        if "state" in self.__dict__:
+            self.state.close()
+
+    def look_again(self) -> None:
+        """Forgets what was seen of the project: each plan and build begins with the world as it is."""
+        for name in ("world", "graph", "store", "local_store", "journal", "lock"):
+            self.__dict__.pop(name, None)
+        self._planners.clear()
+
+    # what is asked for
+
+    def stages_of(self, addresses: Iterable[str]) -> list[str]:
+        """The stages that are meant; without an address those of all datasets and models."""
+        addresses = list(addresses)
+        if not addresses:
+            return _last_stages(self.graph, self.graph.targets())
+        stages: list[str] = []
+        for text in addresses:
+            address = self.resolve(text)
+            if address.kind == "deployment":
+                deployment = self.graph.deployments[address.name]
+                stages += [*([deployment["stage"]] if deployment["stage"] else []), *deployment["guards"]]
+            elif address.stage is not None:
+                stages.append(str(address))
+            else:
+                stages += _last_stages(self.graph, [address.target])
+        return list(dict.fromkeys(stages))
+
+    def deployments_of(self, addresses: Iterable[str]) -> list[str]:
+        return [a.name for a in map(self.resolve, addresses) if a.kind == "deployment"]
+
+    def resolve(self, text: str) -> Address:
+        """An address with its kind filled in. Errors: UsageError where it names nothing, or two things."""
+        address = Address.parse(text)
+        kinds = [address.kind] if address.kind else ["dataset", "model", "deployment"]
+        named = [k for k in kinds if address.name in self._names(k)]
+        if len(named) > 1:
+            raise UsageError(f"'{text}' may be {' or '.join(f'{k}:{address.name}' for k in named)}", fix="say which")
+        if not named:
+            raise UsageError(f"nothing here is called '{text}'", fix=self._closest(text))
+        found = Address(named[0], address.name, address.tag, address.stage)
+        if found.kind != "deployment" and found.stage and f"{found.target}/{found.stage}" not in self.graph.nodes:
+            own = ", ".join(s.partition("/")[2] for s in self.graph.of_target(found.target))
+            raise UsageError(f"'{found.target}' has no stage '{found.stage}'", fix=f"it has {own}")
+        return found
+
+    def _names(self, kind: str) -> set[str]:
+        if kind == "deployment":
+            return set(self.graph.deployments)
+        return {t.partition(":")[2] for t in self.graph.targets() if t.startswith(f"{kind}:")}
+
+    def _closest(self, text: str) -> str:
+        from difflib import get_close_matches
+
+        known = [*self.graph.targets(), *(f"deployment:{n}" for n in self.graph.deployments)]
+        close = get_close_matches(text, [*known, *(k.partition(":")[2] for k in known)], n=1)
+        return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known) or 'no targets'}"
+
+    # plan
+
+    def planner(self, *, again: Iterable[str] = (), is_strict: bool = False) -> Planner:
+        stages = tuple(sorted({s for text in again for s in self._stages_again(text)}))
+        if (stages, is_strict) not in self._planners:
+            self._planners[stages, is_strict] = Planner(
+                self.graph, self.world, self.objects, self.records, self.journal, again=stages, is_strict=is_strict
+            )
+        return self._planners[stages, is_strict]
+
+    def _stages_again(self, text: str) -> list[str]:
+        address = self.resolve(text)
+        return [str(address)] if address.stage else self.graph.of_target(address.target)
+
+    def plan(self, *addresses: str, again: Iterable[str] = (), is_strict: bool = False) -> Plan:
+        """The state of each stage, with causes. Writes nothing but the state cache."""
+        self.look_again()
+        deployments = self.deployments_of(addresses)
+        asked = self.stages_of(addresses)
+        plan = self.planner(again=again, is_strict=is_strict).plan(asked) if asked else Plan(())
+        if deployments:
+            from spark_build.app.deploying import deployment_plan
+
+            served = [deployment_plan(self, name, plan) for name in deployments]
+            plan = Plan((*plan.stages, *served))
+        self.state.flush()
+        return plan
+
+    # build
+
+    def build(self, *addresses: str, options: BuildOptions | None = None, listener: "Listener | None" = None) -> "BuildResult":
+        """Runs what is stale. Failures are in the result, not raised."""
+        from spark_build.app.building import run_build
+
+        self.look_again()
+        return run_build(self, addresses, options or BuildOptions(), listener)
+
+    # results
+
+    def record_of(self, text: str) -> Record:
+        """The Record that counts for a stage as things stand. Errors: SparkError where it is not built."""
+        stage = self.main_stage(text)
+        found = self.planner().plan([stage])[stage]
+        if found.record is None or found.state not in ("fresh", "restore"):
+            raise SparkError(f"{stage} is not built as the Sparkfile stands", fix=f"spark build {text}")
+        return found.record
+
+    def main_stage(self, text: str) -> str:
+        """The stage that an address stands for: a dataset's version, a model's training."""
+        address = self.resolve(text)
+        if address.kind == "deployment":
+            raise UsageError(f"'{text}' is a deployment", fix="spark status, spark up, spark down")
+        if address.stage is not None:
+            return str(address)
+        return f"{address.target}/{'version' if address.kind == 'dataset' else 'train'}"
+
+    def get(self, text: str, to: str | Path, *, link: bool = False, is_locked: bool = False) -> Path:
+        """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError."""
+        from spark_build.app.results import get
+
+        return get(self, text, Path(to), link=link, is_locked=is_locked)
+
+    def dataset(self, name: str) -> "DatasetFolder":
+        """A dataset as a trainer sees it, laid out under the store."""
+        from spark_build.contract.rows import DatasetFolder
+        from spark_build.app.results import checked_out
+
+        return DatasetFolder(checked_out(self, name if name.startswith("dataset:") else f"dataset:{name}"))
+
+    def metrics(self, name: str) -> dict[str, float]:
+        """All figures of a model's evaluations; those of a named one as `clean.wer`."""
+        target = self.resolve(name if ":" in name else f"model:{name}").target
+        figures: dict[str, float] = {}
+        for stage in self.graph.of_target(target):
+            kind = self.graph.nodes[stage].kind
+            if kind in ("eval", "version"):
+                prefix = stage.partition("/eval.")[2]
+                found = self.record_of(stage).metrics
+                figures |= {f"{prefix}.{n}" if prefix else n: value for n, value in found.items()}
+        return figures
+
+
+def _last_stages(graph: Graph, targets: Iterable[str]) -> list[str]:
+    """Of each target all that a user asks for: a dataset's version; a model's training, evaluations and packages."""
+    wanted = {"version", "train", "eval", "package"}
+    chosen = set(targets)
+    return [stage for stage, node in graph.nodes.items() if node.target in chosen and node.kind in wanted]
+
+
+def check_against_lock(plan: Plan, lock: Lock) -> None:
+    """`--locked`: what would change the lock. Errors: RequirementNotMet, which lists it."""
+    differing = []
+    for stage in plan.stages:
+        if stage.state == "maybe":
+            continue
+        block = lock.get("stages", stage.stage)
+        if block is None:
+            differing.append(f"{stage.stage}: not in the lock")
+        elif stage.key != block["key"] or (stage.output is not None and stage.output != block["output"]):
+            differing.append(f"{stage.stage}: {_first_cause(stage)}")
+    if differing:
+        lines = "\n".join(f"  {line}" for line in differing)
+        raise RequirementNotMet(f"{LOCK_NAME} does not fit:\n{lines}", fix="spark build without --locked, commit the lock")
+
+
+def _first_cause(stage: StagePlan) -> str:
+    from spark_build.report.causes import causes_text
+
+    reasons: tuple["Reason", ...] = stage.reasons
+    return causes_text(reasons, stage.state)[0] if reasons else "another result"
+
+
+def entry_of(project: Project, result: "BuildResult", began: float, command: str) -> BuildEntry:
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
+    stages = {
+        stage: {"key": r.record.key if r.record else None, "outcome": r.outcome, "seconds": round(r.seconds, 3)}
+        for stage, r in result.results.items()
+    }
+    overrides = [f"--profile {project.profile}"] if project.profile else []
+    overrides += [f"--set {text}" for text in project.sets]
+    return BuildEntry(
+        id=f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(began))}-{os.getpid():x}",
+        started=started,
+        seconds=round(time.time() - began, 3),
+        command=command,
+        exit_code=result.exit_code,
+        overrides=tuple(overrides),
+        stages=stages,
+    )
+
+
+__all__ = ["BuildOptions", "Project"]

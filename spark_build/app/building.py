@@ -1,0 +1,175 @@
+"""One build from beginning to end: ask, run, judge, write lock and journal."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
+from spark_build.core.errors import RequirementNotMet, UsageError
+from spark_build.engine.build import Builder, BuildResult, Listener, StageResult
+from spark_build.engine.plan import Plan
+from spark_build.pinning import LOCK_NAME
+
+if TYPE_CHECKING:
+    from spark_build.core.record import Record
+    from spark_build.storage.leases import Lease
+
+
+def run_build(project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None) -> BuildResult:
+    """Errors: UsageError before anything ran; RequirementNotMet where `--locked` would change the lock."""
+    began = time.time()
+    listener = listener or Silent()
+    deployments = project.deployments_of(addresses)
+    asked = project.stages_of(addresses)
+    planner = project.planner(again=options.again, is_strict=options.is_strict)
+    plan = planner.plan(asked)
+    _refuse_surprises(project, plan, options)
+    if plan.is_done and not plan.summary["restore"]:
+        result = _nothing_to_run(project, plan, listener)
+    else:
+        result = _builder(project, planner, options, listener).run(asked)
+    for name in deployments:
+        from spark_build.app.deploying import reconcile
+
+        reconcile(project, name, result, listener)
+    _write_down(project, result, options, began)
+    return result
+
+
+def _refuse_surprises(project: Project, plan: Plan, options: BuildOptions) -> None:
+    if options.is_locked:
+        if project.request.is_override:
+            raise UsageError("--locked goes with neither --profile, --set nor --limit", fix="leave one of them out")
+        check_against_lock(plan, project.lock)
+    seconds = sum(s.seconds or 0.0 for s in plan.stages if s.state in ("run", "maybe"))
+    if seconds > project.graph.ask_above_seconds and not options.is_confirmed:
+        _ask(project, plan, seconds)
+
+
+def _ask(project: Project, plan: Plan, seconds: float) -> None:
+    """Before hours of work, with the cause. Errors: UsageError where nobody says yes."""
+    import sys
+
+    from spark_build.report.causes import causes_text
+    from spark_build.report.words import duration
+
+    causes = [
+        f"  {s.stage}: {causes_text(s.reasons, s.state)[0] if s.reasons else s.state}"
+        for s in plan.stages
+        if s.state in ("run", "maybe")
+    ]
+    text = f"this build is estimated at {duration(seconds)}, above limits.ask_above ({duration(project.graph.ask_above_seconds)}):"
+    text = "\n".join([text, *causes[:8]])
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(text, fix="--yes runs it all the same")
+    print(text, file=sys.stderr)
+    print("go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not confirmed; nothing was run", fix="--yes runs it without asking")
+
+
+def _nothing_to_run(project: Project, plan: Plan, listener: Listener) -> BuildResult:
+    """The quick way through a build without work: nothing heavy is imported, nothing is written per stage."""
+    from spark_build.engine.build import judged
+
+    result = BuildResult()
+    for stage in plan.stages:
+        assert stage.record is not None
+        told = StageResult(stage.stage, "fresh", 0.0, stage.record, drift=stage.drift)
+        result.results[stage.stage] = told
+        result.unmet += judged(project.graph.nodes[stage.stage], stage.record)
+        listener.finished(told)
+    return result
+
+
+def _builder(project: Project, planner: Any, options: BuildOptions, listener: Listener) -> Builder:
+    from spark_build.engine.jobs import Workshop
+    from spark_build.executors.local import LocalExecutor
+    from spark_build.storage.world import FileWorld
+
+    def look_again() -> FileWorld:
+        return FileWorld(project.root, project.state, project.env)
+
+    cores = len(os.sched_getaffinity(0))
+    return Builder(
+        project.graph,
+        planner,
+        Workshop(project.root, project.store, project.objects, project.records, project.world, look_again),
+        LocalExecutor(project.store),
+        WorkLeases(project.store),
+        listener,
+        jobs=options.jobs or cores,
+        cores=max(cores, options.jobs),
+        gpus=_gpus(),
+        fail_fast=options.fail_fast,
+        limit=project.limit,
+    )
+
+
+def _gpus() -> int:
+    """GPUs of this machine, seen without loading torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([d for d in visible.split(",") if d.strip() and d.strip() != "-1"])
+    try:
+        return len([n for n in os.listdir("/proc/driver/nvidia/gpus")])
+    except OSError:
+        return 0
+
+
+def _write_down(project: Project, result: BuildResult, options: BuildOptions, began: float) -> None:
+    """Lock first, then the journal; neither where nothing is new."""
+    records = {stage: r.record for stage, r in result.results.items() if r.record is not None}
+    counted = {stage: r for stage, r in records.items() if stage in project.graph.nodes}
+    if not project.request.is_override:
+        _write_lock(project, counted, options)
+    ran = any(r.outcome not in ("fresh", "restored") for r in result.results.values())
+    if ran or project.journal.has_news({stage: r.key for stage, r in counted.items()}):
+        project.journal.write(entry_of(project, result, began, options.command))
+    project.state.flush()
+
+
+def _write_lock(project: Project, records: Mapping[str, "Record"], options: BuildOptions) -> None:
+    lock = project.lock.with_stages(records, project.graph.nodes)
+    path = project.root / LOCK_NAME
+    if options.is_locked:
+        if lock.render() != project.lock.render():
+            raise RequirementNotMet(f"{LOCK_NAME} would change: another result came out", fix="spark build without --locked")
+        return
+    lock.save(path)
+    project.lock.blocks = lock.blocks
+
+
+class WorkLeases:
+    """`engine.build.Leases` over the actions' work folders."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def acquire(self, key: str) -> "Lease | None":
+        from spark_build.storage import leases
+
+        return leases.take(self.store / "work" / key)
+
+    def holder(self, key: str) -> str:
+        from spark_build.storage import leases
+
+        pid = leases.holder(self.store / "work" / key)
+        return f"another build (process {pid})" if pid else "another build"
+
+
+class Silent:
+    """A listener that says nothing."""
+
+    def started(self, stage: str, seconds: float | None) -> None: ...
+
+    def event(self, stage: str, event: Mapping[str, Any]) -> None: ...
+
+    def waiting(self, stage: str, holder: str) -> None: ...
+
+    def finished(self, result: StageResult) -> None: ...
+
+
+__all__ = ["Silent", "run_build"]

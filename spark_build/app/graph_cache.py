@@ -1,0 +1,158 @@
+"""The graph of a Sparkfile: resolved once, then taken from the state while nothing that shaped it has moved."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from spark_build import __version__
+from spark_build.core.digest import digest_bytes, digest_json
+from spark_build.core.errors import UsageError
+from spark_build.core.ports import World
+from spark_build.engine.graph import Graph
+from spark_build.pinning import Lock
+
+MOST_CACHED = 8  # graphs kept: one per profile and set of overrides
+
+
+class Facts(Protocol):
+    def get(self, name: str) -> bytes | None: ...
+
+    def put(self, name: str, value: bytes) -> None: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a Sparkfile besides its text."""
+
+    file: Path
+    profile: str | None = None
+    sets: tuple[str, ...] = ()
+    limit: int | None = None
+
+    @property
+    def root(self) -> Path:
+        return self.file.parent
+
+    @property
+    def is_override(self) -> bool:
+        return bool(self.profile or self.sets or self.limit is not None)
+
+
+def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Graph:
+    """The graph, from the cache where it still holds.
+
+    Errors: UsageError with every problem of the Sparkfile, sorted by line; hub ids that are not pinned.
+    """
+    text = _read(request.file)
+    name = f"graph:{digest_json([request.file.name, request.profile, request.sets, request.limit])}"
+    stamp = _stamp(text, lock)
+    cached = facts.get(name)
+    if cached is not None:
+        data = json.loads(cached)
+        if data["stamp"] == stamp and _still_holds(data, request.root, world):
+            return Graph.from_json(data["graph"])
+    graph, seen = _resolved(text, request, lock, world)
+    if graph.nodes or graph.deployments:
+        facts.put(name, json.dumps({"stamp": stamp, **seen, "graph": graph.to_json()}).encode())
+    return graph
+
+
+def check(request: Request, lock: Lock, world: World) -> list[str]:
+    """Every problem of the Sparkfile as text; [] where it is good. Pins are not asked for."""
+    resolved, _ = _resolve(_read(request.file), request, lock, world)
+    return [str(problem) for problem in resolved.problems]
+
+
+def hub_ids(request: Request, lock: Lock, world: World) -> list[str]:
+    """Every hub id that the Sparkfile names, pinned or not."""
+    resolved, _ = _resolve(_read(request.file), request, lock, world)
+    if resolved.problems:
+        raise UsageError("\n".join(str(p) for p in resolved.problems))
+    return sorted(resolved.hub_ids)
+
+
+def _resolved(text: bytes, request: Request, lock: Lock, world: World) -> tuple[Graph, dict[str, Any]]:
+    resolved, seen = _resolve(text, request, lock, world)
+    if resolved.problems:
+        raise UsageError("\n".join(str(problem) for problem in resolved.problems))
+    if resolved.unpinned:
+        lines = [f"{at}: {hub} is not pinned to a revision" for hub, at in resolved.unpinned]
+        raise UsageError("\n".join(dict.fromkeys(lines)), fix="spark update")
+    return resolved.graph, seen
+
+
+def _resolve(text: bytes, request: Request, lock: Lock, world: World) -> tuple[Any, dict[str, Any]]:
+    from spark_build.pipeline import resolve
+    from spark_build.pipeline.project_view import ProjectView
+    from sparkfile_schema import parse
+
+    parsed = parse(
+        text, file=request.file.name, profile=request.profile, overrides=request.sets, env=os.environ
+    )
+    project = ProjectView(request.root)
+    resolved = resolve(parsed, project, lock, limit=request.limit)
+    env = {name: _env(world, name) for name in sorted(parsed.sparkfile.env)}
+    return resolved, {**project.to_json(), "env": env}
+
+
+def _still_holds(data: Mapping[str, Any], root: Path, world: World) -> bool:
+    """Whether all that was asked of the project would be answered alike."""
+    prefix = f"{root}{os.sep}"
+    return (
+        all(os.path.exists(prefix + path) == was for path, was in data["present"].items())
+        and all(_env(world, name) == was for name, was in data["env"].items())
+        and all(world.file(path) == was for path, was in data["sources"].items())
+        and _globs_hold(data["globs"], root)
+    )
+
+
+def _globs_hold(globs: Mapping[str, Sequence[str]], root: Path) -> bool:
+    if not globs:
+        return True
+    from spark_build.pipeline.project_view import glob_in
+
+    return all(list(glob_in(root, pattern)) == list(found) for pattern, found in globs.items())
+
+
+def _env(world: World, name: str) -> str:
+    value = world.env(name)
+    return "unset" if value is None else digest_bytes(value.encode())
+
+
+def _stamp(text: bytes, lock: Lock) -> str:
+    """Of the Sparkfile, the pins, and the tool with all that is installed beside it."""
+    return digest_json([digest_bytes(text), lock.pins_and_tags(), __version__, sys.version, _installation()])
+
+
+def _installation() -> list[Any]:
+    """Stats that move when a package comes or goes, or a rule of ours is edited."""
+    seen: list[Any] = []
+    for folder in sys.path:
+        if folder.endswith("-packages"):
+            try:
+                seen.append([folder, os.stat(folder).st_mtime_ns])
+            except OSError:
+                continue
+    here = os.path.dirname(__file__)
+    for folder in sorted(e.path for e in os.scandir(here) if e.is_dir() and e.name != "__pycache__"):
+        seen += sorted([e.path, e.stat().st_mtime_ns] for e in os.scandir(folder) if e.name.endswith(".py"))
+    seen += sorted([e.path, e.stat().st_mtime_ns] for e in os.scandir(here) if e.name.endswith(".py"))
+    return seen
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(
+            f"no {file.name} in this folder", fix="spark init makes one; -C DIR or -f FILE name another place"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{file.name}: {error.strerror}", fix="make it readable") from None
+
+
+__all__ = ["Request", "check", "hub_ids", "load_graph"]

@@ -1,0 +1,94 @@
+"""Results as files: laid out for people (`spark get`), and as views that servers and readers open."""
+
+import os
+from pathlib import Path
+
+from spark_build.app import Project
+from spark_build.core.address import Address
+from spark_build.core.digest import Digest
+from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, UsageError
+from spark_build.core.tree import Tree
+from spark_build.pinning import LOCK_NAME
+
+
+def get(project: Project, text: str, to: Path, *, link: bool, is_locked: bool) -> Path:
+    """A target's Artifact as files under `to`. Errors: UsageError where `to` holds something already."""
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UsageError(f"{to} is there already and not empty", fix="name a folder that is empty or not there")
+    output = output_of(project, text, is_locked=is_locked)
+    try:
+        tree = project.objects.tree(output)
+        project.objects.check_out(tree, to, link=link)
+    except KeyError:
+        raise SparkError(f"{text}: {output[:12]} is not in the store", fix=f"spark build {text}") from None
+    return to
+
+
+def output_of(project: Project, text: str, *, is_locked: bool = False) -> Digest:
+    """The digest of what an address stands for: a tag's, the lock's, or today's, which is built where it has to be."""
+    address = Address.parse(text)
+    if address.tag is not None:
+        return _tagged(project, address)
+    if is_locked:
+        return _locked(project, text)
+    return _built(project, text)
+
+
+def checked_out(project: Project, text: str) -> Path:
+    """A read-only view of an Artifact, at a path that stays."""
+    return view(project, output_of(project, text))
+
+
+def view(project: Project, output: Digest) -> Path:
+    """The Artifact's files as links under `views/`; laid out once."""
+    folder = project.store / "views" / output[:32]
+    if not folder.exists():
+        beside = folder.with_name(f"{folder.name}.{os.getpid()}")
+        project.objects.check_out(project.objects.tree(output), beside, link=True)
+        try:
+            beside.rename(folder)
+        except OSError:  # somebody else was quicker
+            _remove(beside)
+    return folder
+
+
+def tree_of(project: Project, output: Digest) -> Tree:
+    return project.objects.tree(output)
+
+
+def _tagged(project: Project, address: Address) -> Digest:
+    name = f"{address.kind or 'model'}:{address.name}@{address.tag}"
+    block = project.lock.tag(name)
+    if block is None:
+        raise UsageError(f"no tag '{name}'", fix=f"spark tag {name}")
+    return str(block["output"])
+
+
+def _locked(project: Project, text: str) -> Digest:
+    """What the lock says, whatever today's Sparkfile and data are."""
+    address = Address.parse(text)
+    kinds = [address.kind] if address.kind else ["dataset", "model"]
+    for kind in kinds:
+        stage = address.stage or ("version" if kind == "dataset" else "train")
+        block = project.lock.get("stages", f"{kind}:{address.name}/{stage}")
+        if block is not None:
+            return str(block["output"])
+    raise RequirementNotMet(f"{LOCK_NAME} knows no '{text}'", fix=f"spark build {text}, and commit the lock")
+
+
+def _built(project: Project, text: str) -> Digest:
+    stage = project.main_stage(text)
+    result = project.build(stage)
+    told = result.results[stage]
+    if told.record is None:
+        failed = next((r for r in result.results.values() if r.outcome == "failed"), told)
+        raise StageFailed(f"{failed.stage} failed: {failed.error or 'skipped'}", fix=f"spark build {text}")
+    if result.unmet:
+        raise RequirementNotMet("\n".join(map(str, result.unmet)))
+    return told.record.output
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

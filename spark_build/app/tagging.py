@@ -1,0 +1,29 @@
+"""Tags: names for results, kept in the lock."""
+
+from spark_build.app import Project
+from spark_build.core.address import Address
+from spark_build.core.errors import UsageError
+from spark_build.pinning import LOCK_NAME, tag_block
+
+
+def put_tag(project: Project, address: Address) -> None:
+    """Names what is built now. Errors: SparkError where it is not built; UsageError where the tag is taken."""
+    target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
+    if target.kind == "deployment":
+        raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")
+    record = project.record_of(target.target)
+    name = f"{target.target}@{address.tag}"
+    known = project.lock.tag(name)
+    if known is not None and known["output"] != record.output:
+        raise UsageError(f"'{name}' names another result already ({known['output'][:12]})", fix=f"spark tag --delete {name}")
+    project.lock.put("tags", name, tag_block(project.main_stage(target.target), record))
+    project.lock.save(project.root / LOCK_NAME)
+
+
+def delete_tag(project: Project, address: Address) -> None:
+    target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
+    name = f"{target.target}@{address.tag}"
+    if project.lock.tag(name) is None:
+        raise UsageError(f"no tag '{name}'", fix=f"there are {', '.join(project.lock.names('tags')) or 'none'}")
+    project.lock.drop("tags", name)
+    project.lock.save(project.root / LOCK_NAME)

@@ -1,0 +1,49 @@
+"""Arguments in, text and exit code out. Nothing is imported before it is known which command needs it."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from spark_build import __version__
+
+EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments in (["--version"], ["-V"]):
+        print(f"spark build {__version__}")
+        return 0
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `spark plan | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    from spark_build.cli.parser import parse
+    from spark_build.core.errors import SparkError
+
+    options = parse(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except SparkError as error:
+        sys.stdout.flush()
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except Exception:
+        print("BUG: spark build broke a promise of its own; what follows helps to mend it", file=sys.stderr)
+        raise
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

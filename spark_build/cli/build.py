@@ -1,0 +1,135 @@
+"""`plan`, `build`, `why`, `check`, `up`."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from spark_build.app import BuildOptions, Project
+from spark_build.core.errors import UsageError
+from spark_build.engine.plan import Plan
+
+EXIT_STALE = 3
+
+
+def project_of(options: argparse.Namespace) -> Project:
+    return Project(
+        options.folder,
+        options.file,
+        profile=options.profile,
+        sets=tuple(options.sets or ()),
+        offline=options.offline,
+        limit=getattr(options, "limit", None) if options.command in ("plan", "build") else None,
+    )
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from spark_build.app.graph_cache import check
+
+    project = project_of(options)
+    problems = check(project.request, project.lock, project.world)
+    project.close()
+    if options.json:
+        print(json.dumps({"version": 1, "problems": problems}))
+    elif not problems:
+        print(f"{options.file}: no problems")
+    if problems and not options.json:
+        print("\n".join(problems), file=sys.stderr)
+    return 2 if problems else 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    plan = project.plan(*options.targets, again=options.again, is_strict=options.strict)
+    _print_plan(plan, options)
+    project.close()
+    return EXIT_STALE if getattr(options, "check", False) and not plan.is_done else 0
+
+
+def run_build(options: argparse.Namespace) -> int:
+    if options.dry_run:
+        return run_plan(options)
+    return _build(project_of(options), options.targets, options)
+
+
+def run_up(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    names = options.names or list(project.graph.deployments)
+    if not names:
+        raise UsageError("this Sparkfile declares no deployments", fix="deployments: {chat: {model: …, use: transformers_serve}}")
+    return _build(project, [n if n.startswith("deployment:") else f"deployment:{n}" for n in names], options)
+
+
+def _build(project: Project, targets: list[str], options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    chosen = BuildOptions(
+        jobs=getattr(options, "jobs", 0),
+        again=tuple(getattr(options, "again", ())),
+        is_locked=getattr(options, "locked", False),
+        is_strict=getattr(options, "strict", False),
+        fail_fast=getattr(options, "fail_fast", False),
+        is_confirmed=getattr(options, "yes", False),
+        command=" ".join(["spark", *sys.argv[1:]]),
+    )
+    command = " ".join(["spark", options.command, *targets])
+    with _display(project, command, options) as listener:
+        result = project.build(*targets, options=chosen, listener=listener)
+        listener.done(result, time.monotonic() - began)
+    project.close()
+    return result.exit_code
+
+
+def _display(project: Project, command: str, options: argparse.Namespace) -> Any:
+    from spark_build.report.plain import JsonLines, PlainLines
+
+    where = str(project.root)
+    if options.json:
+        return JsonLines(where, command)
+    if not sys.stdout.isatty() or project.plan(*_targets(options)).is_done:
+        # no panel, and no rich, where there is nothing to watch
+        from spark_build.report.paint import Paint, is_colored
+
+        return PlainLines(where, command, paint=Paint(is_colored(sys.stdout)), verbose=getattr(options, "verbose", False))
+    from spark_build.report.panel import display
+
+    return display(project=where, resume=command, verbose=getattr(options, "verbose", False))
+
+
+def _targets(options: argparse.Namespace) -> list[str]:
+    return list(getattr(options, "targets", []) or [])
+
+
+def _print_plan(plan: Plan, options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(plan.to_json(), ensure_ascii=False))
+        return
+    from spark_build.report.paint import is_colored
+    from spark_build.report.text import plan_text
+
+    print(plan_text(plan, is_colored(sys.stdout), verbose=options.verbose))
+
+
+def run_why(options: argparse.Namespace) -> int:
+    from spark_build.report.paint import is_colored
+    from spark_build.report.text import why_text
+
+    project = project_of(options)
+    stage = project.main_stage(options.stage)
+    if options.item is not None:
+        from spark_build.app.results import checked_out
+        from spark_build.report.shows import item_text
+
+        if not stage.startswith("dataset:"):
+            raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
+        print(item_text(checked_out(project, stage), options.item))
+        return 0
+    plan = project.plan(stage)
+    if options.json:
+        print(json.dumps(plan[stage].to_json(), ensure_ascii=False))
+        return 0
+    key = project.journal.last(stage)
+    last = project.records.get(key) if key is not None else None
+    print(why_text(plan, stage, last=last, color=is_colored(sys.stdout)))
+    project.close()
+    return 0

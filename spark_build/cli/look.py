@@ -1,0 +1,164 @@
+"""`runs`, `show`, `log`, `ls`, `status`, `graph`, `doctor`: asking, never changing."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from spark_build.app import Project
+from spark_build.cli.build import project_of
+from spark_build.report.paint import is_colored
+from spark_build.report.tables import terminal_width
+
+FOLLOW_SECONDS = 0.3
+
+
+def run_ls(options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import listed
+    from spark_build.report.tables import ls_text
+
+    results = listed(project_of(options), options.targets)
+    if options.json:
+        _print_json({"version": 1, "results": [vars(r) for r in results]})
+    else:
+        print(ls_text(results, terminal_width(sys.stdout)))
+    return 0
+
+
+def run_runs(options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import runs
+    from spark_build.report.tables import runs_text
+
+    project = project_of(options)
+    found = runs(project, options.target, options.limit)
+    if options.json:
+        told = [{**vars(run), "changed": [reason.to_json() for reason in run.changed]} for run in found]
+        _print_json({"version": 1, "runs": told})
+    else:
+        print(runs_text(found, terminal_width(sys.stdout)))
+    return 0
+
+
+def run_status(options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import deployed
+    from spark_build.report.tables import status_text
+
+    project = project_of(options)
+    plan = project.plan(*options.targets)
+    served = deployed(project, plan)
+    if options.json:
+        _print_json({**plan.to_json(), "deployments": [vars(d) for d in served]})
+    else:
+        print(status_text(plan, served, is_colored(sys.stdout), terminal_width(sys.stdout)))
+    project.close()
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    address = project.resolve(options.target)
+    if address.kind == "dataset":
+        return _show_dataset(project, options)
+    from spark_build.app.inspecting import records_of, tags_of
+    from spark_build.report.shows import model_text
+
+    records = records_of(project, address.target if address.stage is None else str(address))
+    if options.json:
+        _print_json({"version": 1, "stages": [record.to_json() for record in records]})
+    else:
+        print(model_text(str(address), records, tags=tags_of(project, address.target)))
+    return 0
+
+
+def _show_dataset(project: Project, options: argparse.Namespace) -> int:
+    from spark_build.app.results import view
+    from spark_build.report.shows import dataset_rows, dataset_text
+
+    record = project.record_of(options.target)
+    folder = view(project, record.output)
+    if options.json:
+        rows = dataset_rows(folder, split=options.split, rejected=options.rejected, limit=options.limit)
+        _print_json({"version": 1, "rows": rows})
+    else:
+        print(
+            dataset_text(
+                folder,
+                split=options.split,
+                rejected=options.rejected,
+                limit=options.limit,
+                width=terminal_width(sys.stdout),
+            )
+        )
+    return 0
+
+
+def run_log(options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import events_of, is_running
+    from spark_build.report.log import EventLines, curve_text, read_events
+
+    project = project_of(options)
+    stage = project.main_stage(options.stage)
+    events = events_of(project, stage)
+    if options.text:
+        print(Path(str(events).removesuffix(".events.jsonl") + ".log").read_text(errors="replace"), end="")
+        return 0
+    if options.json:
+        print(events.read_text(errors="replace"), end="")
+        return 0
+    lines, told = EventLines(), 0
+    while True:
+        alive = options.follow and is_running(project, stage, events)
+        found = read_events(events) if events.exists() else []
+        _print_lines(lines.lines(found[told:]))
+        told = len(found)
+        if not alive:
+            break
+        time.sleep(FOLLOW_SECONDS)
+    if curve := curve_text(found):
+        print(curve)
+    return 0
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def run_graph(options: argparse.Namespace) -> int:
+    from spark_build.report.graph import edges_of, graph_text
+
+    project = project_of(options)
+    stages = project.graph.closure(project.stages_of(options.targets))
+    edges = [edge for edge in edges_of(project.graph) if edge.to in stages]
+    rules = {stage: [step.rule for step in project.graph.nodes[stage].steps] for stage in stages}
+    if options.json:
+        told = [{"from": e.source, "to": e.to, "reads": e.label, "guard": e.is_guard} for e in edges]
+        _print_json({"version": 1, "stages": stages, "edges": told})
+    else:
+        print(graph_text(stages, edges, options.format, rules))
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import findings
+    from spark_build.report.doctor import doctor_json, doctor_text, exit_code
+
+    found = findings(project_of(options))
+    if options.json:
+        _print_json(doctor_json(found))
+    else:
+        print(doctor_text(found, is_colored(sys.stdout)))
+    return exit_code(found)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple | set | frozenset) else str(value)
+
+

@@ -1,0 +1,101 @@
+"""`init`, `get`, `tag`, `update`, `down`, `schema`, `store`, `worker`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from spark_build.cli.build import project_of
+from spark_build.core.address import Address
+from spark_build.core.errors import UsageError
+
+EXIT_DAMAGED = 4
+
+
+def run_init(options: argparse.Namespace) -> int:
+    from spark_build.app.starting import start_project
+
+    for path in start_project(Path(options.folder), options.file):
+        print(f"wrote {path}")
+    print("next: spark plan, then spark build")
+    return 0
+
+
+def run_get(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    folder = project.get(options.target, options.to, link=options.link, is_locked=options.locked)
+    project.close()
+    print(json.dumps({"version": 1, "path": str(folder)}) if options.json else folder)
+    return 0
+
+
+def run_tag(options: argparse.Namespace) -> int:
+    from spark_build.app.tagging import delete_tag, put_tag
+
+    project = project_of(options)
+    if options.tag is None:
+        tags = sorted(project.lock.names("tags"))
+        print(json.dumps({"version": 1, "tags": tags}) if options.json else "\n".join(tags) or "no tags")
+        return 0
+    address = Address.parse(options.tag)
+    if address.tag is None:
+        raise UsageError(f"'{options.tag}' names no tag", fix=f"spark tag {options.tag}@v1")
+    (delete_tag if options.delete else put_tag)(project, address)
+    return 0
+
+
+def run_update(options: argparse.Namespace) -> int:
+    from spark_build.app.updating import update
+
+    project = project_of(options)
+    for name, old, new in update(project, options.names):
+        print(f"{name}: {old[:12] if old else 'new'} → {new[:12]}" if old != new else f"{name}: {new[:12]}, as before")
+    return 0
+
+
+def run_down(options: argparse.Namespace) -> int:
+    from spark_build.app.deploying import folder_of
+    from spark_build.serving import runtime
+
+    project = project_of(options)
+    names = [n.removeprefix("deployment:") for n in options.names] or list(project.graph.deployments)
+    for name in names:
+        if name not in project.graph.deployments and runtime.state(folder_of(project), name) is None:
+            raise UsageError(f"no deployment '{name}'", fix=f"there are {', '.join(project.graph.deployments) or 'none'}")
+        was_running = runtime.down(folder_of(project), name)
+        print(f"deployment:{name} {'stopped' if was_running else 'was not running'}")
+    return 0
+
+
+def run_schema(options: argparse.Namespace) -> int:
+    from spark_build.app.starting import schema_text
+
+    text = schema_text()
+    if options.out:
+        Path(options.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(options.out).write_text(text)
+    else:
+        print(text, end="")
+    return 0
+
+
+def run_store(options: argparse.Namespace) -> int:
+    from spark_build.storage.check import check
+
+    project = project_of(options)
+    found = check(project.local_store)
+    if options.json:
+        print(json.dumps({"version": 1, "findings": [vars(f) for f in found]}, default=str))
+    else:
+        for finding in found:
+            print(finding)
+        print("nothing is damaged" if not found else f"{len(found)} damaged", file=sys.stderr if found else sys.stdout)
+    project.close()
+    return EXIT_DAMAGED if found else 0
+
+
+def run_worker(options: argparse.Namespace) -> int:
+    from spark_build.executors.worker import run_worker as run
+    from spark_build.storage.memo import LocalMemo
+
+    return run(Path(options.job), LocalMemo)

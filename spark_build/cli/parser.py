@@ -1,0 +1,199 @@
+"""The command line's grammar. Only the parser of the command that is asked for is filled in."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from spark_build import __version__
+
+Fill = Callable[[argparse.ArgumentParser], None]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Options with `run`, the function to call. Errors: SystemExit(2), as argparse says them."""
+    parser = argparse.ArgumentParser(
+        prog="spark", description="make for machine learning: builds what a Sparkfile declares, and only what is stale"
+    )
+    parser.add_argument("--version", "-V", action="version", version=f"spark build {__version__}")
+    _common(parser, is_top=True)
+    asked = _command_in(arguments)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (text, fill) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == asked:
+            _common(command, is_top=False)
+            fill(command)
+    options = parser.parse_args(list(arguments))
+    options.run = _runner(options.command)
+    return options
+
+
+def _command_in(arguments: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor the value of one."""
+    values = {"-C", "-f", "--file", "--profile", "--set"}
+    skip = False
+    for word in arguments:
+        if skip:
+            skip = False
+        elif word in values:
+            skip = True
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+def _runner(command: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        module = import_module(f"spark_build.cli.{MODULES[command]}")
+        code: int = getattr(module, f"run_{command}")(options)
+        return code
+
+    return run
+
+
+def _common(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
+    """Options that hold everywhere, before the command or after it."""
+
+    def default(value: Any) -> Any:
+        return value if is_top else argparse.SUPPRESS
+
+    group = parser.add_argument_group("options that hold everywhere")
+    group.add_argument("-C", dest="folder", metavar="DIR", default=default("."), help="the Sparkfile's folder")
+    group.add_argument("-f", "--file", metavar="FILE", default=default("Sparkfile.yaml"), help="the Sparkfile")
+    group.add_argument("--json", action="store_true", default=default(False), help="JSON on standard output")
+    group.add_argument("--profile", metavar="NAME", default=default(None), help="values of a profile over the file's")
+    group.add_argument(
+        "--set", dest="sets", metavar="PATH=VALUE", action="append", default=default(None), help="a value over the file's"
+    )
+    group.add_argument("--offline", action="store_true", default=default(False), help="no network, no remote store")
+
+
+def _targets(parser: argparse.ArgumentParser, text: str = "dataset:NAME, model:NAME[/STAGE], deployment:NAME") -> None:
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=text)
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-B", "--again", metavar="STAGE", action="append", default=[], help="run it, fresh or not")
+    parser.add_argument("--strict", action="store_true", help="drift of a library reruns a training too")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N records of each dataset")
+    parser.add_argument("-v", "--verbose", action="store_true", help="fresh stages as well")
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    _targets(parser)
+    _plan_options(parser)
+    parser.add_argument("--check", action="store_true", help="exit code 3 where a stage is stale")
+
+
+def _build(parser: argparse.ArgumentParser) -> None:
+    _targets(parser)
+    _plan_options(parser)
+    parser.add_argument("-j", "--jobs", type=_from_one, default=0, metavar="N", help="stages at once (default: cores)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only the plan")
+    parser.add_argument("-k", "--keep-going", action="store_true", help="the default: a failure stops what depends on it")
+    parser.add_argument("--fail-fast", action="store_true", help="start nothing after the first failure")
+    parser.add_argument("--locked", action="store_true", help="fail rather than change Sparkfile.lock")
+    parser.add_argument("--no-push", action="store_true", help="keep results on this machine")
+    parser.add_argument("--yes", action="store_true", help="run what is above limits.ask_above without asking")
+
+
+def _from_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1")
+    return number
+
+
+def _why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", metavar="STAGE", help="model:NAME/train, or a target")
+    parser.add_argument("item", nargs="?", metavar="ITEM", help="of a dataset: an item's id or file")
+
+
+def _show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET")
+    parser.add_argument("--split", metavar="NAME")
+    parser.add_argument("--rejected", action="store_true", help="what the gates rejected, and why")
+    parser.add_argument("--limit", type=_from_one, default=10, metavar="N", help="rows (default 10)")
+
+
+def _log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", metavar="STAGE")
+    parser.add_argument("-f", "--follow", dest="follow", action="store_true", help="as it is written")
+    parser.add_argument("--text", action="store_true", help="what the worker printed, not its events")
+
+
+def _get(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="also model:NAME@TAG and model:NAME/package.onnx")
+    parser.add_argument("--to", metavar="DIR", required=True)
+    parser.add_argument("--link", action="store_true", help="read-only hardlinks instead of copies")
+    parser.add_argument("--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are")
+
+
+def _tag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tag", nargs="?", metavar="TARGET@TAG", help="model:NAME@TAG; without it: the tags there are")
+    parser.add_argument("--delete", action="store_true")
+
+
+def _update(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="hub ids; without one: all")
+
+
+def _runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", nargs="?", metavar="TARGET")
+    parser.add_argument("--limit", type=_from_one, default=20, metavar="N")
+
+
+def _graph(parser: argparse.ArgumentParser) -> None:
+    _targets(parser)
+    parser.add_argument("--format", default="text", choices=["text", "dot", "mermaid"])
+
+
+def _schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="FILE", help="default: standard output")
+
+
+def _store(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("check", help="read every object and say which are damaged")
+
+
+def _worker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="a job file, as the build writes it")
+
+
+def _names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="deployments; without one: all")
+
+
+def _nothing(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+COMMANDS: dict[str, tuple[str, Fill]] = {
+    "init": ("write a first Sparkfile into this folder", _nothing),
+    "check": ("read the Sparkfile and list every problem in it", _nothing),
+    "plan": ("what is stale, and why; runs nothing", _plan),
+    "build": ("run what is stale", _build),
+    "why": ("why a stage is stale, or what became of an item", _why),
+    "runs": ("the builds so far: what changed, figures, time", _runs),
+    "show": ("a model with all that is known of it, or rows of a dataset", _show),
+    "log": ("a stage's events and log", _log),
+    "get": ("copy a result out of the store", _get),
+    "ls": ("the results that are there", _targets),
+    "status": ("a summary of the plan, and what is served", _targets),
+    "tag": ("name a result, so that it stays addressable", _tag),
+    "update": ("look outside again and pin what is there", _update),
+    "up": ("bring deployments into the state that the file asks for", _names),
+    "down": ("stop deployments", _names),
+    "graph": ("the stages and what they read", _graph),
+    "schema": ("the JSON Schema of a Sparkfile, for editors", _schema),
+    "doctor": ("what this machine has, and what the Sparkfile lacks", _nothing),
+    "store": ("look after the store", _store),
+    "worker": ("run one job (used by the build)", _worker),
+}
+MODULES = {
+    **dict.fromkeys(("plan", "build", "why", "check", "up"), "build"),
+    **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
+    **dict.fromkeys(("init", "get", "tag", "update", "down", "schema", "store", "worker"), "manage"),
+}
