@@ -1,6 +1,7 @@
 """Rows: a dataset's records as a recipe reads them; shards, length, a seeded order, seekable."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +28,46 @@ class DatasetFolder:
         names = {part_of(f"data/{f.name}") for f in (self.path / "data").glob("*.parquet")}
         return tuple(sorted(n.removeprefix("data/").removesuffix("-*") for n in names if n.endswith("-*")))
 
-    def rows(self, split: str) -> "Rows":
-        shards = sorted(
-            f for f in (self.path / "data").glob("*.parquet") if part_of(f"data/{f.name}") == f"data/{split}-*"
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """Field name -> field type, from the first shard: all shards have the same."""
+        import pyarrow.parquet as pq
+
+        from spark_build.contract.shards import fields_of
+
+        first = next(iter(sorted((self.path / "data").glob("*.parquet"))), None)
+        if first is None:
+            raise BadInput("the dataset has no rows", fix="build it first, or look at what its gates reject")
+        return fields_of(pq.read_schema(first))
+
+    def counts(self) -> dict[str, int]:
+        """Rows of every split, and `rejected`; from the shards' footers alone."""
+        import pyarrow.parquet as pq
+
+        def rows(shards: Iterable[Path]) -> int:
+            return sum(pq.read_metadata(shard).num_rows for shard in shards)
+
+        counts = {split: rows(self.shards(split)) for split in self.splits}
+        return {**counts, "rejected": rows((self.path / "rejected").glob("*.parquet"))}
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Rows of `rejected/`: those of ingest, then those of the filter."""
+        import pyarrow.parquet as pq
+
+        order = {"ingest": 0, "filter": 1}
+        shards = list((self.path / "rejected").glob("*.parquet"))
+        shards.sort(key=lambda shard: (order.get(shard.name.rpartition("-")[0], 2), shard.name))
+        return [row for shard in shards for row in pq.read_table(shard).to_pylist()]
+
+    def shards(self, split: str) -> list[Path]:
+        return sorted(
+            f
+            for f in (self.path / "data").glob("*.parquet")
+            if part_of(f"data/{f.name}") == f"data/{split}-*"
         )
+
+    def rows(self, split: str) -> "Rows":
+        shards = self.shards(split)
         if not shards:
             raise BadInput(
                 f"the dataset has no split '{split}'", fix=f"it has {', '.join(self.splits) or 'none'}"
@@ -75,7 +112,12 @@ class Rows:
         return rows_of(self.table.take(list(positions)))
 
     def column(self, name: str) -> list[Any]:
-        return [row[name] for row in self] if name in self.fields else self.table[name].to_pylist()
+        values: list[Any] = self.table[name].to_pylist()
+        if name == "meta":
+            return [json.loads(value) if value else {} for value in values]
+        if self.fields.get(name) == "json":
+            return [None if value is None else json.loads(value) for value in values]
+        return values
 
     def order(self, seed: int, epoch: int) -> "np.ndarray[Any, Any]":
         """A permutation of the positions, the same for the same (seed, epoch) on every machine."""

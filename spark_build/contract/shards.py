@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import canonical_json
@@ -9,12 +10,16 @@ from spark_build.core.digest import canonical_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# of `rejected/*.parquet`; score and threshold are numbers, the rest text
+REJECTED_COLUMNS = ("id", "source", "split", "gate", "reason", "score", "threshold", "matched", "detail")
+
+_ROWS_PER_GROUP = 16_384
 _METADATA_KEY = b"spark_build"
 _TEXT_LIKE = ("text", "label", "json")
 
 
 def schema_of(fields: Mapping[str, str]) -> "pa.Schema":
-    """The Arrow schema of a dataset with these fields; carries them, and Hugging Face features, as metadata."""
+    """The Arrow schema of a dataset with these fields; its metadata holds them, and Hugging Face features."""
     import pyarrow as pa
 
     columns = [pa.field("id", pa.string()), pa.field("source", pa.string())]
@@ -48,6 +53,27 @@ def table_of(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> "p
     import pyarrow as pa
 
     return pa.Table.from_pylist([_storable(row, fields) for row in rows], schema=schema_of(fields))
+
+
+def rejected_table(columns: Mapping[str, Sequence[Any]]) -> "pa.Table":
+    """Rows of `rejected/`, from a list per column; a missing column is empty."""
+    import pyarrow as pa
+
+    kinds = {"score": pa.float64(), "threshold": pa.float64()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in REJECTED_COLUMNS])
+    return pa.Table.from_pydict(
+        {name: list(columns.get(name, ())) for name in REJECTED_COLUMNS}, schema=schema
+    )
+
+
+def write_shard(table: "pa.Table", path: Path) -> None:
+    """Parquet with fixed settings: equal tables give equal bytes, as long as pyarrow is the same."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(
+        table, path, row_group_size=_ROWS_PER_GROUP, version="2.6", data_page_version="1.0",
+        compression="zstd", compression_level=3, write_statistics=True,
+    )  # fmt: skip
 
 
 def _storable(row: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Ports: what the engine and the stages ask of storage and of the outside; implementations are wired in app."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,6 +76,14 @@ class Reporter(Protocol):
 
     def note(self, name: str, value: Any) -> None:
         """A fact that is kept in the Record's `notes`."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a stage's runner is given besides its job."""
+
+    memo: Memo
+    report: Reporter
 
 
 class World(Protocol):

@@ -1,0 +1,99 @@
+"""Gates that look at one item at a time: `measure` is remembered, `decide` is asked anew."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from spark_build.contract.items import Verdict
+from spark_build.contract.rules import ItemGate
+from spark_build.core.errors import ItemRejected, SparkError
+from spark_build.core.job import JobStep
+from spark_build.core.ports import Services
+from spark_build.stages.gating import Candidate, Gated, rejection
+from spark_build.stages.items_memo import remember
+from spark_build.stages.loading import failed
+from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
+from spark_build.stages.progress import Progress
+
+
+def run_item_gate(
+    services: Services,
+    step: JobStep,
+    gate: ItemGate,
+    params: Any,
+    candidates: Sequence[Candidate],
+    read: Sequence[tuple[str, ...]],
+) -> Gated:
+    values, ran = remember(
+        services.memo,
+        step.operation,
+        [c.digest(names) for c, names in zip(candidates, read, strict=True)],
+        lambda positions: _measured(step, gate, [(candidates[p], read[p]) for p in positions]),
+        batch=gate.batch_items,
+        progress=Progress(services.report, len(candidates), "items"),
+    )
+    gated = Gated(handled={candidates[p].number for p in ran})
+    for candidate, value in zip(candidates, values, strict=True):
+        try:
+            _settle(gated, step, candidate, _verdict(step, gate, params, candidate, value))
+        except ItemRejected as why:
+            gated.rejected.append(rejection(candidate, step, why.reason, detail=why.detail))
+    return gated
+
+
+def _measured(
+    step: JobStep, gate: ItemGate, batch: Sequence[tuple[Candidate, tuple[str, ...]]]
+) -> Iterator[bytes]:
+    """What was found of each, as it is remembered; where one of a batch can't be handled, each by itself."""
+    items = [narrowed(candidate.item, names) for candidate, names in batch]
+    try:
+        found = gate.measure_many(items)
+        if len(found) != len(items):
+            raise ValueError(f"measure_many gave {len(found)} values for {len(items)} items")
+    except ItemRejected:
+        yield from (
+            _measured_alone(step, gate, one, item) for (one, _), item in zip(batch, items, strict=True)
+        )
+        return
+    except SparkError:
+        raise
+    except Exception as error:
+        names = f"item '{batch[0][0].item.id}' of {batch[0][0].item.source}"
+        raise failed(step, f"on {names}{' and others' if len(batch) > 1 else ''}", error) from error
+    yield from (encoded_found(value, step, one.item) for (one, _), value in zip(batch, found, strict=True))
+
+
+def _measured_alone(step: JobStep, gate: ItemGate, candidate: Candidate, item: Any) -> bytes:
+    try:
+        return encoded_found(gate.measure(item), step, candidate.item)
+    except ItemRejected as rejected:
+        return encoded_rejection(rejected)
+    except SparkError:
+        raise
+    except Exception as error:
+        raise failed(step, f"on item '{candidate.item.id}' of {candidate.item.source}", error) from error
+
+
+def _verdict(step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, value: bytes) -> Verdict:
+    found, rejected = decoded(value)
+    if rejected is not None:
+        raise rejected
+    try:
+        return gate.decide_item(candidate.item, found, params)
+    except (ItemRejected, SparkError):
+        raise
+    except Exception as error:
+        item = candidate.item
+        raise failed(step, f"deciding on item '{item.id}' of {item.source}", error) from error
+
+
+def _settle(gated: Gated, step: JobStep, candidate: Candidate, verdict: Verdict) -> None:
+    gated.counts.update(verdict.counts)
+    if verdict.action == "drop":
+        found = {"score": verdict.score, "threshold": verdict.threshold, "matched": verdict.matched}
+        gated.rejected.append(rejection(candidate, step, verdict.reason or step.rule, **found))
+    elif verdict.action == "replace":
+        gated.replaced += 1
+        item = candidate.item.with_fields(verdict.fields or {})
+        gated.kept.append(Candidate(item, candidate.number))
+    else:
+        gated.kept.append(candidate)

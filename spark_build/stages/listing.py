@@ -1,0 +1,72 @@
+"""The files of a source's folder, sorted and digested; what a reader never looks at is left out."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spark_build.contract.items import SourceFile
+from spark_build.core.digest import digest_file
+from spark_build.core.errors import BadInput, TransientError
+
+
+def files_of(place: Path, listing: Sequence[Sequence[Any]] | None) -> list[SourceFile]:
+    """Files by path. `listing` ([path, size, digest, …] each) saves hashing what was hashed already.
+
+    Errors: BadInput for a link that leaves the folder.
+    """
+    single = place.is_file()
+    if listing is not None:
+        entries = [(str(path), int(size), str(digest)) for path, size, digest, *_ in listing]
+        found = [SourceFile(p, place if single else place / p, size, digest) for p, size, digest in entries]
+    elif single:
+        found = [_digested(place, place.name)]
+    else:
+        found = [_digested(place / path, path) for path in _paths(place)]
+    return sorted((file for file in found if single or is_read(file.path)), key=lambda file: file.path)
+
+
+def is_read(path: str) -> bool:
+    """No dot files, no back-ups, nothing of Python's caches."""
+    parts = path.split("/")
+    return not any(p.startswith(".") or p == "__pycache__" for p in parts) and not path.endswith("~")
+
+
+def check_unchanged(file: SourceFile) -> None:
+    """Errors: TransientError where the file isn't what was digested: what was read must not be remembered."""
+    try:
+        unchanged = digest_file(file.location) == file.digest
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise TransientError(
+            f"{file.path} changed while it was read", fix="build again when nothing writes it"
+        )
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    for here, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if is_read(name)]
+        for name in names:
+            yield (Path(here) / name).relative_to(folder).as_posix()
+        for name in folders:
+            if (Path(here) / name).is_symlink():
+                _refuse_outside(Path(here) / name, folder)
+
+
+def _digested(location: Path, path: str) -> SourceFile:
+    if location.is_symlink():
+        _refuse_outside(location, Path(str(location).removesuffix(path)))
+    return SourceFile(path, location, location.stat().st_size, digest_file(location))
+
+
+def _refuse_outside(link: Path, folder: Path) -> None:
+    target = link.resolve()
+    shown = link.relative_to(folder).as_posix()
+    if not target.is_relative_to(folder.resolve()):
+        raise BadInput(
+            f"{shown} is a link that leaves the folder (to {os.readlink(link)})",
+            fix="copy the file there, or name the other folder as a source of its own",
+        )
+    if not target.is_file():
+        raise BadInput(f"{shown} is a link to a folder, or to nothing", fix="copy what it points to")

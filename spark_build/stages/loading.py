@@ -1,0 +1,172 @@
+"""Rules by name: a step's class, its checked params, and an instance that can't see what only decides."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+from spark_build.contract.params import RuleParams
+from spark_build.contract.rules import Rule
+from spark_build.core.digest import digest_bytes
+from spark_build.core.errors import StageFailed, Unavailable, UsageError
+from spark_build.core.job import Job, JobStep
+from spark_build.stages.contexts import step_inputs
+
+R = TypeVar("R", bound=Rule)
+_SECRET = re.compile(r"\$\{secret\.([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def load(job: Job, step: JobStep, family: Callable[..., R]) -> R:
+    """An instance of the step's rule with all of its params."""
+    rule = rule_class(job, step, family)
+    return rule(params_of(rule, step), step_inputs(job, step))
+
+
+def load_blind(job: Job, step: JobStep, family: Callable[..., R]) -> tuple[R, Any]:
+    """An instance whose params hide what only decides, and the full params for `decide`."""
+    rule = rule_class(job, step, family)
+    params = params_of(rule, step)
+    return rule(without_deciding(params), step_inputs(job, step)), params
+
+
+def rule_class(job: Job, step: JobStep, family: Callable[..., R]) -> type[R]:
+    """Errors: UsageError where the class isn't there or is of another family."""
+    place, _, name = step.impl.rpartition(":")
+    module = load_rule_file(Path(place), Path(job.project)) if place.endswith(".py") else _module(place, step)
+    found = getattr(module, name, None)
+    shown = Path(place).name if place.endswith(".py") else place
+    if not isinstance(found, type):
+        raise UsageError(f"{_called(step)}: {shown} has no class '{name}'", fix="use: ./FILE.py:CLASS")
+    wanted = cast(type[R], family)  # a Callable to the type checker, which takes abstract classes then
+    if not issubclass(found, wanted):
+        raise UsageError(
+            f"{_called(step)}: '{name}' in {shown} is no {wanted.__name__}",
+            fix=f"derive it from spark_build.contract.{wanted.__name__}",
+        )
+    return found
+
+
+def params_of(rule: type[Rule], step: JobStep) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return rule.Params(**_with_secrets(rule.Params, step.params))
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"{_called(step)}: {'; '.join(lines)}") from None
+
+
+def without_deciding(params: RuleParams) -> RuleParams:
+    """A copy whose `Decides` fields raise AttributeError: what `measure` finds can't hang on them."""
+    hidden = params.marked("decides")
+    if not hidden:
+        return params
+
+    def missing(self: RuleParams, name: str) -> Any:
+        if name in hidden:
+            raise AttributeError(f"'{name}' only decides; measure can't read it")
+        raise AttributeError(f"these params have no '{name}'")
+
+    blind_class = cast(
+        type[RuleParams], type(type(params).__name__, (type(params),), {"__getattr__": missing})
+    )
+    shown = {name: getattr(params, name) for name in type(params).model_fields if name not in hidden}
+    blind = blind_class.model_construct(**shown)
+    for name in hidden:
+        blind.__dict__.pop(name, None)  # model_construct fills defaults in
+    return blind
+
+
+def failed(step: JobStep, doing: str, error: Exception) -> StageFailed:
+    """A rule's own exception as a result of the stage; its traceback goes to the log."""
+    import traceback
+
+    traceback.print_exception(error)
+    return StageFailed(
+        f"{_called(step)} failed {doing}: {type(error).__name__}: {error}",
+        fix="the log has the traceback; a rule says ItemRejected where one item can't be handled",
+    )
+
+
+def shown_path(job: Job, path: Path) -> str:
+    """As the user would write it: relative to the Sparkfile's folder where it lies inside."""
+    if path.is_relative_to(job.project):
+        return path.relative_to(job.project).as_posix()
+    return path.name
+
+
+def _called(step: JobStep) -> str:
+    return f"'{step.rule}'" if step.label in ("", step.rule) else f"'{step.label}' ({step.rule})"
+
+
+def _module(name: str, step: JobStep) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise Unavailable(
+            f"{_called(step)} needs '{error.name}', which is not installed",
+            fix="pip install it beside spark; `spark doctor` lists all that this Sparkfile lacks",
+        ) from error
+
+
+def load_rule_file(file: Path, project: Path) -> ModuleType:
+    """A user's own rule as a module; the project's folder is importable from it. Errors: UsageError.
+
+    A file that has changed is another module. No __pycache__ is left beside it.
+    """
+    import importlib.util
+
+    if not file.is_file():
+        raise UsageError(f"{file.name}: there is no such file", fix="check the path after `use:`")
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))
+    name = f"spark_rule_{digest_bytes(str(file).encode() + file.read_bytes())[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None  # it ends in .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks annotations up there
+    quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _broken(file, error) from error
+    finally:
+        sys.dont_write_bytecode = quiet
+    return module
+
+
+def _broken(file: Path, error: Exception) -> UsageError:
+    line = error.lineno if isinstance(error, SyntaxError) else _line_in(file, error)
+    where = f"{file.name}:{line}" if line else file.name
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return UsageError(f"{where}: {type(error).__name__}: {said}", fix="mend the file; it can't be imported")
+
+
+def _line_in(file: Path, error: Exception) -> int | None:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.lineno for f in reversed(frames) if f.filename == str(file)), None)
+
+
+def _with_secrets(model: type[RuleParams], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`${secret.X}` from the environment, in fields typed Secret alone."""
+    filled = dict(values)
+    for name in model.marked("secret"):
+        if isinstance(filled.get(name), str):
+            filled[name] = _SECRET.sub(_secret, filled[name])
+    return filled
+
+
+def _secret(match: re.Match[str]) -> str:
+    if (value := os.environ.get(match[1])) is None:
+        raise Unavailable(f"the secret '{match[1]}' is not set", fix=f"export {match[1]}=…")
+    return value

@@ -1,0 +1,158 @@
+"""Records of a source: each file is read once in its life, and remembered by its path and digest."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spark_build.contract.items import Bad, Raw, SourceFile
+from spark_build.contract.rules import Source
+from spark_build.core.digest import Digest, digest_bytes, digest_json
+from spark_build.core.errors import BadInput, ItemRejected, SparkError
+from spark_build.core.job import Job, JobStep
+from spark_build.core.ports import Services
+from spark_build.stages.contexts import step_context
+from spark_build.stages.fields import checked_json
+from spark_build.stages.items_memo import remember
+from spark_build.stages.listing import check_unchanged, files_of
+from spark_build.stages.loading import failed, shown_path
+from spark_build.stages.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    source: str
+    position: int
+    found: Raw | Bad
+    is_new: bool  # it was read now, and its content was not known
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    file: SourceFile
+    records: bytes  # JSON, as it is remembered
+    is_new: bool
+
+
+def read_records(job: Job, context: Any, services: Services, step: JobStep, source: Source) -> list[Record]:
+    """Every record in canonical order. Errors: BadInput where there is no file, or not one record."""
+    context = step_context(context, job, step)
+    place = source.fetch(context)
+    if not place.exists():
+        raise BadInput(f"{shown_path(job, place)}: not there", fix="check the source's path")
+    listing = job.options.get("listing") if place == context.inputs.get("path") else None
+    files = files_of(place, listing)
+    if not files:
+        raise BadInput(
+            f"{shown_path(job, place)} holds no files",
+            fix="put documents there, or point the source elsewhere",
+        )
+    operation = read_operation(step, source)
+    read = _read_files(services, step, source, files, operation, job.limit)
+    records = list(_records(services, operation, read, job.limit))
+    if not records:
+        raise BadInput(
+            f"{shown_path(job, place)}: no record in {len(files):,} files",
+            fix="check the source's patterns, and that the files are of a kind that it reads",
+        )
+    return records
+
+
+def read_operation(step: JobStep, source: Source) -> Digest:
+    """Scopes the memo of `read`: the step without inputs that only name files: their digests are in the keys."""
+    if not step.manifest:
+        return step.operation
+    only_fetch = ("inputs", "env", "tools") if source.inputs_are_for_fetch else ()
+    kept = {name: value for name, value in step.manifest.items() if name not in only_fetch}
+    if type(source).fetch is Source.fetch and "inputs" in kept:
+        kept["inputs"] = {name: digest for name, digest in kept["inputs"].items() if name != "path"}
+    return digest_json(["read", kept])
+
+
+def _read_files(
+    services: Services,
+    step: JobStep,
+    source: Source,
+    files: Sequence[SourceFile],
+    operation: Digest,
+    limit: int | None,
+) -> list[ReadFile]:
+    if limit is not None:  # any few files, but always the same ones
+        files = sorted(files, key=lambda file: digest_bytes(file.path.encode()))[:limit]
+        files.sort(key=lambda file: file.path)
+    keys = [bytes.fromhex(digest_json([file.path, file.digest])) for file in files]
+    values, new = remember(
+        services.memo,
+        operation,
+        keys,
+        lambda positions: (_read(step, source, files[p]) for p in positions),
+        progress=Progress(services.report, len(files), "files"),
+    )
+    return [ReadFile(file, values[i], i in new) for i, file in enumerate(files)]
+
+
+def _read(step: JobStep, source: Source, file: SourceFile) -> bytes:
+    """A JSON list of the file's records."""
+    rows = []
+    try:
+        for found in source.read(file):
+            rows.append(_encoded(found, file))
+    except ItemRejected as rejected:
+        rows.append(_encoded_bad(Bad(rejected.reason, rejected.detail), file))
+    except SparkError:
+        raise
+    except Exception as error:
+        check_unchanged(file)
+        raise failed(step, f"on {file.path}", error) from error
+    check_unchanged(file)
+    return b"[" + b",".join(rows) + b"]"
+
+
+def _encoded(found: Raw | Bad, file: SourceFile) -> bytes:
+    if isinstance(found, Bad):
+        return _encoded_bad(found, file)
+    row = {"fields": found.fields, "key": found.key, "id": found.id, "split": found.split, "meta": found.meta}
+    try:
+        return checked_json({name: value for name, value in row.items() if value not in (None, {})})
+    except ItemRejected as rejected:
+        return _encoded_bad(Bad(rejected.reason, rejected.detail), file)
+
+
+def _encoded_bad(bad: Bad, file: SourceFile) -> bytes:
+    # no path of this machine reaches an Artifact
+    detail = bad.detail.replace(str(file.location), file.path)
+    return checked_json({"bad": [bad.reason, detail.encode(errors="replace").decode()]})
+
+
+def _decoded(row: Mapping[str, Any]) -> Raw | Bad:
+    if "bad" in row:
+        return Bad(*row["bad"])
+    return Raw(
+        row.get("fields", {}), row.get("key", ""), row.get("id"), row.get("split"), row.get("meta", {})
+    )
+
+
+def _records(
+    services: Services, operation: Digest, read: Sequence[ReadFile], limit: int | None
+) -> Iterator[Record]:
+    count = 0
+    for one in read:
+        rows = json.loads(one.records)
+        new = _new_rows(services, operation, one, rows) if one.is_new else frozenset[int]()
+        for position, row in enumerate(rows):
+            if limit is not None and count >= limit:
+                return
+            count += 1
+            yield Record(one.file.path, position, _decoded(row), position in new)
+
+
+def _new_rows(services: Services, operation: Digest, read: ReadFile, rows: Sequence[Any]) -> frozenset[int]:
+    """Rows whose content is new to this file: where a file grew, these alone count as handled."""
+    if len(rows) == 1 and rows[0].get("key") == read.file.path:
+        return frozenset({0})  # a document: the file is the item
+    keys = [bytes.fromhex(digest_json([read.file.path, row])) for row in rows]
+    seen = digest_json(["rows seen", operation])
+    _, new = remember(
+        services.memo, seen, keys, lambda positions: [b""] * len(positions), batch=len(rows) or 1
+    )
+    return frozenset(new)

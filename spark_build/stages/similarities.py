@@ -1,0 +1,33 @@
+"""Similarities of pairs, remembered by the digests of both: a join asks for them one by one."""
+
+import struct
+from collections.abc import Callable
+
+from spark_build.core.digest import Digest, digest_bytes
+from spark_build.core.ports import Memo
+from spark_build.stages.items_memo import Chunk
+
+_FLOAT = struct.Struct("<d")
+
+
+class Similarities:
+    """Looks pairs up singly, and writes new ones in chunks."""
+
+    def __init__(self, memo: Memo, operation: Digest) -> None:
+        self._memo, self._operation = memo, operation
+        self._chunk = Chunk(memo, operation)
+        self.computed = self.remembered = 0
+
+    def of(self, pair: tuple[bytes, bytes], compute: Callable[[], float]) -> float:
+        key = bytes.fromhex(digest_bytes(b"".join(sorted(pair))))
+        found = self._memo.get(self._operation, [key])[0]
+        if found is not None:
+            self.remembered += 1
+            return float(_FLOAT.unpack(found)[0])
+        self.computed += 1
+        score = compute()
+        self._chunk.add(key, _FLOAT.pack(score))
+        return score
+
+    def keep(self) -> None:
+        self._chunk.keep()

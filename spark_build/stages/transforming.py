@@ -1,0 +1,111 @@
+"""Transforms: each item once in its life, remembered by the fields that the transform reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spark_build.contract.items import Item
+from spark_build.contract.rules import Transform, digest_of_fields
+from spark_build.core.errors import ItemRejected, SparkError
+from spark_build.core.job import Job, JobStep
+from spark_build.core.ports import Services
+from spark_build.stages.fields import plain_fields, reconverted
+from spark_build.stages.ids import numbered
+from spark_build.stages.items_memo import remember
+from spark_build.stages.loading import failed, load
+from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
+from spark_build.stages.progress import Progress
+from spark_build.stages.rejected import Place, Rejected
+
+
+@dataclass(slots=True)
+class Draft:
+    """An item on its way through ingest."""
+
+    item: Item
+    place: Place
+    record: int  # the record that it came from: what `handled` counts
+
+
+@dataclass(frozen=True)
+class Transformed:
+    drafts: list[Draft]
+    rejected: list[Rejected]
+    handled: set[int]  # records
+
+
+def apply_transform(
+    job: Job, services: Services, step: JobStep, drafts: Sequence[Draft], declared: Mapping[str, str]
+) -> Transformed:
+    """What the transform makes of the items it is for; the others pass unchanged."""
+    rule = load(job, step, Transform)
+    chosen = [position for position, draft in enumerate(drafts) if _is_for(step, draft.item.split)]
+    read = {position: rule.fields_read(drafts[position].item) for position in chosen}
+    values, ran = remember(
+        services.memo,
+        step.operation,
+        [digest_of_fields(drafts[p].item, read[p]) for p in chosen],
+        lambda asked: (_apply(step, rule, drafts[chosen[i]].item, read[chosen[i]]) for i in asked),
+        progress=Progress(services.report, len(chosen), "items"),
+    )
+    given = dict(zip(chosen, values, strict=True))
+    result = Transformed([], [], {drafts[chosen[i]].record for i in ran})
+    for position, draft in enumerate(drafts):
+        if position not in given:
+            result.drafts.append(draft)
+            continue
+        try:
+            result.drafts.extend(_pieces(draft, given[position], read[position], declared))
+        except ItemRejected as rejected:
+            result.rejected.append(_rejected(draft, step, rejected))
+    return replace(result, drafts=_replaced(result.drafts))
+
+
+def _is_for(step: JobStep, split: str) -> bool:
+    only = step.options.get("only")
+    return only is None or split == only or (isinstance(only, list | tuple) and split in only)
+
+
+def _apply(step: JobStep, rule: Transform, item: Item, names: Sequence[str]) -> bytes:
+    try:
+        return encoded_found([dict(fields) for fields in rule.apply(narrowed(item, names))], step, item)
+    except ItemRejected as rejected:
+        return encoded_rejection(rejected)
+    except SparkError:
+        raise
+    except Exception as error:
+        raise failed(step, f"on item '{item.id}' of {item.source}", error) from error
+
+
+def _pieces(draft: Draft, value: bytes, names: Sequence[str], declared: Mapping[str, str]) -> Iterator[Draft]:
+    """The items that one became. Fields that the transform does not read stay as they are."""
+    found, rejected = decoded(value)
+    if rejected is not None:
+        raise rejected
+    if not found:
+        raise ItemRejected("dropped")
+    unread = {name: value for name, value in draft.item.fields.items() if name not in names}
+    ids = numbered(draft.item.id, len(found))
+    for own_id, fields in zip(ids, found, strict=True):
+        whole = {**unread, **reconverted(plain_fields(fields), declared)}
+        yield Draft(replace(draft.item, id=own_id, fields=whole), draft.place, draft.record)
+
+
+def _replaced(drafts: list[Draft]) -> list[Draft]:
+    """Places anew: position among the pieces of a record, through however many transforms."""
+    counts: dict[tuple[str, int], int] = {}
+    for draft in drafts:
+        source, position, _ = draft.place
+        number = counts.get((source, position), 0)
+        counts[source, position] = number + 1
+        draft.place = (source, position, number)
+    return drafts
+
+
+def _rejected(draft: Draft, step: JobStep, why: ItemRejected) -> Rejected:
+    item: Any = draft.item
+    is_fault = why.reason != "dropped"
+    return Rejected(
+        draft.place, item.id, item.source, item.split, step.label or step.rule, why.reason,
+        detail=why.detail, is_fault=is_fault,
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Version: shards as they are, the rejected rows of all stages beside them, and the versioner's card."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spark_build.contract.context import Context
+from spark_build.contract.rows import DatasetFolder, figures_of
+from spark_build.contract.rules import Versioner
+from spark_build.core.errors import SparkError, StageFailed
+from spark_build.core.job import Job, Outcome
+from spark_build.core.ports import Services
+from spark_build.stages.contexts import step_context
+from spark_build.stages.loading import failed, load
+
+
+def run(job: Job, context: Context, services: Services) -> Outcome:
+    """Inputs: `dataset` (of the stage before); `ingest` (its rejected/, where there is a filter)."""
+    output = Path(job.output)
+    for name in ("dataset", "ingest"):
+        if name in context.inputs:
+            _lay_out(context.inputs[name], output, with_data=name == "dataset")
+    folder = DatasetFolder(output)
+    figures = figures_of(folder.counts())
+    before = dict(_shard_stats(output))
+    for step in job.steps:
+        versioner = load(job, step, Versioner)
+        facts = _facts(job, folder, figures)
+        own = step_context(context, job, step)
+        try:
+            versioner.write(replace(own, facts={**own.facts, **facts}))
+        except SparkError:
+            raise
+        except Exception as error:
+            raise failed(step, "writing the version", error) from error
+    if changed := sorted(set(before.items()) ^ set(_shard_stats(output))):
+        raise StageFailed(
+            f"the versioner '{job.steps[0].rule}' changed {changed[0][0]}: shards are as the gates left them",
+            fix="a versioner writes beside data/ and rejected/ only",
+        )
+    return Outcome(metrics=figures)
+
+
+def _facts(job: Job, folder: DatasetFolder, figures: dict[str, float]) -> dict[str, Any]:
+    counts = folder.counts()
+    counts.pop("rejected")
+    return {
+        "card": dict(job.options.get("card") or {}),
+        "tag": job.options.get("tag"),
+        "fields": folder.fields,
+        "splits": counts,
+        "gates": list(job.options.get("gates") or dict.fromkeys(row["gate"] for row in folder.rejected())),
+        "figures": figures,
+    }
+
+
+def _lay_out(source: Path, output: Path, *, with_data: bool) -> None:
+    for part in ("data", "rejected") if with_data else ("rejected",):
+        for file in sorted((source / part).glob("*.parquet")):
+            target = output / part / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.exists():
+                _link_or_copy(file, target)
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)  # another device, or a file system without links
+
+
+def _shard_stats(output: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    for part in ("data", "rejected"):
+        for file in (output / part).rglob("*"):
+            stat = file.stat()
+            if file.is_file():
+                yield file.relative_to(output).as_posix(), (stat.st_size, stat.st_mtime_ns)
