@@ -1,0 +1,322 @@
+"""The watchdog: parent of all workers of a build, and their end when the build is gone (design section 8).
+
+Run by path with a bare interpreter, so it imports the standard library alone. Three layers of processes:
+
+    build -- watchdog -- keeper -- worker and whatever it starts
+                      \\- keeper -- worker …
+
+Keepers and watchdog are child subreapers: a process that leaves its group and session still ends up below
+its keeper. Each of them looks at the socket to the build by itself, so that stopping or killing one of them
+changes nothing. A keeper holds its action's lease and lets it go only when nothing of the action lives.
+
+Messages are JSON, one per packet. From the build: {'spawn', 'argv', 'env', 'cwd', 'log', 'mask'} with the
+lease's descriptor, {'stop'}. To the build: {'ended', 'status'} (below 0 a signal), {'bug'}.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any, NoReturn
+
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, where a build asks for a stop
+PACKET_BYTES = 1 << 17
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LINE_BYTES = 1 << 16
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> NoReturn:
+    link = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(link.fileno(), False)
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in _IGNORED:  # a terminal's signals are for the build, which then says what to do
+        signal.signal(number, signal.SIG_IGN)
+    # a keeper lets it through once it can answer; blocked, it waits till then although it is ignored here
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        _Watchdog(link).run()
+    except Exception:
+        send(link, {"bug": traceback.format_exc()})
+    finally:
+        end_descendants()
+        os._exit(0)
+
+
+class _Watchdog:
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        self.keepers: dict[int, int] = {}  # process -> the build's number for it
+        self.woken = wake_on_child()
+
+    def run(self) -> None:
+        """Until the build closes the socket, by its own will or by its death."""
+        poll = select.poll()
+        poll.register(self.link, select.POLLIN)
+        poll.register(self.woken, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+                self.reap()
+            if self.link.fileno() in ready and not self.obey():
+                return
+
+    def obey(self) -> bool:
+        try:
+            data, lease, _, _ = socket.recv_fds(self.link, PACKET_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionError:
+            return False
+        if not data:
+            return False
+        order = json.loads(data)
+        if "spawn" in order:
+            self.spawn(order)
+        elif "stop" in order:
+            for keeper, number in self.keepers.items():
+                if number == order["stop"]:
+                    os.kill(keeper, signal.SIGTERM)
+        for fd in lease:
+            os.close(fd)
+        return True
+
+    def spawn(self, order: dict[str, Any]) -> None:
+        watchdog = os.getpid()
+        keeper = os.fork()
+        if keeper == 0:
+            try:
+                _Keeper(self.link, order, watchdog).run()
+            finally:
+                end_descendants()
+                os._exit(1)
+        self.keepers[keeper] = order["spawn"]
+
+    def reap(self) -> None:
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            number = self.keepers.pop(process, None)
+            if number is not None and status != 0:  # it did not get to tell
+                self.end_orphans()
+                send(self.link, {"ended": number, "status": -signal.SIGKILL})
+
+    def end_orphans(self) -> None:
+        """What a killed keeper left: everything below this process that is below no keeper."""
+        end_descendants(spared=frozenset(self.keepers))
+
+
+class _Keeper:
+    """Parent of one worker. Outlives everything that the worker started."""
+
+    def __init__(self, link: socket.socket, order: dict[str, Any], watchdog: int) -> None:
+        self.link, self.order, self.watchdog = link, order, watchdog
+        self.worker = 0
+        self.stop_by: float | None = None
+        self.status: int | None = None
+
+    def run(self) -> None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.woken = wake_on_child()
+        signal.signal(signal.SIGTERM, self.asked_to_stop)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        self.output = _MaskedLog(self.order) if self.order["mask"] else None
+        self.worker = self.start_worker()
+        self.wait()
+        end_descendants()
+        if self.output is not None:
+            self.output.finish()
+        status = -signal.SIGKILL if self.status is None else self.status
+        send(self.link, {"ended": self.order["spawn"], "status": status})
+        os.kill(self.watchdog, signal.SIGCONT)  # where somebody stopped it, it would stay
+        os._exit(0)
+
+    def wait(self) -> None:
+        """Until the worker has ended, is to be ended, or nobody is left who wants to know."""
+        poll = select.poll()
+        poll.register(self.link, 0)  # only whether it hung up; the messages are the watchdog's
+        poll.register(self.woken, select.POLLIN)
+        if self.output is not None:
+            poll.register(self.output.source, select.POLLIN)
+        while self.status is None and not self.is_time_up() and os.getppid() == self.watchdog:
+            ready = dict(poll.poll(None if self.stop_by is None else 20))
+            if self.woken in ready:
+                os.read(self.woken, 4096)
+                self.reap()
+            if self.output is not None and self.output.source in ready and not self.output.copy():
+                poll.unregister(self.output.source)
+            if self.link.fileno() in ready:
+                return
+
+    def is_time_up(self) -> bool:
+        return self.stop_by is not None and time.monotonic() > self.stop_by
+
+    def asked_to_stop(self, *_: object) -> None:
+        """SIGTERM first: a command may have to clean up behind itself."""
+        if self.stop_by is None:
+            self.stop_by = time.monotonic() + GRACE_SECONDS
+            if self.worker:
+                _kill_group(self.worker, signal.SIGTERM)
+                _kill_group(self.worker, signal.SIGCONT)
+
+    def reap(self) -> None:
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if process == 0:
+                return
+            if process == self.worker:
+                self.status = os.waitstatus_to_exitcode(status)
+
+    def start_worker(self) -> int:
+        keeper = os.getpid()
+        worker = os.fork()
+        if worker == 0:
+            try:
+                self.become_worker(keeper)
+            except BaseException as error:
+                os.write(2, f"the worker could not be started: {error}\n".encode())
+            finally:
+                os._exit(127)
+        return worker
+
+    def become_worker(self, keeper: int) -> None:
+        os.setsid()
+        for number in (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        log = os.open(self.order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        target = log if self.output is None else self.output.target
+        for fd, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, target), (2, target)):
+            os.dup2(source, fd)
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != keeper:  # it died before the line above
+            os._exit(127)
+        os.chdir(self.order["cwd"])
+        argv = self.order["argv"]
+        os.execvpe(argv[0], argv, self.order["env"])
+
+
+class _MaskedLog:
+    """The worker's output on its way to the log, secrets replaced; by lines, so that none is cut in two."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self.source, self.target = os.pipe()
+        self.masks = [text.encode() for text in order["mask"]]
+        self.log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.rest = b""
+
+    def copy(self) -> bool:
+        """False at the end of the output."""
+        data = os.read(self.source, _LINE_BYTES)
+        self.rest += data
+        cut = self.rest.rfind(b"\n") + 1
+        if not data or len(self.rest) - cut > _LINE_BYTES:
+            cut = len(self.rest)
+        whole, self.rest = self.rest[:cut], self.rest[cut:]
+        for mask in self.masks:
+            whole = whole.replace(mask, b"***")
+        try:
+            while whole:
+                whole = whole[os.write(self.log, whole) :]
+        except OSError:
+            pass  # no space left: the worker goes on without a log
+        return bool(data)
+
+    def finish(self) -> None:
+        os.close(self.target)
+        while self.copy():
+            continue
+
+
+def wake_on_child() -> int:
+    """A descriptor that is readable when a signal has come, so that one poll waits for all."""
+    readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return readable
+
+
+def send(link: socket.socket, message: dict[str, Any]) -> None:
+    try:
+        link.send(json.dumps(message).encode())
+    except OSError:
+        return  # the build is gone
+
+
+def end_descendants(spared: frozenset[int] = frozenset()) -> None:
+    """Kills everything below this process but `spared` and what is below them, until nothing is left.
+
+    A killed parent's children come to this process, the subreaper, so each round finds them.
+    """
+    pause_seconds = 0.001
+    while True:
+        living = _descendants(os.getpid(), spared)
+        for process in living:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        # a scan can miss one whose parent has just died; whether there are children at all, the kernel knows
+        if not (_reaped(living) if spared else _has_children()):
+            return
+        time.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, 0.05)
+
+
+def _has_children() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            continue
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _reaped(living: list[int]) -> bool:
+    for process in living:
+        try:
+            os.waitpid(process, os.WNOHANG)
+        except ChildProcessError:
+            continue
+    return bool(living)
+
+
+def _descendants(root: int, spared: frozenset[int]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue  # gone meanwhile
+            children.setdefault(int(fields[1]), []).append(int(name))
+    found, todo = [], [root]
+    while todo:
+        below = [child for child in children.get(todo.pop(), []) if child not in spared]
+        found += below
+        todo += below
+    return found
+
+
+def _kill_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Leases: the same action runs once, in this process or another; free at once when all holders are dead."""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from spark_build.core.digest import Digest
+from spark_build.core.disk import disk_problems
+
+LOCK_FILE = "lock"
+_POLL_SECONDS = 0.05
+
+
+class LocalLeases:
+    """The leases of a store, by action."""
+
+    def __init__(self, store: Path | str) -> None:
+        self._work = os.path.join(store, "work")
+
+    def acquire(self, key: Digest) -> "Lease | None":
+        """None while somebody else has it. Never waits."""
+        return take(os.path.join(self._work, key))
+
+    def holder(self, key: Digest) -> str:
+        pid = holder(os.path.join(self._work, key))
+        return "another build" if pid is None else f"another build (pid {pid})"
+
+
+class Lease:
+    """A held lock. Its descriptor may be handed on: it lasts until every copy is closed, or `release`."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd: int | None = fd
+
+    def fileno(self) -> int:
+        if self._fd is None:
+            raise ValueError("BUG: the lease was released already")
+        return self._fd
+
+    @property
+    def is_held(self) -> bool:
+        return self._fd is not None
+
+    def release(self) -> None:
+        """Gives the lock up for all copies of the descriptor."""
+        if self._fd is not None:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> "Lease":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def take(work: Path | str) -> Lease | None:
+    """The lease of an action by its work folder; None where another holds it."""
+    path = os.path.join(work, LOCK_FILE)
+    with disk_problems(path):
+        while True:
+            os.makedirs(work, exist_ok=True)
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:
+                continue  # the work folder was removed in between
+            if not _lock(fd):
+                os.close(fd)
+                return None
+            if _is_still(path, fd):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, str(os.getpid()).encode(), 0)
+                return Lease(path, fd)
+            os.close(fd)  # removed by the one who held it; the lock of a file without a name protects nothing
+
+
+def wait_for(
+    work: Path | str, on_wait: Callable[[int | None], None], timeout_seconds: float | None = None
+) -> Lease | None:
+    """The lease, sooner or later; `on_wait` is told once who holds it. None where the time is up."""
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    was_told = False
+    while (lease := take(work)) is None:
+        if not was_told:
+            on_wait(holder(work))
+            was_told = True
+        if deadline is not None and time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL_SECONDS)
+    return lease
+
+
+def holder(work: Path | str) -> int | None:
+    """The process that took the lease last, as far as its file tells."""
+    try:
+        text = Path(work, LOCK_FILE).read_text()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+            return False
+        os.close(fd)
+        raise
+    return True
+
+
+def _is_still(path: str, fd: int) -> bool:
+    mine = os.fstat(fd)
+    try:
+        named = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)

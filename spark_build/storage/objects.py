@@ -1,0 +1,172 @@
+"""Objects: content by digest, under `objects/ab/<rest>`; read-only, verified whenever they are read."""
+
+import os
+import stat as modes
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from spark_build.core.digest import Digest, digest_bytes, digest_file
+from spark_build.core.disk import disk_problems
+from spark_build.core.errors import StoreDamaged
+from spark_build.core.tree import Tree
+from spark_build.storage.durable import OBJECT_MODE, OBJECT_MTIME_NS, Disk
+from spark_build.storage.state import ObjectStat, State
+
+_LEFT_OVER_SECONDS = 86_400.0
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+class LocalObjects:
+    """`core.ports.Objects` in a folder. Looking writes nothing but the state; reading sets damage aside."""
+
+    def __init__(self, folder: Path | str, state: State, disk: Disk | None = None) -> None:
+        self.folder = os.path.abspath(folder)
+        self.state = state
+        self.disk = Disk() if disk is None else disk
+        self._made = 0
+
+    def path(self, digest: Digest) -> str:
+        if len(digest) != 64 or not _HEX_DIGITS.issuperset(digest):
+            raise StoreDamaged(f"'{digest}' is no digest", fix="spark store check")
+        return f"{self.folder}/objects/{digest[:2]}/{digest[2:]}"
+
+    def has(self, digest: Digest) -> bool:
+        return not self.unsound([digest])
+
+    def missing(self, tree: Digest) -> list[Digest]:
+        listing = self._peek(tree)
+        return [tree] if listing is None else self.unsound([e.digest for e in Tree.parse(listing)])
+
+    def unsound(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Those that are absent, or whose stat is not the one noted and whose content is another too."""
+        wanted = list(dict.fromkeys(digests))
+        noted = self.state.object_stats(wanted)
+        with disk_problems(self.folder):
+            return [digest for digest in wanted if not self._is_sound(digest, noted.get(digest))]
+
+    def read(self, digest: Digest) -> bytes:
+        path = self.path(digest)
+        try:
+            with open(path, "rb") as file:
+                seen, data = os.fstat(file.fileno()), file.read()
+        except FileNotFoundError:
+            raise KeyError(digest) from None
+        except OSError as error:
+            with disk_problems(path):
+                raise error
+        if digest_bytes(data) != digest:
+            raise self.set_aside(digest, seen)
+        return data
+
+    def tree(self, digest: Digest) -> Tree:
+        return Tree.parse(self.read(digest))
+
+    def write(self, data: bytes) -> Digest:
+        digest = digest_bytes(data)
+        if not self.has(digest):
+            with disk_problems(self.folder):
+                temporary = self.temporary()
+                self.disk.write_new(temporary, data)
+                self.place(temporary, digest, len(data))
+                self.disk.flush_folder(os.path.dirname(self.path(digest)))
+        return digest
+
+    def add_folder(self, folder: Path) -> Tree:
+        from spark_build.storage.intake import take_in
+
+        return take_in(self, os.path.abspath(folder))
+
+    def check_out(self, tree: Tree, to: Path, *, link: bool) -> None:
+        from spark_build.storage.checkout import lay_out
+
+        lay_out(self, tree, os.path.abspath(to), link=link)
+
+    def changed_links(self, tree: Tree) -> list[str]:
+        from spark_build.storage.checkout import changed_paths
+
+        return changed_paths(self, tree)
+
+    # for intake, checkout and check
+
+    def temporary(self) -> str:
+        """A name that nobody else uses, on the objects' own file system."""
+        self.disk.make_folder(f"{self.folder}/tmp")
+        if not self._made:
+            self._sweep()
+        self._made += 1
+        return f"{self.folder}/tmp/{os.getpid()}-{self._made}-{os.urandom(4).hex()}"
+
+    def place(self, temporary: str, digest: Digest, size: int) -> None:
+        """Gives a sealed file its name; a good object that is there stays, a damaged one is set aside."""
+        final = self.path(digest)
+        self.disk.make_folder(os.path.dirname(final))
+        for _ in range(3):  # others may place or set aside the same object meanwhile
+            if self.disk.place(temporary, final):
+                # as it was sealed: what was written to it since shows as a difference
+                self.state.note_object(digest, ObjectStat(size, OBJECT_MTIME_NS))
+                return
+            if self.has(digest):
+                self.disk.remove(temporary)
+                return
+            self._move_aside(digest, None)
+        raise StoreDamaged(f"{final}: can't be replaced", fix="remove it by hand, then run it again")
+
+    def set_aside(self, digest: Digest, seen: os.stat_result) -> StoreDamaged:
+        """Moves an object that is not what its name says out of the way, and returns the problem."""
+        place = self._move_aside(digest, seen)
+        kept = f"; set aside as {place}" if place else ""
+        return StoreDamaged(
+            f"object {digest[:12]} in the store does not match its digest{kept}",
+            fix="run it again: what is damaged is fetched or built anew",
+        )
+
+    def _move_aside(self, digest: Digest, seen: os.stat_result | None) -> str | None:
+        path = self.path(digest)
+        place = f"damaged/{digest}-{os.urandom(3).hex()}"
+        self.state.forget_object(digest)
+        try:
+            # another process may have put a good one in its place meanwhile
+            if seen is not None and os.lstat(path).st_ino != seen.st_ino:
+                return None
+            self.disk.make_folder(f"{self.folder}/damaged")
+            self.disk.rename(path, f"{self.folder}/{place}")
+        except OSError:
+            return None  # gone already, or a store that can only be read
+        return place
+
+    def _is_sound(self, digest: Digest, noted: ObjectStat | None) -> bool:
+        path = self.path(digest)
+        try:
+            stat = os.lstat(path)
+        except FileNotFoundError:
+            return False
+        if noted == (stat.st_size, stat.st_mtime_ns):
+            return True
+        if not modes.S_ISREG(stat.st_mode) or digest_file(path, stat.st_size) != digest:
+            return False
+        self.state.note_object(digest, ObjectStat(stat.st_size, stat.st_mtime_ns))
+        return True
+
+    def _peek(self, digest: Digest) -> bytes | None:
+        """Verified content, without setting anything aside."""
+        try:
+            with open(self.path(digest), "rb") as file:
+                data = file.read()
+        except OSError:
+            return None
+        return data if digest_bytes(data) == digest else None
+
+    def make_read_only(self, digest: Digest) -> None:
+        path = self.path(digest)
+        if os.lstat(path).st_mode & 0o222:
+            os.chmod(path, OBJECT_MODE)
+
+    def _sweep(self) -> None:
+        """Removes what killed processes left under `tmp/`; nothing there ever counts."""
+        import time
+
+        for entry in os.scandir(f"{self.folder}/tmp"):
+            with suppress(OSError):  # another process sweeps too
+                if entry.stat().st_ctime < time.time() - _LEFT_OVER_SECONDS:
+                    self.disk.remove(entry.path)

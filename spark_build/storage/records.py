@@ -1,0 +1,108 @@
+"""Records: what each action did, one canonical JSON file per key under `records/ab/<key>.json`."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.digest import Digest, canonical_json, digest_bytes
+from spark_build.core.disk import disk_problems
+from spark_build.core.record import Record
+from spark_build.storage.durable import Disk
+from spark_build.storage.state import State
+
+_SEAL = "seal"  # the file's own digest: rot in a record counts as no record
+_INDEXED = "loose index"
+
+
+class LocalRecords:
+    """`core.ports.Records` in a folder; the index for `like` is in the state and can be made again."""
+
+    def __init__(self, folder: Path | str, state: State, disk: Disk | None = None) -> None:
+        self.folder = os.path.abspath(folder)
+        self.state = state
+        self.disk = Disk() if disk is None else disk
+
+    def get(self, key: Digest) -> Record | None:
+        """None also where the file is damaged; `spark store check` tells the two apart."""
+        return read_record(self._path(key))
+
+    def like(self, loose_key: Digest) -> list[Record]:
+        self._index()
+        found = [self.get(key) for key in self.state.keys_like(loose_key)]
+        alike = [record for record in found if record is not None and record.loose_key == loose_key]
+        return sorted(alike, key=lambda record: (record.started, record.key), reverse=True)
+
+    def put(self, record: Record) -> Record | None:
+        with disk_problems(f"{self.folder}/records"):
+            # first the index: a key without a record is skipped, a record without its index is never found
+            self._index()
+            self.state.note_loose(record.loose_key, record.key)
+            self.state.flush()
+            return self._write(record)
+
+    def all(self) -> Iterator[Record]:
+        """Also the second, different results that stand beside the first."""
+        for path in self.files():
+            if (record := read_record(path)) is not None:
+                yield record
+
+    def files(self) -> list[str]:
+        found: list[str] = []
+        for folder, _, names in os.walk(f"{self.folder}/records"):
+            found += [f"{folder}/{name}" for name in names if name.endswith(".json")]
+        return sorted(found)
+
+    def _write(self, record: Record) -> Record | None:
+        path = self._path(record.key)
+        if self._place(path, record):
+            return None
+        standing = read_record(path)
+        if standing is None:  # damaged
+            self.disk.make_folder(f"{self.folder}/damaged")
+            self.disk.rename(path, f"{self.folder}/damaged/{record.key}-{os.urandom(3).hex()}.json")
+            return self._write(record)
+        if standing.output == record.output:
+            return None
+        self._place(path.removesuffix(".json") + f".{record.output[:12]}.json", record)
+        return standing
+
+    def _place(self, path: str, record: Record) -> bool:
+        if os.path.lexists(path):
+            return False
+        self.disk.make_folder(os.path.dirname(path))
+        self.disk.make_folder(f"{self.folder}/tmp")
+        temporary = f"{self.folder}/tmp/{os.getpid()}-record-{os.urandom(4).hex()}"
+        self.disk.write_new(temporary, sealed(record), mode=0o444)
+        is_placed = self.disk.place(temporary, path)
+        if is_placed:
+            self.disk.flush_folder(os.path.dirname(path))
+        else:
+            self.disk.remove(temporary)
+        return is_placed
+
+    def _index(self) -> None:
+        if self.state.get(_INDEXED) is None:
+            for record in self.all():
+                self.state.note_loose(record.loose_key, record.key)
+            self.state.put(_INDEXED, b"1")
+
+    def _path(self, key: Digest) -> str:
+        return f"{self.folder}/records/{key[:2]}/{key}.json"
+
+
+def sealed(record: Record) -> bytes:
+    data = record.to_json()
+    return canonical_json({**data, _SEAL: digest_bytes(canonical_json(data))})
+
+
+def read_record(path: str) -> Record | None:
+    """A record's file; None where it is absent or does not match its own seal."""
+    try:
+        with open(path, "rb") as file:
+            data: dict[str, Any] = json.loads(file.read())
+        seal = data.pop(_SEAL)
+        return Record.from_json(data) if seal == digest_bytes(canonical_json(data)) else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,175 @@
+"""The project's files, and what else keys depend on, looked at through the stat cache."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from spark_build.core.digest import Digest, digest_bytes, digest_file
+from spark_build.core.disk import disk_problems
+from spark_build.core.errors import BadInput
+from spark_build.core.tree import Entry, Tree
+from spark_build.storage.folder_walk import Seen, walk
+from spark_build.storage.state import FileStat, State
+
+# What changed this short before it was hashed may change again within one tick of the file system's clock.
+TRUSTED_AFTER_NS = 100_000_000
+
+
+class FileWorld:
+    """`core.ports.World` over a folder. Each path is looked at once; to look again, make another."""
+
+    def __init__(self, root: Path | str, state: State, env: Mapping[str, str] | None = None) -> None:
+        self._root = os.path.abspath(root)
+        self._state = state
+        self._env = os.environ if env is None else env
+        self._trees: dict[tuple[str, tuple[str, ...]], Tree] = {}
+        self._tools: dict[str, str] = {}
+
+    def tree(self, path: str, ignore: Iterable[str] = ()) -> Tree:
+        name, patterns = os.path.normpath(path), tuple(sorted(ignore))
+        if (name, patterns) not in self._trees:
+            self._trees[name, patterns] = self._look(name, patterns)
+        return self._trees[name, patterns]
+
+    def file(self, path: str) -> Digest | None:
+        name = os.path.normpath(path)
+        location = os.path.join(self._root, name)
+        if not os.path.isfile(location):
+            return None
+        with disk_problems(name):
+            return self._digest(name, location, FileStat.of(os.stat(location)), self._state.file(name))[0]
+
+    def env(self, name: str) -> str | None:
+        return self._env.get(name)
+
+    def tool(self, name: str) -> str:
+        if name not in self._tools:
+            from spark_build.storage.tools import tool_version
+
+            self._tools[name] = tool_version(name, self._root, self._env, self._state)
+        return self._tools[name]
+
+    def library(self, name: str) -> str | None:
+        return self._libraries.get(_normalized(name))
+
+    def _look(self, name: str, patterns: tuple[str, ...]) -> Tree:
+        location = os.path.join(self._root, name)
+        if not os.path.lexists(location):
+            raise BadInput(f"{name}: not there", fix="check the path; it counts from the Sparkfile's folder")
+        if not os.path.isdir(location):
+            return self._single_file(name, location)
+        with disk_problems(name):
+            seen = walk(location, name, patterns)
+        return self._folder(name, patterns, seen)
+
+    def _single_file(self, name: str, location: str) -> Tree:
+        if not os.path.exists(location):
+            raise BadInput(
+                f"{name}: a link to {os.readlink(location)}, which is not there",
+                fix="mend or remove the link",
+            )
+        if not os.path.isfile(location):
+            raise BadInput(f"{name}: neither a file nor a folder", fix="only files and folders can be read")
+        with disk_problems(name):
+            stat = os.stat(location)
+            digest, _ = self._digest(name, location, FileStat.of(stat), self._state.file(name))
+        executable = bool(stat.st_mode & 0o100)
+        return Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
+
+    def _folder(self, name: str, patterns: tuple[str, ...], seen: list[Seen]) -> Tree:
+        label = "\0".join((name, *patterns))
+        fold = _fold(seen)
+        known = self._state.folder(label)
+        if known is not None and known[0] == fold:
+            return KnownTree(known[1], lambda: self._listing(name, label, known[1], seen))
+        tree, is_trusted = self._hash_folder(name, seen)
+        if is_trusted:
+            self._state.note_folder(label, fold, tree.digest, tree.listing)
+        return tree
+
+    def _listing(self, name: str, label: str, digest: Digest, seen: list[Seen]) -> bytes:
+        listing = self._state.folder_listing(label)
+        if listing is not None and digest_bytes(listing) == digest:
+            return listing
+        return self._hash_folder(name, seen)[0].listing  # another process noted a later look
+
+    def _hash_folder(self, name: str, seen: list[Seen]) -> tuple[Tree, bool]:
+        known = self._state.files_under("" if name == "." else name)
+        entries, all_trusted = [], True
+        for file in seen:
+            path = os.path.normpath(f"{name}/{file.path}")
+            with disk_problems(path):
+                digest, is_trusted = self._digest(path, file.location, file.stat, known.get(path))
+            all_trusted = all_trusted and is_trusted
+            entries.append(Entry(file.path, file.stat.size, digest, file.executable))
+        return Tree.of(entries), all_trusted
+
+    def _digest(
+        self, path: str, location: str, stat: FileStat, known: tuple[FileStat, Digest] | None
+    ) -> tuple[Digest, bool]:
+        """A file's digest, and whether it may be remembered."""
+        if known is not None and known[0] == stat:
+            return known[1], True
+        begun_ns = time.time_ns()
+        try:
+            digest = digest_file(location, stat.size)
+        except PermissionError as error:
+            raise BadInput(f"{path}: can't be read (permission denied)", fix=f"chmod u+r {path}") from error
+        # ctime is set by every change and can't be set back
+        is_trusted = stat.ctime_ns < begun_ns - TRUSTED_AFTER_NS and FileStat.of(os.stat(location)) == stat
+        if is_trusted:
+            self._state.note_file(path, stat, digest)
+        return digest, is_trusted
+
+    @cached_property
+    def _libraries(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for folder in sys.path:
+            try:
+                names = os.listdir(folder or ".")
+            except OSError:
+                continue  # sys.path may name archives and folders that are not there
+            for name in names:
+                if name.endswith(".dist-info"):
+                    distribution, _, version = name.removesuffix(".dist-info").rpartition("-")
+                    found.setdefault(_normalized(distribution), version)
+        return found
+
+
+def _fold(seen: list[Seen]) -> Digest:
+    """One digest over all that tells that a file of the folder may have changed."""
+    lines = [
+        f"{path}\0{size} {mtime_ns} {ctime_ns} {inode} {executable:d}"
+        for path, _, (size, mtime_ns, ctime_ns, inode), executable in seen
+    ]
+    return digest_bytes("\n".join(lines).encode())
+
+
+def _normalized(name: str) -> str:
+    """As in PEP 503."""
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+class KnownTree(Tree):
+    """A tree whose digest is remembered; its entries are read where somebody asks for them."""
+
+    def __init__(self, digest: Digest, load_listing: Callable[[], bytes]) -> None:
+        self.__dict__.update(digest=digest, _load_listing=load_listing)  # the dataclass is frozen
+
+    @cached_property
+    def listing(self) -> bytes:
+        load: Callable[[], bytes] = self.__dict__["_load_listing"]
+        return load()
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        return Tree.parse(self.listing).entries
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
