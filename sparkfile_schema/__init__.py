@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing itself costs 2 ms to import
 if TYPE_CHECKING:
+    from sparkfile_schema.advice import type_advice
     from sparkfile_schema.editor_schema import json_schema
     from sparkfile_schema.model import (
         Dataset,
@@ -43,9 +44,11 @@ __all__ = [
     "load",
     "parse",
     "quote",
+    "type_advice",
 ]
 
 _HOMES = {
+    "advice": ("type_advice",),
     "editor_schema": ("json_schema",),
     "model": (
         *("Dataset", "Deployment", "Evaluation", "Parsed", "Path"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, cast
@@ -11,6 +10,7 @@ from sparkfile_schema.keys import DATASET, FIELD_TYPES, ON_ERROR, PUSH, SPLITS, 
 from sparkfile_schema.model import Dataset, Requirement, Splits, Use
 from sparkfile_schema.nodes import Entry, Map, Sequence, Unreadable
 from sparkfile_schema.overlay import known_names
+from sparkfile_schema.problems import Position
 from sparkfile_schema.reader import Part, Reader
 from sparkfile_schema.requirements import check_share, read_requirement
 from sparkfile_schema.scalars import shown
@@ -18,7 +18,6 @@ from sparkfile_schema.suggest import did_you_mean
 from sparkfile_schema.uses import Layer, make_use, read_params, read_use
 
 Uses = list[tuple[str, Use]]
-_SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def read_dataset(reader: Reader, part: Part, gates: Mapping[str, Use], uses: Uses) -> Dataset | None:
@@ -97,7 +96,7 @@ def _only(reader: Reader, item: Part, splits: Splits | None) -> str | None:
         return None
     part = item.child("only", entry.node, entry.key_at, f"'only' of {item.what}")
     name = reader.text(part)
-    return name if name and check_split(reader, part, name, splits) else None
+    return name if name and check_split(reader, part.at, name, splits) else None
 
 
 def _gates(
@@ -146,7 +145,11 @@ def _version(reader: Reader, part: Part, dataset: Part) -> Use | None:
     if isinstance(part.value, str) and part.value.isidentifier():
         return read_use(reader, part)  # says how a rule is written
     written = getattr(part.node, "written", "")
-    fix = f'write {{use: snapshot, with: {{tag: "{written}"}}}}' if len(written) < 40 else None
+    fix = (
+        f'write {{use: snapshot, with: {{tag: "{written}"}}}}'
+        if len(written) < 40
+        else "write {use: snapshot}"
+    )
     reader.expected(part, "a rule", fix)
     return None
 
@@ -170,17 +173,17 @@ def read_splits(reader: Reader, part: Part, dataset: Part) -> Splits | None:
     part = part.called(f"'splits' of {dataset.what}")
     if part.value == "keep":
         return Splits({}, None, None, {}, True, part.path)
-    if not part.is_map or not reader.mapping(part):
+    if not part.is_map:
         fix = "write keep, or shares such as {train: 0.9, test: 0.1}"
         reader.expected(part, "keep or a mapping of shares", fix)
         return None
     entries = reader.mapping(part)
-    keep = bool(reader.flag(entries["keep"])) if "keep" in entries else False
+    keep = "keep" in entries and reader.flag(entries["keep"]) is not False
     ratios = _ratios(reader, part, entries, keep)
     group = reader.text(entries["group"]) if "group" in entries else None
     balance = reader.text(entries["balance"]) if "balance" in entries else None
-    at_least = _at_least(reader, entries.get("at_least"), ratios, keep)
-    return Splits(ratios, group, balance, at_least, keep, part.path)
+    splits = Splits(ratios, group, balance, {}, keep, part.path)
+    return replace(splits, at_least=_at_least(reader, entries.get("at_least"), splits))
 
 
 def _ratios(reader: Reader, part: Part, entries: Mapping[str, Part], keep: bool) -> dict[str, float]:
@@ -220,29 +223,30 @@ def _ratio(reader: Reader, part: Part, name: str) -> float | None:
         return None
     share = reader.number(part.called(f"the share of split {shown(name)}"))
     if share is not None and not share > 0:
-        reader.problem(part.at, f"the share of split {shown(name)} has to be above 0", "remove it, or give it a share")
+        reader.problem(
+            part.at, f"the share of split {shown(name)} has to be above 0", "remove it, or give it a share"
+        )
         return None
     return share
 
 
 def _standard_split(name: str) -> str | None:
-    """'validation' for 'dev', 'val' or 'validaton'; a name of one's own such as 'heldout-2' is none of them."""
+    """'validation' for 'dev', 'val' or 'validaton'; not for a name of one's own, such as 'test-2'."""
     if name in STANDARD_SPLITS or not name.isalpha() or name in ("heldout", "holdout"):
         return None
     return did_you_mean(name, STANDARD_SPLITS)
 
 
-def _sum_fix(shares: list[float]) -> str | None:
+def _sum_fix(shares: list[float]) -> str:
     if abs(sum(shares) - 100) < 1e-3:
         return "write fractions, 0.9 for 90"
     return "make them sum to 1"
 
 
-def _at_least(reader: Reader, part: Part | None, ratios: Mapping[str, float], keep: bool) -> dict[str, int]:
+def _at_least(reader: Reader, part: Part | None, splits: Splits) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, entry in reader.mapping(part).items() if part else ():
-        if ratios and name not in ratios:
-            reader.problem(entry.key_at, f"no split {shown(name)}", known_names(name, ratios, "splits"))
+        if not check_split(reader, entry.key_at, name, splits):
             continue
         count = reader.integer(entry.called(f"the fewest items of split {shown(name)}"), 1)
         if count is not None:
@@ -250,11 +254,12 @@ def _at_least(reader: Reader, part: Part | None, ratios: Mapping[str, float], ke
     return found
 
 
-def check_split(reader: Reader, part: Part, name: str, splits: Splits | None) -> bool:
+def check_split(reader: Reader, at: Position, name: str, splits: Splits | None) -> bool:
     """Whether the dataset has the split, as far as the file says which it has."""
     if splits is None or splits.keep or not splits.ratios or name in splits.ratios:
         return True
-    reader.problem(part.at, f"no split {shown(name)}", known_names(name, splits.ratios, "splits"))
+    message = f"dataset {shown(str(splits.path[1]))} has no split {shown(name)}"
+    reader.problem(at, message, known_names(name, splits.ratios, "splits"))
     return False
 
 
@@ -277,13 +282,9 @@ def _require(reader: Reader, part: Part | None, splits: Splits | None) -> tuple[
 def _is_figure(reader: Reader, part: Part, name: str, splits: Splits | None) -> bool:
     figure, dot, split = name.partition(".")
     if figure == "items" and dot:
-        known = splits.ratios if splits and splits.ratios else {split: 1.0}
-        if split in known:
-            return True
-        reader.problem(part.key_at, f"no split {shown(split)}", known_names(split, known, "splits"))
-        return False
+        return check_split(reader, part.key_at, split, splits)
     if name in ("items", "rejected"):
         return True
-    fix = known_names(name, ("items", "rejected"), "figures") + ", items.SPLIT"
-    reader.problem(part.key_at, f"a dataset has no figure {shown(name)}", fix if "did you" not in fix else fix[:-13])
+    fix = known_names(name, ("items", "rejected", "items.SPLIT"), "figures")
+    reader.problem(part.key_at, f"a dataset has no figure {shown(name)}", fix)
     return False

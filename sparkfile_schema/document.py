@@ -1,4 +1,4 @@
-"""YAML text as a tree of nodes, each with its line and column, within limits that hostile text can't break."""
+"""YAML text as a tree of nodes with line and column, within limits that hostile text can't break."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparkfile_schema.nodes import Entry, Map, Node, Scalar, Sequence, Unreadable
-from sparkfile_schema.problems import Position, Problem
-from sparkfile_schema.scalars import NotANumber, quote, resolve, shown
-from sparkfile_schema.text import Refused, decoded, place_of
+from sparkfile_schema.problems import MOST_PROBLEMS, Position, Problem
+from sparkfile_schema.scalars import NumberError, quote, resolve, shown
+from sparkfile_schema.text import RefusedError, decoded, place_of
 from sparkfile_schema.traps import Failure, Trap, diagnose, undefined_alias, value_text
 
 MOST_ALIASES = 100
@@ -19,14 +19,15 @@ DEEPEST = 64
 MOST_VALUES = 250_000  # the pure parser takes about 5 seconds for as many
 _MOST_TRAPS = 20  # each one costs another reading of the text
 _LARGEST_REREAD = 2**18
+_NOWHERE = Position("", 0, 0)
 _FORBIDDEN_INSIDE = re.compile("[\x00\ud800-\udfff]")  # kept out of the text, but an escape may bring them
 
 
 def read_document(data: str | bytes, file: str) -> tuple[Node | None, list[Problem]]:
-    """The root of the one document in `data`, None where it can't be read, and what is wrong with its YAML."""
+    """The root of the one document in `data`, None where it can't be read; what is wrong with its YAML."""
     try:
         text = decoded(data, file)
-    except Refused as refused:
+    except RefusedError as refused:
         return None, [refused.problem]
     return _read_with_masks(text, file)
 
@@ -39,9 +40,9 @@ def _read_with_masks(text: str, file: str) -> tuple[Node | None, list[Problem]]:
         found = [trap.problem for trap in traps]
         try:
             return composer.document(), found + composer.problems
-        except Refused as refused:
+        except RefusedError as refused:
             return None, [*found, *composer.problems, refused.problem]
-        except _TrapFound as stop:
+        except _TrapError as stop:
             traps.append(stop.trap)
         if not _has_new_mask(traps) or len(traps) >= _MOST_TRAPS or len(text) > _LARGEST_REREAD:
             return None, [trap.problem for trap in traps]
@@ -52,7 +53,7 @@ def _has_new_mask(traps: list[Trap]) -> bool:
     return bool(set(traps[-1].masked) - seen)
 
 
-class _TrapFound(Exception):
+class _TrapError(Exception):
     def __init__(self, trap: Trap) -> None:
         self.trap = trap
 
@@ -68,15 +69,16 @@ class _Anchored:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection that is being read; `key` is the one whose value comes next, None where that is dropped."""
+    """A collection that is being read; `key` is that of the value to come, None where that is dropped."""
 
     at: Position
     is_map: bool
+    is_flow: bool
     anchor: str | None
     is_refused: bool
     awaits_key: bool
     key: str | None = None
-    key_at: Position = Position("", 0, 0)
+    key_at: Position = _NOWHERE
     entries: dict[str, Entry] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     size: int = 1
@@ -142,11 +144,11 @@ class _Composer:
             while parser.check_event():
                 yield parser.get_event()
         except MarkedYAMLError as error:
-            raise _TrapFound(diagnose(self._failure(error))) from None
+            raise _TrapError(diagnose(self._failure(error))) from None
         except (YAMLError, ValueError, OverflowError, LookupError, TypeError, AttributeError, AssertionError):
             # ruamel itself fails on a few inputs, such as the escape "\UFFFFFFFF"
             at = Position(self.file, yaml.reader.line + 1, yaml.reader.column + 1)
-            raise Refused(Problem(at, "this is not YAML", "quote the text that stands here")) from None
+            raise RefusedError(Problem(at, "this is not YAML", "quote the text that stands here")) from None
 
     def _masked_text(self) -> str:
         if not self.masked:
@@ -160,7 +162,7 @@ class _Composer:
         mark = error.problem_mark or error.context_mark
         context = (error.context_mark or mark).index
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        return Failure(reason, mark.index, context, self.last_value, self.text, self.file)
+        return Failure(reason, mark.index, context, self.last_value, self.text, self.file, self._is_flow())
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -175,12 +177,14 @@ class _Composer:
         at = self._at(event)
         anchored = self.anchors.get(event.anchor)
         if anchored is None:
-            raise _TrapFound(undefined_alias(self._failure_at(event)))
+            raise _TrapError(undefined_alias(self._failure_at(event)))
         self.aliases += 1
         if self.aliases > MOST_ALIASES:
-            raise Refused(Problem(at, f"more than {MOST_ALIASES} aliases", "write some of the values out"))
+            raise RefusedError(
+                Problem(at, f"more than {MOST_ALIASES} aliases", "write some of the values out")
+            )
         if self._awaits_key():
-            raise Refused(Problem(at, "an alias can't be a key", "write the key out"))
+            raise RefusedError(Problem(at, "an alias can't be a key", "write the key out"))
         self._check_depth(at, anchored.height)
         self.expanded += anchored.size
         self.largest_alias = max(self.largest_alias, (anchored.size, at), key=lambda pair: pair[0])
@@ -191,10 +195,14 @@ class _Composer:
         self._count(event)
         self._check_depth(at, 1)
         if self._awaits_key():
-            raise Refused(Problem(at, "a key has to be text, not a list or a mapping", "quote it if it is text"))
+            raise RefusedError(
+                Problem(at, "a key has to be text, not a list or a mapping", "quote it if it is text")
+            )
         is_map = type(event).__name__ == "MappingStartEvent"
         self.anchors.pop(event.anchor, None)  # inside of it, an alias to it points at nothing
-        self.open.append(_Open(at, is_map, event.anchor, self._has_tag(event), awaits_key=is_map))
+        self.open.append(
+            _Open(at, is_map, bool(event.flow_style), event.anchor, self._has_tag(event), awaits_key=is_map)
+        )
 
     def _end(self, event: Any) -> None:
         done = self.open.pop()
@@ -236,10 +244,12 @@ class _Composer:
         if self._has_tag(event) or self._is_masked(event) or self._holds_forbidden(event):
             return False
         if is_plain and name == "<<":
-            self._problem(at, "YAML 1.2 has no merge key '<<'", "write the keys out, or quote it: \"<<\"")
+            self._problem(at, "YAML 1.2 has no merge key '<<'", 'write the keys out, or quote it: "<<"')
             return False
         if is_plain and not _reads_as_text(name):
-            self._problem(at, f"a key has to be text, and {name or 'nothing'} is not", f"quote it: {quote(name)}")
+            self._problem(
+                at, f"a key has to be text, and {name or 'nothing'} is not", f"quote it: {quote(name)}"
+            )
         return True
 
     def _scalar_node(self, event: Any) -> Node:
@@ -255,7 +265,7 @@ class _Composer:
             return Scalar(text, text, at)
         try:
             return Scalar(resolve(text), text, at)
-        except NotANumber as error:
+        except NumberError as error:
             self._problem(at, str(error), f"quote it if it is text: {quote(text[:60])}")
             return Unreadable(at)
 
@@ -264,7 +274,7 @@ class _Composer:
     def _has_tag(self, event: Any) -> bool:
         if event.tag is None:
             return False
-        value = value_text(self.text, event.start_mark.index)
+        value = value_text(self.text, event.start_mark.index, self._is_flow())
         tag = next((word for word in value.split() if word.startswith("!")), str(event.tag))
         fix = f"remove the tag, or quote it if it is text: {quote(tag)}"
         self._problem(self._at(event), f"{shown(tag)} is a YAML tag, and none is allowed", fix)
@@ -284,7 +294,7 @@ class _Composer:
         """`accuracy: >1` begins a block text, and nothing follows."""
         if event.style not in (">", "|") or event.value.strip():
             return False
-        value = value_text(self.text, event.start_mark.index)
+        value = value_text(self.text, event.start_mark.index, self._is_flow())
         message = f"{shown(value)} is read as the start of a block text"
         self._problem(self._at(event), message, f"quote it: {quote(value)}")
         return True
@@ -300,23 +310,23 @@ class _Composer:
     def _check_version(self, event: Any) -> None:
         if event.version and tuple(event.version) != (1, 2):
             at = place_of(self.text, max(self.text.find("%YAML"), 0), self.file)
-            raise Refused(Problem(at, "a Sparkfile is YAML 1.2", "remove this line"))
+            raise RefusedError(Problem(at, "a Sparkfile is YAML 1.2", "remove this line"))
 
     def _check_depth(self, at: Position, height: int) -> None:
         if len(self.open) + height > DEEPEST:
-            raise Refused(Problem(at, f"nested more than {DEEPEST} levels deep", "flatten it"))
+            raise RefusedError(Problem(at, f"nested more than {DEEPEST} levels deep", "flatten it"))
 
     def _check_expansion(self) -> None:
         if self.values + self.expanded > MOST_EXPANSION * max(self.values, 1):
             message = f"aliases make the document more than {MOST_EXPANSION} times larger"
-            raise Refused(Problem(self.largest_alias[1], message, "write some of the values out"))
+            raise RefusedError(Problem(self.largest_alias[1], message, "write some of the values out"))
 
     def _count(self, event: Any) -> None:
         self.values += 1
         self.last_value = event.start_mark.index
         if self.values > MOST_VALUES:
             fix = "keep data out of the Sparkfile"
-            raise Refused(Problem(self._at(event), f"more than {MOST_VALUES} keys and values", fix))
+            raise RefusedError(Problem(self._at(event), f"more than {MOST_VALUES} keys and values", fix))
 
     # -- helpers -----------------------------------------------------------------------------------
 
@@ -325,9 +335,14 @@ class _Composer:
 
     def _failure_at(self, event: Any) -> Failure:
         index = event.start_mark.index
-        return Failure("", index, index, index, self.text, self.file)
+        return Failure("", index, index, index, self.text, self.file, self._is_flow())
+
+    def _is_flow(self) -> bool:
+        return bool(self.open) and self.open[-1].is_flow
 
     def _problem(self, at: Position, message: str, fix: str) -> None:
+        if len(self.problems) + 1 >= MOST_PROBLEMS:
+            raise RefusedError(Problem(at, message, fix))
         self.problems.append(Problem(at, message, fix))
 
     def _at(self, event: Any) -> Position:
@@ -335,7 +350,7 @@ class _Composer:
 
 
 def _moved(node: Node, at: Position) -> Node:
-    """The node as an alias repeats it: it stands where the alias stands, what is inside where it was written."""
+    """The node as an alias repeats it: it stands where the alias does, its insides where they were."""
     from dataclasses import replace
 
     return replace(node, at=at)
@@ -344,5 +359,5 @@ def _moved(node: Node, at: Position) -> Node:
 def _reads_as_text(word: str) -> bool:
     try:
         return isinstance(resolve(word), str)
-    except NotANumber:
+    except NumberError:
         return False

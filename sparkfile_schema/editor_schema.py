@@ -54,7 +54,9 @@ def _top() -> Schema:
         "vars": _named({"type": ["string", "number", "boolean"]}),
         "store": _object(keys.STORE, dict.fromkeys(keys.STORE, _TEXT)),
         "environment": _object(keys.ENVIRONMENT, {"libraries": {"enum": list(keys.LIBRARIES)}}),
-        "limits": _object(keys.LIMITS, {"ask_above": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}}),
+        "limits": _object(
+            keys.LIMITS, {"ask_above": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}}
+        ),
         "numerics": _ref("numerics"),
         "datasets": _named(_ref("dataset")),
         "gates": _named(_ref("gate")),
@@ -68,7 +70,9 @@ def _top() -> Schema:
 
 def _shared() -> Schema:
     return {
-        "numerics": _object(NUMERICS, {k: _count(1) if k in ("threads", "world_size") else _TEXT for k in NUMERICS}),
+        "numerics": _object(
+            NUMERICS, {k: _count(1) if k in ("threads", "world_size") else _TEXT for k in NUMERICS}
+        ),
         "resources": _object(RESOURCES, {"gpus": _count(0), "cpus": _count(1), "memory": _TEXT}),
         "bound": _bound(),
         "requirements": _map_of(_ref("bound")),
@@ -153,7 +157,9 @@ def _deployment() -> Schema:
 
 
 def _bound() -> Schema:
-    figure = _or_reference({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*[\d.]+\s*%\s*$"}]})
+    figure = _or_reference(
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*[\d.]+\s*%\s*$"}]}
+    )
     form = {"type": "string", "pattern": _BOUND, "examples": ["> 0.9", "<= 40%"]}
     return {"anyOf": [form, _object(keys.BOUNDS, {"min": figure, "max": figure}), _ref("reference")]}
 
@@ -220,7 +226,10 @@ def _open_to_references(schema: Any) -> Any:
         return schema
     opened = dict(schema)
     if isinstance(schema.get("properties"), dict):
-        opened["properties"] = {key: _or_reference(_open_to_references(v)) for key, v in schema["properties"].items()}
+        opened["properties"] = {
+            key: _or_reference(_open_to_references(v)) if isinstance(v, dict) else v
+            for key, v in schema["properties"].items()
+        }
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
             opened[key] = _or_reference(_open_to_references(schema[key]))
@@ -230,10 +239,12 @@ def _open_to_references(schema: Any) -> Any:
     return opened
 
 
-def _or_reference(schema: Any) -> Any:
-    if not isinstance(schema, dict):
-        return schema
-    told = {key: schema[key] for key in ("title", "description", "default", "examples", "deprecated") if key in schema}
+def _or_reference(schema: Schema) -> Schema:
+    told: Schema = {
+        key: schema[key]
+        for key in ("title", "description", "default", "examples", "deprecated")
+        if key in schema
+    }
     bare = {key: value for key, value in schema.items() if key not in told}
     return {**told, "anyOf": [bare, _ref("reference")]}
 
@@ -250,7 +261,8 @@ def _profile(whole: Schema, defs: Schema) -> Schema:
     allowed = {k: v for k, v in whole["properties"].items() if k not in ("version", "project", "profiles")}
     for name in [*_shared(), *FAMILIES]:
         defs[f"profile.{name}"] = _partial(defs[name])
-    return _partial({"type": "object", "properties": allowed, "additionalProperties": False})
+    partial: Schema = _partial({"type": "object", "properties": allowed, "additionalProperties": False})
+    return partial
 
 
 def _partial(schema: Any) -> Any:
@@ -277,7 +289,8 @@ def _partial_reference(reference: str) -> str:
 def _object(described: Keys, parts: Mapping[str, Schema], required: Iterable[str] = ()) -> Schema:
     """A mapping with known keys, each with its description."""
     properties = {
-        key: {"description": described[key], **part} if key in described else part for key, part in parts.items()
+        key: {"description": described[key], **part} if key in described else part
+        for key, part in parts.items()
     }
     schema: Schema = {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
     if required:

@@ -18,9 +18,11 @@ _MOST_TEXT = 2**24
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 
 
-def interpolate(root: Map, env: Mapping[str, str]) -> tuple[Map, list[Problem]]:
+def interpolate(
+    root: Map, env: Mapping[str, str], *, is_unset_told: bool = True
+) -> tuple[Map, list[Problem]]:
     """The document with its references replaced, all but in `profiles`, and those that point at nothing."""
-    work = _Interpolation(env, _scalars(root))
+    work = _Interpolation(env, _scalars(root), is_unset_told)
     entries = {
         key: entry if key in ("vars", "profiles") else Entry(entry.key_at, work.node(entry.node))
         for key, entry in root.entries.items()
@@ -40,6 +42,7 @@ def _scalars(root: Map) -> dict[str, Node]:
 class _Interpolation:
     env: Mapping[str, str]
     vars: Mapping[str, Node]
+    is_unset_told: bool
     problems: list[Problem] = field(default_factory=list)
     done: dict[int, Node] = field(default_factory=dict)  # nodes that aliases repeat are replaced once
     is_in_vars: bool = False
@@ -74,7 +77,7 @@ class _Interpolation:
         try:
             template = _REFERENCE.sub(self._var, text)
             return self._filled(node, template)
-        except _PointsAtNothing as error:
+        except _ReferenceError as error:
             if error.message:
                 self.problems.append(Problem(node.at, error.message, error.fix))
             return Unreadable(node.at)
@@ -84,31 +87,37 @@ class _Interpolation:
         value = _REFERENCE.sub(self._env, template)
         self.characters += len(value)
         if self.characters > _MOST_TEXT:
-            raise _PointsAtNothing("vars make the Sparkfile grow beyond 16 MiB", "use fewer or shorter vars")
+            raise _ReferenceError("vars make the Sparkfile grow beyond 16 MiB", "use fewer or shorter vars")
         used = frozenset(name for kind, name in names if kind == "env")
         has_secret = any(kind == "secret" for kind, _ in names)
-        return replace(node, value=value, template=template if names else None, env=used, names_secret=has_secret)
+        return replace(
+            node, value=value, template=template if names else None, env=used, names_secret=has_secret
+        )
 
     def _var(self, found: re.Match[str]) -> str:
         """The text that stands for a `${vars.X}`, itself perhaps with `${env.X}`; all else as it is."""
         if found[1] != "vars":
             return found[0]
         if self.is_in_vars:
-            raise _PointsAtNothing("a var can't be made of other vars", "write the text out")
+            raise _ReferenceError("a var can't be made of other vars", "write the text out")
         var = self.vars.get(found[2])
         if var is not None and not (isinstance(var, Scalar) and var.value is not None):
-            raise _PointsAtNothing("", "")  # the var itself has its problem
+            raise _ReferenceError("", "")  # the var itself has its problem
         if not isinstance(var, Scalar):
             raise self._unknown_var(found[2])
         text = var.value if isinstance(var.value, str) else var.written
         if len(text) * found.string.count("${") > _LONGEST_TEXT:
-            raise _PointsAtNothing("the text grows beyond 1 MiB", "use fewer or shorter vars")
+            raise _ReferenceError("the text grows beyond 1 MiB", "use fewer or shorter vars")
         return text
 
-    def _unknown_var(self, name: str) -> _PointsAtNothing:
+    def _unknown_var(self, name: str) -> _ReferenceError:
         meant = did_you_mean(name, self.vars)
-        fix = f"did you mean ${{vars.{meant}}}?" if meant else f"add it under 'vars:', such as vars: {{{name}: …}}"
-        return _PointsAtNothing(f"no var {shown(name)}", fix)
+        fix = (
+            f"did you mean ${{vars.{meant}}}?"
+            if meant
+            else f"add it under 'vars:', such as vars: {{{name}: …}}"
+        )
+        return _ReferenceError(f"no var {shown(name)}", fix)
 
     def _env(self, found: re.Match[str]) -> str:
         if found[0] == "$${":
@@ -118,15 +127,17 @@ class _Interpolation:
         name = found[2]
         if not _ENV_NAME.fullmatch(name):
             message = f"{shown(name)} is no name of an environment variable"
-            raise _PointsAtNothing(message, "write ${env.NAME}; a default is not supported")
+            raise _ReferenceError(message, "write ${env.NAME}; a default is not supported")
         value = self.env.get(name)
+        if value is None and not self.is_unset_told:
+            raise _ReferenceError("", "")
         if value is None:
-            raise _PointsAtNothing(f"the environment variable {name} is not set", f"set it: export {name}=…")
+            raise _ReferenceError(f"the environment variable {name} is not set", f"set it: export {name}=…")
         if _FORBIDDEN.search(value):
-            raise _PointsAtNothing(f"the environment variable {name} holds no UTF-8 text", "set it anew")
+            raise _ReferenceError(f"the environment variable {name} holds no UTF-8 text", "set it anew")
         return value
 
 
-class _PointsAtNothing(Exception):
+class _ReferenceError(Exception):
     def __init__(self, message: str, fix: str) -> None:
         self.message, self.fix = message, fix

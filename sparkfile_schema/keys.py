@@ -33,7 +33,7 @@ ENVIRONMENT: Keys = {
 }
 
 LIMITS: Keys = {
-    "ask_above": "Ask before a build that is estimated to take longer, such as 90s, 15m, 1h, 2d; 1h by default.",
+    "ask_above": "Ask before a build that is estimated to take longer: 90s, 15m, 1h (the default), 2d.",
 }
 
 NUMERICS: Keys = {
@@ -56,7 +56,7 @@ DATASET: Keys = {
     "transforms": "Transforms, applied in this order.",
     "gates": "Gates that the items pass in this order: names of 'gates:', or rules.",
     "splits": "Shares of train, validation, test; or keep, for the source's own.",
-    "require": "What has to hold for the finished dataset, such as items: \"> 100\".",
+    "require": 'What has to hold for the finished dataset, such as items: "> 100".',
     "version": "How the dataset is put together and tagged.",
     "card": "What stands on the dataset's card: license, description and so on.",
     "on_error": "What to do with an item that can't be read: reject (the default) or fail.",
@@ -96,7 +96,7 @@ EVALUATION: Keys = {
     "dataset": "The dataset it is measured on; the target's own by default.",
     "split": "The split it is measured on; test by default.",
     "metrics": "Metrics: names, or rules.",
-    "require": "What has to hold, such as perplexity: \"< 20\".",
+    "require": 'What has to hold, such as perplexity: "< 20".',
 }
 
 DEPLOYMENT: Keys = {

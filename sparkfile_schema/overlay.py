@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence as Sequential
+from collections.abc import Iterable
+from collections.abc import Sequence as Sequential
 from dataclasses import dataclass
 
 from sparkfile_schema.document import DEEPEST, read_document
 from sparkfile_schema.keys import NAMED, NOUNS, TOP
 from sparkfile_schema.nodes import Entry, Map, Node, Scalar, Sequence, Unreadable
 from sparkfile_schema.problems import Position, Problem
-from sparkfile_schema.scalars import NotANumber, resolve, shown
+from sparkfile_schema.scalars import NumberError, resolve, shown
 from sparkfile_schema.suggest import did_you_mean
 
+_MOST_SHOWN = 14
 NOT_IN_PROFILES = ("version", "project", "profiles")
-_MOST_OVERRIDES = 1000
 
 
 def overlaid(base: Node, over: Node) -> Node:
-    """`over` laid on `base`: mappings key by key, anything else is replaced; another `use` drops the old `with`."""
+    """`over` on `base`: mappings key by key, all else is replaced; another `use` drops the old `with`."""
     if not isinstance(over, Map) or not isinstance(base, Map):
         return over
     below = dict(base.entries)
@@ -25,7 +26,9 @@ def overlaid(base: Node, over: Node) -> Node:
         below.pop("with", None)
     for key, entry in over.entries.items():
         old = below.get(key)
-        below[key] = Entry(entry.key_at, overlaid(_long_form(key, old.node, entry.node), entry.node) if old else entry.node)
+        below[key] = Entry(
+            entry.key_at, overlaid(_long_form(key, old.node, entry.node), entry.node) if old else entry.node
+        )
     return Map(below, base.at)
 
 
@@ -70,7 +73,9 @@ def _without_unknown(root: Map, overlay: Map, profile: str) -> tuple[Map, list[P
             problems.append(Problem(entry.key_at, message, f"remove it from profile {shown(profile)}"))
         elif key not in TOP:
             fix = known_names(key, [k for k in TOP if k not in NOT_IN_PROFILES], "keys")
-            problems.append(Problem(entry.key_at, f"unknown key {shown(key)} in profile {shown(profile)}", fix))
+            problems.append(
+                Problem(entry.key_at, f"unknown key {shown(key)} in profile {shown(profile)}", fix)
+            )
         elif key in NAMED and isinstance(entry.node, Map):
             there = _names(root, key)
             unknown = [name for name in entry.node.entries if name not in there]
@@ -98,8 +103,8 @@ def known_names(word: str, known: Iterable[str], noun: str) -> str:
         return f"did you mean {shown(meant)}?"
     if not names:
         return f"there are no {noun} yet"
-    more = ", …" if len(names) > 8 else ""
-    return f"{noun} here: {', '.join(names[:8])}{more}"
+    more = ", …" if len(names) > _MOST_SHOWN else ""
+    return f"{noun} here: {', '.join(names[:_MOST_SHOWN])}{more}"
 
 
 # -- --set -------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ def known_names(word: str, known: Iterable[str], noun: str) -> str:
 def with_overrides(root: Map, overrides: Sequential[str]) -> tuple[Map, list[Problem]]:
     """The document as `--set PATH=VALUE` changes it, the last one winning."""
     problems: list[Problem] = []
-    for text in overrides[:_MOST_OVERRIDES]:
+    for text in overrides:
         changed = _with_override(root, text)
         if isinstance(changed, Problem):
             problems.append(changed)
@@ -140,7 +145,7 @@ def _value(text: str, at: Position) -> Node | Problem:
     if text[:1] not in ("[", "{", '"', "'"):
         try:
             return Scalar(resolve(text), text, at)
-        except NotANumber as error:
+        except NumberError as error:
             return Problem(at, str(error), "give another value")
     node, problems = read_document(text, at.file)
     if problems or node is None:
@@ -172,7 +177,11 @@ class _Setting:
         if isinstance(node, Scalar) and above[-1:] == ("source",) and isinstance(node.value, str):
             node = _long_form("source", node, Map({}, self.at))
         if isinstance(node, Scalar) and node.value is not None:
-            return Problem(self.at, f"{shown('.'.join(above))} is {shown(node.written)} and holds no keys", "shorten the path")
+            return Problem(
+                self.at,
+                f"{shown('.'.join(above))} is {shown(node.written)} and holds no keys",
+                "shorten the path",
+            )
         here = node if isinstance(node, Map) else Map({}, self.at)
         return self._in_map(here, words, above)
 
@@ -213,7 +222,9 @@ class _Setting:
         index = int(words[0]) if words[0].isdecimal() and len(words[0]) < 7 else -1
         if not 0 <= index < len(node.items):
             message = f"{shown('.'.join(above))} is a list of {len(node.items)}"
-            return Problem(self.at, f"{message}, and {shown(words[0])} is none of its places", "places count from 0")
+            return Problem(
+                self.at, f"{message}, and {shown(words[0])} is none of its places", "places count from 0"
+            )
         changed = self.set(node.items[index], words[1:], (*above, words[0]))
         if isinstance(changed, Problem):
             return changed

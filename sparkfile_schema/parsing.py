@@ -17,8 +17,7 @@ from sparkfile_schema.scalars import shown
 from sparkfile_schema.text import MOST_BYTES
 from sparkfile_schema.whole import read_sparkfile
 
-_MOST_PROFILES_CHECKED = 50
-_LARGEST_CHECKED_WITH_PROFILES = 2**20
+_CHARACTERS_CHECKED = 2**21  # in profiles that were not asked for: each one is a reading of the file
 
 
 def parse(
@@ -42,8 +41,8 @@ def parse(
     problems += found
     sparkfile, found = _read(changed, file, known_env)
     problems += found
-    if len(text) <= _LARGEST_CHECKED_WITH_PROFILES:
-        problems += _problems_of_profiles(root, file, profile, known_env, [*problems])
+    most = _CHARACTERS_CHECKED // max(len(text), 1)
+    problems += _problems_of_profiles(root, file, profile, known_env, [*problems], most)
     return Parsed(sparkfile, in_order(problems))
 
 
@@ -59,33 +58,31 @@ def load(path: str | os.PathLike[str], *, file: str | None = None, **options: An
     return parsed.sparkfile
 
 
-def _read(root: Map, file: str, env: Mapping[str, str]) -> tuple[Sparkfile, list[Problem]]:
-    filled, problems = interpolate(root, env)
+def _read(
+    root: Map, file: str, env: Mapping[str, str], *, is_unset_told: bool = True
+) -> tuple[Sparkfile, list[Problem]]:
+    filled, problems = interpolate(root, env, is_unset_told=is_unset_told)
     sparkfile, found = read_sparkfile(filled, file)
     return sparkfile, problems + found
 
 
 def _problems_of_profiles(
-    root: Map, file: str, chosen: str | None, env: Mapping[str, str], known: list[Problem]
+    root: Map, file: str, chosen: str | None, env: Mapping[str, str], known: list[Problem], most: int
 ) -> list[Problem]:
-    """What is wrong with the profiles that were not asked for: the problems that they alone bring."""
+    """What is wrong with the profiles that were not asked for: the problems that they alone bring.
+
+    An environment variable that one of them names may be unset here.
+    """
     profiles = root.entries.get("profiles")
     names = list(profiles.node.entries) if profiles and isinstance(profiles.node, Map) else []
     problems: list[Problem] = []
     without = set(known) | set(_read(root, file, env)[1] if chosen else [])
-    for name in names[:_MOST_PROFILES_CHECKED]:
+    for name in names[:most]:
         if name != chosen:
             changed, found = with_profile(root, name, file)
-            found = found + _read(changed, file, _Anything(env))[1]
+            found = found + _read(changed, file, env, is_unset_told=False)[1]
             problems += [problem for problem in found if problem not in without]
     return problems
-
-
-class _Anything(dict[str, str]):
-    """An environment in which all is set: a profile that is not in use may name what is not set here."""
-
-    def get(self, key: str, default: object = None) -> str:  # type: ignore[override]
-        return super().get(key, "unset")
 
 
 def _no_mapping(root: Node | None, file: str, is_told: bool) -> list[Problem]:
@@ -111,4 +108,6 @@ def _content(path: FilePath, name: str) -> bytes:
         raise SparkfileError([Problem(at, f"no {name} here", "spark init writes one")]) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SparkfileError([Problem(at, f"{name} can't be read: {reason}", "check its permissions")]) from None
+        raise SparkfileError(
+            [Problem(at, f"{name} can't be read: {reason}", "check its permissions")]
+        ) from None

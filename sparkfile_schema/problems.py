@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MOST_PROBLEMS = 1000  # more than anyone reads; reading ends there
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -6,24 +6,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from sparkfile_schema.advice import Wanted, type_advice
 from sparkfile_schema.keys import NAME_PATTERN, NOUNS
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence, Unreadable
 from sparkfile_schema.overlay import known_names
-from sparkfile_schema.problems import Position, Problem
-from sparkfile_schema.scalars import NotANumber, quote, resolve, shown
+from sparkfile_schema.problems import MOST_PROBLEMS, Position, Problem
+from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
 
-MOST_PROBLEMS = 1000
-MOST_VALUES_MADE = 4_000_000
+MOST_VALUES_MADE = 1_000_000
 _NAME = re.compile(NAME_PATTERN)
 _LONGEST_NAME = 200
-_TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MEMORY = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*(?:[KMGT]i?B)")
 
 
-class TooMany(Exception):
+class TooManyError(Exception):
     """More problems than anyone reads; what was found so far is told."""
 
 
@@ -69,7 +68,9 @@ class Reader:
 
     whole_file: Position
     names: Mapping[str, tuple[str, ...]]  # of datasets, gates and so on, as the file has them
-    problems: dict[Problem, None] = field(default_factory=dict)  # a recipe is read once for each of its targets
+    problems: dict[Problem, None] = field(
+        default_factory=dict
+    )  # a recipe is read once for each of its targets
     values_made: int = 0
 
     def spend(self) -> None:
@@ -77,25 +78,27 @@ class Reader:
         self.values_made += 1
         if self.values_made > MOST_VALUES_MADE:
             fix = "keep data out of the Sparkfile"
-            self.problem(self.whole_file, f"aliases and recipes make more than {MOST_VALUES_MADE} values", fix)
-            raise TooMany
+            self.problem(
+                self.whole_file, f"aliases and recipes make more than {MOST_VALUES_MADE} values", fix
+            )
+            raise TooManyError
 
-    def problem(self, at: Position, message: str, fix: str | None = None) -> None:
+    def problem(self, at: Position, message: str, fix: str) -> None:
         self.problems[Problem(at, message, fix)] = None
         if len(self.problems) >= MOST_PROBLEMS:
-            raise TooMany
+            raise TooManyError
 
-    def expected(self, part: Part, wanted: str, fix: str | None = None) -> None:
+    def expected(self, part: Part, wanted: str, fix: str) -> None:
         if not isinstance(part.node, Unreadable):
             self.problem(part.at, f"{part.what} has to be {wanted}, not {_described(part.node)}", fix)
 
     # -- collections -------------------------------------------------------------------------------
 
-    def mapping(self, part: Part, fix: str | None = None) -> dict[str, Part]:
+    def mapping(self, part: Part, fix: str = "write keys and values, as in {key: value}") -> dict[str, Part]:
         """The entries of a mapping; none where nothing stands."""
         if isinstance(part.node, Map):
             return {
-                key: part.child(key, entry.node, entry.key_at, f"{shown(key)} of {part.what}")
+                key: part.child(key, entry.node, entry.key_at, _called(key, part))
                 for key, entry in part.node.entries.items()
             }
         if not part.is_empty:
@@ -108,18 +111,27 @@ class Reader:
         for key, entry in entries.items():
             if key not in keys:
                 self.unknown_key(entry.key_at, key, part.what, keys)
-        if part.is_map or part.is_empty:
-            self._check_required(part, entries, required)
+        self.check_required(part, required, {key: f"add {key}: …" for key in required}, keys)
         return {key: entry for key, entry in entries.items() if key in keys}
 
-    def unknown_key(self, at: Position, key: str, what: str, keys: Iterable[str], fix: str | None = None) -> None:
+    def unknown_key(
+        self, at: Position, key: str, what: str, keys: Iterable[str], fix: str | None = None
+    ) -> None:
         self.problem(at, f"unknown key {shown(key)} in {what}", fix or known_names(key, keys, "keys"))
 
-    def _check_required(self, part: Part, entries: Mapping[str, Part], required: Iterable[str]) -> None:
-        for key in required:
-            if key not in entries:
+    def check_required(
+        self, part: Part, required: Iterable[str], fixes: Mapping[str, str], keys: Iterable[str]
+    ) -> None:
+        """Tells which keys are missing, but not those that an unknown key was meant to be."""
+        there = tuple(part.node.entries) if isinstance(part.node, Map) else ()
+        missing = [key for key in required if key not in there]
+        if not missing or not (part.is_map or part.is_empty):
+            return
+        meant = {did_you_mean(key, keys) for key in there[:100] if key not in keys}
+        for key in missing:
+            if key not in meant:
                 at = part.at if part.path else self.whole_file
-                self.problem(at, f"missing key {shown(key)} in {part.what}", f"add {key}: …")
+                self.problem(at, f"missing key {shown(key)} in {part.what}", fixes[key])
 
     def named(self, part: Part, noun: str) -> Iterator[Part]:
         """The entries of a mapping whose keys are names of the user's own; `key` is the last of the path."""
@@ -127,7 +139,7 @@ class Reader:
             if self.is_name(name, entry.key_at, noun):
                 yield entry.called(f"{noun} {shown(name)}")
 
-    def items(self, part: Part, fix: str | None = None) -> list[Part]:
+    def items(self, part: Part, fix: str = "write a list, as in [a, b]") -> list[Part]:
         """The items of a list; none where nothing stands."""
         if isinstance(part.node, Sequence):
             return [part.child(i, node, node.at, part.what) for i, node in enumerate(part.node.items)]
@@ -141,61 +153,63 @@ class Reader:
         node = part.node
         if isinstance(node, Scalar) and isinstance(node.value, str):
             if node.names_secret:
-                self.problem(part.at, f"{part.what} can't hold a secret", "a secret stands only under 'with:'")
+                self.problem(
+                    part.at, f"{part.what} can't hold a secret", "a secret stands only under 'with:'"
+                )
                 return None
             if node.value:
                 return node.value
             self.problem(part.at, f"{part.what} is empty", "write its text, or remove the key")
             return None
-        is_trap = isinstance(node, Scalar) and node.value is not None
-        fix = f"quote it: {quote(node.written)}" if isinstance(node, Scalar) and is_trap else None
-        self.expected(part, "text", fix)
+        self.expected(part, "text", _advice(part, "text") or "write its text")
         return None
 
     def integer(self, part: Part, least: int) -> int | None:
         value = part.value
         if isinstance(value, int) and not isinstance(value, bool) and value >= least:
             return value
-        self.expected(part, f"a whole number from {least}", _number_fix(part))
+        self.expected(
+            part, f"a whole number from {least}", _advice(part, "number") or f"write {least} or more"
+        )
         return None
 
     def number(self, part: Part) -> float | None:
         value = part.value
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        self.expected(part, "a number", _number_fix(part))
+        self.expected(part, "a number", _advice(part, "number") or "write a number such as 0.5")
         return None
 
     def flag(self, part: Part) -> bool | None:
         if isinstance(part.value, bool):
             return part.value
-        truth = _TRUTHS.get(str(part.value).lower())
-        self.expected(part, "true or false", f"write {truth}; YAML 1.2 reads it as text" if truth else None)
+        self.expected(part, "true or false", _advice(part, "boolean") or "write true")
         return None
 
-    def choice(self, part: Part, options: Iterable[str]) -> str | None:
-        allowed = tuple(options)
+    def choice(self, part: Part, allowed: tuple[str, ...]) -> str | None:
         if isinstance(part.value, str) and part.value in allowed:
             return part.value
         meant = did_you_mean(str(part.value), allowed) if isinstance(part.value, str) else None
-        wanted = f"one of {', '.join(allowed)}" if len(allowed) > 1 else allowed[0]
-        self.expected(part, wanted, f"did you mean {shown(meant)}?" if meant else None)
+        options = " or ".join([", ".join(allowed[:-1]), allowed[-1]])
+        self.expected(part, options, f"did you mean {shown(meant)}?" if meant else f"write {options}")
         return None
 
     def duration(self, part: Part) -> float | None:
         """Seconds."""
-        found = _DURATION.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) < 40 else None
+        found = (
+            _DURATION.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) < 40 else None
+        )
         if found:
             return float(found[1]) * _SECONDS[found[2]]
         is_bare = isinstance(part.value, int | float) and not isinstance(part.value, bool)
-        fix = f"write {part.value}s for seconds" if is_bare else None
+        fix = f"write {part.value}s for seconds" if is_bare else "write a number and one of s, m, h, d"
         self.expected(part, "a time such as 90s, 15m, 1h or 2d", fix)
         return None
 
     def memory(self, part: Part) -> str | None:
         if isinstance(part.value, str) and len(part.value) < 40 and _MEMORY.fullmatch(part.value):
             return part.value
-        self.expected(part, "a size such as 512MiB or 8GiB")
+        self.expected(part, "a size such as 512MiB or 8GiB", "write a number and its unit")
         return None
 
     # -- names and references ----------------------------------------------------------------------
@@ -208,14 +222,15 @@ class Reader:
         return False
 
     def reference(self, part: Part, section: str) -> str | None:
-        """The name of a dataset, target or recipe that the file has; 'dataset:' and 'model:' may stand before."""
+        """The name of a dataset or target that the file has; 'dataset:' or 'model:' may stand before it."""
         text = self.text(part)
         if text is None:
             return None
         kind = {"datasets": "dataset", "targets": "model"}.get(section)
         prefix, colon, name = text.partition(":")
         if colon and prefix in ("dataset", "model") and prefix != kind:
-            self.problem(part.at, f"{part.what} has to be a {NOUNS[section]}, not {shown(text)}", None)
+            fix = known_names(name, self.names[section], section)
+            self.problem(part.at, f"{part.what} has to be a {NOUNS[section]}, not {shown(text)}", fix)
             return None
         bare = name if colon and prefix == kind else text
         return bare if self._is_known(part, bare, section) else None
@@ -225,8 +240,18 @@ class Reader:
         base = name.partition("@")[0] if section == "targets" else name
         if base in known:
             return True
-        self.problem(part.at, f"no {NOUNS[section]} {shown(base)} in '{section}:'", known_names(base, known, section))
+        self.problem(
+            part.at, f"no {NOUNS[section]} {shown(base)} in '{section}:'", known_names(base, known, section)
+        )
         return False
+
+
+def _advice(part: Part, wanted: Wanted) -> str | None:
+    return type_advice(wanted, part.node.value, part.node.written) if isinstance(part.node, Scalar) else None
+
+
+def _called(key: str, parent: Part) -> str:
+    return f"{shown(key)} of {parent.what}" if parent.path else shown(key)
 
 
 def _described(node: Node) -> str:
@@ -242,16 +267,3 @@ def _described(node: Node) -> str:
     if isinstance(value, str):
         return shown(value)
     return f"the number {node.written}" if isinstance(node, Scalar) else "that"
-
-
-def _number_fix(part: Part) -> str | None:
-    """What to write instead of a number that is text: quoted, 1_000, 10%."""
-    if not isinstance(part.value, str) or len(part.value) > 40:
-        return None
-    bare = part.value.replace("_", "").replace(",", "").strip()
-    try:
-        value = resolve(bare)
-    except NotANumber:
-        return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"write {bare}, without quotes" if is_number else None

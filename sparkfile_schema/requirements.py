@@ -27,7 +27,9 @@ def read_requirements(reader: Reader, part: Part) -> tuple[Requirement, ...]:
 def read_requirement(reader: Reader, part: Part, name: str) -> Requirement | None:
     if part.is_map:
         return _range(reader, part, name)
-    found = _BOUND.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) <= _LONGEST else None
+    found = (
+        _BOUND.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) <= _LONGEST else None
+    )
     figure = float(found[2]) / (100 if found[3] else 1) if found else float("inf")
     if not found or figure in (float("inf"), float("-inf")):
         reader.expected(part, _FORMS, _bound_fix(part))
@@ -49,22 +51,28 @@ def _range(reader: Reader, part: Part, name: str) -> Requirement | None:
         reader.problem(part.at, f"{part.what} can't hold: min is above max", "swap them")
     if low is None and high is None:
         return None
-    texts = [f"{sign} {bounds[key].value}" for key, sign in (("min", ">="), ("max", "<=")) if read.get(key) is not None]
+    texts = [
+        f"{sign} {bounds[key].value}"
+        for key, sign in (("min", ">="), ("max", "<="))
+        if read.get(key) is not None
+    ]
     return Requirement(name, low, high, False, False, " and ".join(texts), part.path)
 
 
 def _figure(reader: Reader, part: Part) -> float | None:
-    share = _SHARE.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) <= _LONGEST else None
+    share = (
+        _SHARE.fullmatch(part.value) if isinstance(part.value, str) and len(part.value) <= _LONGEST else None
+    )
     return float(share[1]) / 100 if share else reader.number(part)
 
 
-def _bound_fix(part: Part) -> str | None:
+def _bound_fix(part: Part) -> str:
     """A bare figure lacks its sign, `= 3` and `=> 3` have a wrong one."""
     if not isinstance(part.node, Scalar) or part.node.value is None or len(part.node.written) > _LONGEST:
-        return None
+        return "write a sign and a number"
     found = re.fullmatch(rf"\s*(==?|=>|=<|)\s*({_NUMBER}\s*%?)\s*", part.node.written)
     if not found:
-        return None
+        return "write a sign and a number"
     sign = {"=>": ">=", "=<": "<="}.get(found[1])
     if sign:
         return f"write {quote(f'{sign} {found[2]}')}"

@@ -18,14 +18,14 @@ _MOST_DIGITS = 19  # of an integer; within 64 bits, so that every reader of our 
 _SHOWN = 60
 
 
-class NotANumber(ValueError):
+class NumberError(ValueError):
     """A scalar that YAML reads as a number which nothing can use: infinite, NaN or too large."""
 
 
 def resolve(text: str) -> Plain:
     """The value of a plain scalar under the YAML 1.2 core schema; a float is always finite.
 
-    Errors: NotANumber.
+    Errors: NumberError.
     """
     if text in _NULL:
         return None
@@ -40,7 +40,7 @@ def resolve(text: str) -> Plain:
     if _FLOAT.fullmatch(text):
         return _finite(text)
     if _INFINITE.fullmatch(text):
-        raise NotANumber(f"{text} is no number that can be used here")
+        raise NumberError(f"{text} is no number that can be used here")
     return text
 
 
@@ -61,11 +61,11 @@ def _integer(digits: str, base: int) -> int:
     # digits are counted first: int() of a million digits takes seconds
     if len(digits.lstrip("+-0")) <= _MOST_DIGITS and -(2**63) <= (number := int(digits, base)) < 2**63:
         return number
-    raise NotANumber(f"{shown(digits)[1:-1]} is too large for a number: at most 64 bits are kept")
+    raise NumberError(f"{shown(digits)[1:-1]} is too large for a number: at most 64 bits are kept")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise NotANumber(f"{shown(text)[1:-1]} is too large for a number")
+        raise NumberError(f"{shown(text)[1:-1]} is too large for a number")
     return number

@@ -97,7 +97,9 @@ def _recipe_part(reader: Reader, part: Part, target: Part, recipes: Recipes) -> 
 def _roles(reader: Reader, target: Part, entries: Mapping[str, Part], recipe: Use | None) -> dict[str, str]:
     dataset, roles = entries.get("dataset"), entries.get("roles")
     if dataset and roles:
-        reader.problem(roles.key_at, f"'dataset' and 'roles' both stand in {target.what}", "keep one of the two")
+        reader.problem(
+            roles.key_at, f"'dataset' and 'roles' both stand in {target.what}", "keep one of the two"
+        )
     if dataset:
         name = reader.reference(dataset, "datasets")
         return {"dataset": name} if name else {}
@@ -116,7 +118,9 @@ def _check_base(reader: Reader, part: Part) -> None:
         name = text.removeprefix("model:").partition("@")[0].partition("/")[0]
         known = reader.names["targets"]
         if name not in known:
-            reader.problem(part.at, f"no target {shown(name)} in 'targets:'", known_names(name, known, "targets"))
+            reader.problem(
+                part.at, f"no target {shown(name)} in 'targets:'", known_names(name, known, "targets")
+            )
 
 
 # -- eval and package --------------------------------------------------------------------------------
@@ -129,7 +133,9 @@ def _evaluations(
     if not _are_named(part):
         return (_evaluation(reader, part, "", datasets, measured),)
     return tuple(
-        _evaluation(reader, entry, str(entry.path[-1]), datasets, measured)
+        _evaluation(
+            reader, entry.called(f"{entry.what} of {target.what}"), str(entry.path[-1]), datasets, measured
+        )
         for entry in reader.named(part, "evaluation")
     )
 
@@ -152,16 +158,16 @@ def _evaluation(
     measured = datasets.get(dataset) if dataset else measured if "dataset" not in entries else None
     split = reader.text(entries["split"]) if "split" in entries else "test"
     if split:
-        check_split(reader, entries.get("split", part), split, measured.splits if measured else None)
+        check_split(reader, entries.get("split", part).at, split, measured.splits if measured else None)
     metrics = _listed_rules(reader, entries["metrics"], "metric") if "metrics" in entries else ()
     require = read_requirements(reader, entries["require"]) if "require" in entries else ()
     return Evaluation(label, dataset, split or "test", metrics, require, part.path)
 
 
 def _listed_rules(reader: Reader, part: Part, noun: str) -> tuple[Use, ...]:
-    text = part.value
-    items = reader.items(part, f"write [{text}]" if isinstance(text, str) and len(text) < 40 else None)
-    if not items and not part.value and part.is_list:
+    is_name = isinstance(part.value, str) and len(part.value) < 40
+    items = reader.items(part, f"write [{part.value}]" if is_name else "write a list of names")
+    if not items and part.is_list:
         reader.problem(part.at, f"{part.what} lists nothing", f"name a {noun}, or remove the key")
     found = [read_named_use(reader, item.called(f"{noun} {i + 1}")) for i, item in enumerate(items)]
     return tuple(use for use in found if use)
@@ -173,7 +179,9 @@ def _package(reader: Reader, part: Part, target: Part) -> tuple[Use, ...]:
     for exporter in exporters:
         if exporter.label in seen:
             at = _item_at(part, exporter)
-            reader.problem(at.at, f"exporter {shown(exporter.label)} is listed twice", "remove one of the two")
+            reader.problem(
+                at.at, f"exporter {shown(exporter.label)} is listed twice", "remove one of the two"
+            )
         seen.add(exporter.label)
     return exporters
 

@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile(
 )
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Ends the reading: behind this problem nothing can be trusted."""
 
     def __init__(self, problem: Problem) -> None:
@@ -24,16 +24,20 @@ class Refused(Exception):
 def decoded(data: str | bytes, file: str) -> str:
     """The text without its byte order mark.
 
-    Errors: Refused where it is too large, not UTF-8, or holds control characters.
+    Errors: RefusedError where it is too large, not UTF-8, or holds control characters.
     """
-    if len(data) > MOST_BYTES or (isinstance(data, str) and len(data.encode("utf-8", "replace")) > MOST_BYTES):
-        raise Refused(Problem(Position(file, 1, 1), "the file is larger than 8 MiB", "keep data out of it"))
+    if len(data) > MOST_BYTES or (
+        isinstance(data, str) and len(data.encode("utf-8", "replace")) > MOST_BYTES
+    ):
+        raise RefusedError(
+            Problem(Position(file, 1, 1), "the file is larger than 8 MiB", "keep data out of it")
+        )
     text = data if isinstance(data, str) else _from_utf8(data, file)
     text = text.removeprefix("\ufeff")
     if found := _FORBIDDEN.search(text):
         character = found.group()
         message = f"the character U+{ord(character):04X} is not allowed: {_why_forbidden(character)}"
-        raise Refused(Problem(place_of(text, found.start(), file), message, "remove it"))
+        raise RefusedError(Problem(place_of(text, found.start(), file), message, "remove it"))
     return text
 
 
@@ -49,7 +53,9 @@ def _from_utf8(data: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
         message = f"the file is not UTF-8: byte 0x{data[error.start]:02x}"
-        raise Refused(Problem(place_of(before, len(before), file), message, "save it as UTF-8")) from None
+        raise RefusedError(
+            Problem(place_of(before, len(before), file), message, "save it as UTF-8")
+        ) from None
 
 
 def _why_forbidden(character: str) -> str:

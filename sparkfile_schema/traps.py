@@ -10,6 +10,7 @@ from sparkfile_schema.problems import Position, Problem
 from sparkfile_schema.scalars import quote, shown
 from sparkfile_schema.text import place_of
 
+_LONGEST_VALUE = 500
 _WORD_WITH_COLON = re.compile(r"\s*(?:- )?([A-Za-z_][\w.-]*):([^\s/].*)")
 
 
@@ -23,7 +24,7 @@ class Trap:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Where and why the YAML parser stopped; `context` is where the construct began, `value` the last value."""
+    """Where and why the YAML parser stopped: `context` began the construct, `value` is the last value."""
 
     reason: str
     index: int
@@ -31,6 +32,10 @@ class Failure:
     value: int
     text: str
     file: str
+    is_flow: bool
+
+    def value_at(self, index: int) -> str:
+        return value_text(self.text, index, self.is_flow)
 
     def at(self, index: int) -> Position:
         return place_of(self.text, index, self.file)
@@ -44,22 +49,23 @@ def diagnose(failure: Failure) -> Trap:
     for pattern, explain in _EXPLANATIONS:
         if pattern in failure.reason:
             return explain(failure)
-    return failure.trap(failure.index, f"this is not YAML: {failure.reason}", "quote the text that stands here")
+    return failure.trap(
+        failure.index, f"this is not YAML: {failure.reason}", "quote the text that stands here"
+    )
 
 
 def undefined_alias(failure: Failure) -> Trap:
     """`path: *.md`"""
-    value = value_text(failure.text, failure.index)
+    value = failure.value_at(failure.index)
     message = f"{shown(value)} is read as a YAML alias, and nothing before it is anchored so"
     return failure.trap(failure.index, message, f"quote it: {quote(value)}", failure.index)
 
 
-def value_text(text: str, start: int) -> str:
+def value_text(text: str, start: int, is_flow: bool) -> str:
     """The value that begins at `start`, as far as its line goes; in a flow mapping or list up to its end."""
-    line_start = text.rfind("\n", 0, start) + 1
-    line_end = next((i for i in range(start, len(text)) if text[i] in "\r\n"), len(text))
-    before, line = text[line_start:start], text[start : min(line_end, start + 300)]
-    is_flow = before.count("{") + before.count("[") > before.count("}") + before.count("]")
+    line = re.split("[\r\n]", text[start : start + _LONGEST_VALUE], maxsplit=1)[0]
+    before = re.split("[\r\n]", text[max(start - _LONGEST_VALUE, 0) : start])[-1]
+    is_flow = is_flow or before.count("{") + before.count("[") > before.count("}") + before.count("]")
     end = _end_in_flow(line) if is_flow else len(line)
     return line[:end].split(" #")[0].strip() or line.strip()
 
@@ -75,7 +81,7 @@ def _end_in_flow(line: str) -> int:
 
 def _block_text(failure: Failure) -> Trap:
     """`accuracy: > 0.9`"""
-    value = value_text(failure.text, failure.context)
+    value = failure.value_at(failure.context)
     message = f"{shown(value)} is read as the start of a block text"
     return failure.trap(failure.context, message, f"quote it: {quote(value)}", failure.context)
 
@@ -84,14 +90,16 @@ def _reserved_start(failure: Failure) -> Trap:
     """`{accuracy: > 0.9}`, `user: @me`, and tabs."""
     character = failure.text[failure.index : failure.index + 1]
     if character == "\t":
-        return failure.trap(failure.index, "a tab stands here; YAML takes only spaces", "replace it by spaces")
-    value = value_text(failure.text, failure.index)
+        return failure.trap(
+            failure.index, "a tab stands here; YAML takes only spaces", "replace it by spaces"
+        )
+    value = failure.value_at(failure.index)
     message = f"{shown(value)} begins with {character}, which means something else to YAML"
     return failure.trap(failure.index, message, f"quote it: {quote(value)}", failure.index)
 
 
 def _bad_anchor(failure: Failure) -> Trap:
-    value = value_text(failure.text, failure.context)
+    value = failure.value_at(failure.context)
     kind = "alias" if value.startswith("*") else "anchor"
     message = f"{shown(value)} is read as a YAML {kind}"
     return failure.trap(failure.context, message, f"quote it: {quote(value)}", failure.context)
@@ -104,9 +112,13 @@ def _flow_end(failure: Failure) -> Trap:
     opening = failure.text[failure.context : failure.context + 1]
     closing = "}" if opening == "{" else "]"
     if "<stream end>" in failure.reason:
-        return failure.trap(failure.context, f"this '{opening}' is never closed", f"close it with '{closing}'")
+        return failure.trap(
+            failure.context, f"this '{opening}' is never closed", f"close it with '{closing}'"
+        )
     opened = failure.at(failure.context)
-    message = f"',' or '{closing}' is missing before this, for the '{opening}' of {opened.line}:{opened.column}"
+    message = (
+        f"',' or '{closing}' is missing before this, for the '{opening}' of {opened.line}:{opened.column}"
+    )
     return failure.trap(failure.index, message, "add it; quote text that holds any of , : { } [ ]")
 
 
@@ -116,7 +128,7 @@ def _is_within_value(failure: Failure) -> bool:
 
 
 def _braces(failure: Failure) -> Trap:
-    value = value_text(failure.text, failure.value)
+    value = failure.value_at(failure.value)
     braces = [i for i in range(failure.value, failure.value + len(value)) if failure.text[i] in "{}"]
     message = f"the braces in {shown(value)} are read as a mapping"
     return failure.trap(failure.value, message, f"quote it: {quote(value)}", *braces)
@@ -129,7 +141,7 @@ def _second_colon(failure: Failure) -> Trap:
     key, colon, value = line.partition(": ")
     if colon and value.strip():
         begin = start + len(key) + 2 + len(value) - len(value.lstrip())
-        whole = value_text(failure.text, begin)
+        whole = failure.value_at(begin)
         message = f"{shown(whole)} holds a ':', so it is read as a key"
         return failure.trap(begin, message, f"quote it: {quote(whole)}", failure.index)
     begin = start + len(line) - len(line.lstrip())
@@ -145,7 +157,7 @@ def _colon_fix(failure: Failure, line_start: int) -> str:
 
 
 def _no_colon(failure: Failure) -> Trap:
-    line = value_text(failure.text, failure.context)
+    line = failure.value_at(failure.context)
     if found := _WORD_WITH_COLON.match(line):
         fix = f"put a space after the colon: {found[1]}: {found[2]}"
     else:
@@ -179,11 +191,15 @@ def _no_value(failure: Failure) -> Trap:
     found = failure.text[failure.index : failure.index + 1]
     if not found:
         return failure.trap(failure.index, "the file ends where a value is expected", "add it")
-    return failure.trap(failure.index, f"a value is missing before '{found}'", "add it, or quote it if it is text")
+    return failure.trap(
+        failure.index, f"a value is missing before '{found}'", "add it, or quote it if it is text"
+    )
 
 
 def _list_in_value(failure: Failure) -> Trap:
-    return failure.trap(failure.index, "a list can't begin behind a key", "begin it on the next line, or write [a, b]")
+    return failure.trap(
+        failure.index, "a list can't begin behind a key", "begin it on the next line, or write [a, b]"
+    )
 
 
 _EXPLANATIONS: tuple[tuple[str, Callable[[Failure], Trap]], ...] = (

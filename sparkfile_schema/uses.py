@@ -29,15 +29,22 @@ class Params:
     unreadable: set[Path] = field(default_factory=set)
 
 
-def read_use(reader: Reader, part: Part, keys: Mapping[str, str] = USE, label: str | None = None) -> Use | None:
+def read_use(
+    reader: Reader, part: Part, keys: Mapping[str, str] = USE, label: str | None = None
+) -> Use | None:
     """The rule that `{use: …, with: …}` names; `label` is the name that the user gave it, if any."""
     if isinstance(part.value, str):
-        reader.problem(part.at, f"{part.what} has to be a rule, not {shown(part.value)}", f"write {{use: {part.value}}}")
+        reader.problem(
+            part.at, f"{part.what} has to be a rule, not {shown(part.value)}", f"write {{use: {part.value}}}"
+        )
         return None
     entries = use_entries(reader, part, keys)
     rule = read_rule(reader, entries["use"]) if "use" in entries else None
     params = read_params(reader, entries.get("with"))
-    numerics, resources = read_numerics(reader, entries.get("numerics")), read_resources(reader, entries.get("resources"))
+    numerics, resources = (
+        read_numerics(reader, entries.get("numerics")),
+        read_resources(reader, entries.get("resources")),
+    )
     if rule is None:
         return None
     return make_use(rule, label or rule_label(rule), part.path, params, numerics, resources)
@@ -98,8 +105,7 @@ def use_entries(reader: Reader, part: Part, keys: Mapping[str, str] = USE) -> di
         if key not in keys:
             fix = known_names(key, keys, "keys") if did_you_mean(key, keys) else _under_with(key)
             reader.unknown_key(entry.key_at, key, part.what, keys, fix)
-    if (part.is_map or part.is_empty) and "use" not in entries:
-        reader.problem(part.at, f"missing key 'use' in {part.what}", "add use: RULE")
+    reader.check_required(part, ("use",), {"use": "add use: RULE"}, keys)
     return {key: entry for key, entry in entries.items() if key in keys}
 
 

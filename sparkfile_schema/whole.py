@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sparkfile_schema.datasets import Uses, read_dataset
-from sparkfile_schema.keys import DATASET, ENVIRONMENT, LIBRARIES, LIMITS, STORE, TOP
+from sparkfile_schema.keys import ENVIRONMENT, LIBRARIES, LIMITS, STORE, TOP
 from sparkfile_schema.model import Dataset, Deployment, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
-from sparkfile_schema.reader import Part, Reader, TooMany
+from sparkfile_schema.reader import Part, Reader, TooManyError
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.targets import read_deployment, read_target
 from sparkfile_schema.uses import read_numerics, read_use
@@ -24,7 +24,7 @@ def read_sparkfile(root: Map, file: str) -> tuple[Sparkfile, list[Problem]]:
     reader = Reader(whole_file, {section: _names(root, section) for section in _SECTIONS})
     try:
         sparkfile = _sparkfile(reader, Part(root, (), whole_file, "the Sparkfile"), file)
-    except TooMany:
+    except TooManyError:
         sparkfile = Sparkfile(file, document=root)
     return sparkfile, list(reader.problems)
 
@@ -66,7 +66,9 @@ def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
 def _version(reader: Reader, part: Part | None) -> int:
     if part is not None and (part.value != 1 or isinstance(part.value, bool | float)):
         is_text = isinstance(part.value, str)
-        reader.expected(part, "1", "write version: 1" if is_text or part.value is None else "this is grammar 1")
+        reader.expected(
+            part, "1", "write version: 1" if is_text or part.value is None else "this is grammar 1"
+        )
     return 1
 
 
@@ -79,11 +81,13 @@ def _vars(reader: Reader, part: Part | None) -> dict[str, object]:
     found: dict[str, object] = {}
     for entry in reader.named(part, "var") if part else ():
         if isinstance(entry.node, Scalar) and entry.node.names_secret:
-            reader.problem(entry.at, f"{entry.what} can't hold a secret", "a secret stands only under 'with:'")
+            reader.problem(
+                entry.at, f"{entry.what} can't hold a secret", "a secret stands only under 'with:'"
+            )
         elif entry.value is not None:
             found[str(entry.path[-1])] = entry.value
         else:
-            reader.expected(entry, "text, a number, true or false")
+            reader.expected(entry, "text, a number, true or false", "write one of these")
     return found
 
 
@@ -128,14 +132,24 @@ def _datasets(reader: Reader, part: Part | None, gates: Mapping[str, Use], uses:
 
 
 def _targets(
-    reader: Reader, part: Part | None, recipes: Mapping[str, Part], datasets: Mapping[str, Dataset], uses: Uses
+    reader: Reader,
+    part: Part | None,
+    recipes: Mapping[str, Part],
+    datasets: Mapping[str, Dataset],
+    uses: Uses,
 ) -> dict[str, Target]:
-    read = [read_target(reader, entry, recipes, datasets, uses) for entry in reader.named(part, "target")] if part else []
+    read = (
+        [read_target(reader, entry, recipes, datasets, uses) for entry in reader.named(part, "target")]
+        if part
+        else []
+    )
     return {target.name: target for target in read if target}
 
 
 def _deployments(reader: Reader, part: Part | None, uses: Uses) -> dict[str, Deployment]:
-    read = [read_deployment(reader, entry, uses) for entry in reader.named(part, "deployment")] if part else []
+    read = (
+        [read_deployment(reader, entry, uses) for entry in reader.named(part, "deployment")] if part else []
+    )
     return {deployment.name: deployment for deployment in read if deployment}
 
 
@@ -198,7 +212,11 @@ def _env_names(root: Node) -> frozenset[str]:
     """Every environment variable that the file names, `profiles` left out."""
     names: set[str] = set()
     seen: set[int] = set()
-    left = [entry.node for key, entry in root.entries.items() if key != "profiles"] if isinstance(root, Map) else []
+    left = (
+        [entry.node for key, entry in root.entries.items() if key != "profiles"]
+        if isinstance(root, Map)
+        else []
+    )
     while left:
         node = left.pop()
         if id(node) in seen:
