@@ -1,0 +1,1 @@
+"""The training shelf: what recipes and metrics are put together from. Knows neither rules nor Sparkfiles."""

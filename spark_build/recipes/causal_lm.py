@@ -1,0 +1,94 @@
+"""Trains a causal language model: from scratch by a configuration, or all weights of a base."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from spark_build.contract import Base, Context, Recipe
+from spark_build.recipes._params import CausalParams
+from spark_build.training.causal import CausalText
+
+
+class TokenizerParams(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["bpe"] = Field("bpe", description="byte-level BPE, as in GPT-2")
+    vocab_size: int = Field(4096, ge=258, description="tokens, the two special ones and 256 bytes among them")
+
+
+class Params(CausalParams):
+    base: Base | None = Field(None, description="model to start from: a hub id, a folder, or model:NAME")
+    config: dict[str, Any] | None = Field(
+        None,
+        description="model to make anew: {model_type: llama, hidden_size: 256, …}, as transformers names it",
+    )
+    tokenizer: TokenizerParams | None = Field(
+        None, description="tokenizer to train on the train split, for a model made anew"
+    )
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> Self:
+        if (self.base is None) == (self.config is None):
+            raise ValueError("give either `base` (a model to start from) or `config` (a model to make anew)")
+        if self.base is not None and self.tokenizer is not None:
+            raise ValueError("`tokenizer` goes with `config`: a base brings its own")
+        return self
+
+
+class CausalLm(Recipe):
+    Params = Params
+    revision = 1
+    libraries: ClassVar[tuple[str, ...]] = (
+        "torch",
+        "transformers",
+        "accelerate",
+        "tokenizers",
+        "safetensors",
+    )
+
+    def train(self, context: Context) -> None:
+        from spark_build.training.batches import PadRight
+        from spark_build.training.loop import fit
+        from spark_build.training.model_files import save_model
+        from spark_build.training.seeds import pin_numerics, seed_everything
+
+        rows = context.dataset.rows("train")
+        pin_numerics(context.numerics, self.params.seed)
+        text = CausalText.of(rows, self.params)
+        tokenizer, model, dtype = self._start(context, rows, text)
+        examples = text.prepare(rows, tokenizer, model.config, context.report)
+        seed_everything(self.params.seed)
+        fit(
+            model, examples, PadRight(tokenizer.pad_token_id), self.params.settings(),
+            numerics=context.numerics, scratch=context.scratch, report=context.report,
+        )  # fmt: skip
+        save_model(model, tokenizer, context.output / "model", recipe=text.to_json(), dtype=dtype)
+
+    def _start(self, context: Context, rows: Any, text: CausalText) -> tuple[Any, Any, str]:
+        """Tokenizer, model in float32, and the type in which the result is kept."""
+        from transformers import AutoModelForCausalLM
+
+        from spark_build.training import from_config, model_files
+        from spark_build.training.tokenizers_from_text import train_tokenizer
+
+        if self.params.base is not None:
+            folder = context.inputs["base"]
+            model = model_files.load_causal_lm(folder)
+            return model_files.load_tokenizer(folder), model, model_files.dtype_of(folder)
+        wanted = self.params.tokenizer or TokenizerParams()
+        context.report.log(f"training a {wanted.kind} tokenizer of {wanted.vocab_size} tokens")
+        texts = _texts(rows, text)
+        tokenizer = train_tokenizer(wanted.kind, texts, wanted.vocab_size)
+        config = from_config.make_config(self.params.config, tokenizer, self.params.max_length)
+        tokenizer.model_max_length = config.max_position_embeddings
+        return tokenizer, from_config.make_model(AutoModelForCausalLM, config), "float32"
+
+
+def _texts(rows: Any, text: CausalText) -> Iterator[str]:
+    """What a new tokenizer learns from: every text that the model will read."""
+    for row in rows:
+        if text.form.kind == "messages":
+            yield from (message["content"] for message in row[str(text.form.messages)] or [])
+        else:
+            yield from (piece for piece, _ in text.form.segments(row, None))
