@@ -6,7 +6,7 @@ from typing import Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
-from spark_build.core.ports import Objects
+from spark_build.core.ports import Objects, World
 from spark_build.core.tree import Tree
 from spark_build.engine.action import Manifest
 from spark_build.engine.graph import Input, Node, Step
@@ -38,9 +38,15 @@ class Reason:
         return data
 
 
-def differences(old: Manifest, new: Manifest, node: Node, objects: Objects) -> list[Reason]:
-    """Every cause that tells `new` from `old`; empty where they are equal."""
-    found = [*_stage_differences(old, new, node, objects)]
+def differences(
+    old: Manifest, new: Manifest, node: Node, objects: Objects, world: World | None = None
+) -> list[Reason]:
+    """Every cause that tells `new` from `old`; empty where they are equal.
+
+    Listings of sources are kept as objects; `world` has those that no build has seen yet.
+    """
+    listings = _Listings(objects, world)
+    found = [*_stage_differences(old, new, node, listings)]
     old_steps, new_steps = old.get("steps", []), new.get("steps", [])
     if [s["rule"] for s in old_steps] != [s["rule"] for s in new_steps]:
         rules = [[s["rule"] for s in steps] for steps in (old_steps, new_steps)]
@@ -49,20 +55,20 @@ def differences(old: Manifest, new: Manifest, node: Node, objects: Objects) -> l
     else:
         pairs = list(zip(old_steps, new_steps, range(len(new_steps)), strict=True))
     for old_step, new_step, index in pairs:
-        found += _step_differences(old_step, new_step, node.steps[index], objects)
+        found += _step_differences(old_step, new_step, node.steps[index], listings)
     return found
 
 
-def _stage_differences(old: Manifest, new: Manifest, node: Node, objects: Objects) -> Iterator[Reason]:
+def _stage_differences(old: Manifest, new: Manifest, node: Node, listings: "_Listings") -> Iterator[Reason]:
     if old.get("revision") != new.get("revision"):
         yield Reason("rule", node.kind, old.get("revision"), new.get("revision"))
     yield from _params(old.get("options", {}), new.get("options", {}), node.where, node.kind)
     yield from _libraries(old, new)
     yield from _numerics(old.get("numerics") or {}, new.get("numerics") or {})
-    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), node.inputs, objects)
+    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), node.inputs, listings)
 
 
-def _step_differences(old: Manifest, new: Manifest, step: Step, objects: Objects) -> Iterator[Reason]:
+def _step_differences(old: Manifest, new: Manifest, step: Step, listings: "_Listings") -> Iterator[Reason]:
     if old.get("revision") != new.get("revision"):
         yield Reason("rule", step.rule, old.get("revision"), new.get("revision"))
     if old.get("code") != new.get("code"):
@@ -76,7 +82,7 @@ def _step_differences(old: Manifest, new: Manifest, step: Step, objects: Objects
             if before.get(name) != now.get(name):
                 values = (before.get(name), now.get(name)) if kind == "tool" else (None, None)
                 yield Reason(kind, name, *values)
-    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), step.inputs, objects)
+    yield from _inputs(old.get("inputs", {}), new.get("inputs", {}), step.inputs, listings)
 
 
 def _params(old: Mapping[str, Any], new: Mapping[str, Any], where: Where, label: str) -> Iterator[Reason]:
@@ -114,7 +120,7 @@ def _numerics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason
             yield Reason("numerics", name, old.get(name), new.get(name))
 
 
-def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[str, Input], objects: Objects) -> Iterator[Reason]:
+def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[str, Input], listings: "_Listings") -> Iterator[Reason]:
     for name in sorted({*old, *new}):
         before, now = old.get(name), new.get(name)
         if before == now:
@@ -123,7 +129,8 @@ def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[st
         if given.stage is not None:
             yield Reason("upstream", given.stage, at=given.at)
         elif isinstance(before, str) and isinstance(now, str):
-            yield _input_reason(given.path or name, _listing(before, objects), _listing(now, objects), at=given.at)
+            old_files, new_files = listings.get(before), listings.get(now, given.path)
+            yield _input_reason(given.path or name, old_files, new_files, at=given.at)
         else:
             yield Reason("input", given.path or given.hub or given.name or name, before, now, at=given.at)
 
@@ -141,11 +148,24 @@ def _input_reason(name: str, old: Mapping[str, Any] | None, new: Mapping[str, An
     )
 
 
-def _listing(digest: Digest, objects: Objects) -> dict[str, Any] | None:
-    try:
-        return {e.path: (e.digest, e.executable) for e in Tree.parse(objects.read(digest))}
-    except (KeyError, SparkError):  # a cause without its file names is still a cause
-        return None
+@dataclass(frozen=True)
+class _Listings:
+    objects: Objects
+    world: World | None
+
+    def get(self, digest: Digest, path: str | None = None) -> dict[str, Any] | None:
+        try:
+            tree = Tree.parse(self.objects.read(digest))
+        except (KeyError, SparkError):
+            tree = self._from_world(digest, path)
+        # a cause without its file names is still a cause
+        return None if tree is None else {e.path: (e.digest, e.executable) for e in tree}
+
+    def _from_world(self, digest: Digest, path: str | None) -> Tree | None:
+        if self.world is None or path is None:
+            return None
+        tree = self.world.tree(path)
+        return tree if tree.digest == digest else None
 
 
 def _aligned(old: list[Manifest], new: list[Manifest]) -> list[tuple[Manifest, Manifest, int]]:

@@ -209,13 +209,13 @@ class Planner:
     def _own_causes(self, node: Node, last: Record) -> tuple[Reason, ...]:
         """What the stage itself has changed, whatever the stages before it give."""
         manifest = manifest_of(node, self.graph, self.world, None)
-        found = differences(_without_stage_inputs(last.manifest, manifest), manifest, node, self.objects)
+        found = differences(_without_stage_inputs(last.manifest, manifest), manifest, node, self.objects, self.world)
         return tuple(reason for reason in found if reason.kind != "upstream")
 
     def _causes(self, node: Node, manifest: Manifest, last: Record | None, plans: Mapping[str, StagePlan]) -> list[Reason]:
         if last is None:
             return [Reason("new", node.stage, at=node.at or None)]
-        found = differences(last.manifest, manifest, node, self.objects)
+        found = differences(last.manifest, manifest, node, self.objects, self.world)
         leaves: list[Reason] = []
         for reason in found:
             leaves += self._leaves_of(reason, node, last, plans, MAX_DEPTH) if reason.kind == "upstream" else [reason]
