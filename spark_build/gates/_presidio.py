@@ -40,7 +40,7 @@ def _analyzer(language: str, model: str | None) -> Any:
 def _recognizers(language: str, *, with_names: bool) -> list[Any]:
     from presidio_analyzer import predefined_recognizers as known
 
-    class OfflineEmail(known.EmailRecognizer):  # type: ignore[misc]
+    class OfflineEmail(known.EmailRecognizer):
         def validate_result(self, pattern_text: str) -> bool:
             return bool(_domain(pattern_text).fqdn)
 
@@ -68,7 +68,7 @@ def _engine(language: str, model: str | None) -> Any:
     import spacy
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-    engine = SpacyNlpEngine(models=[{"lang_code": language, "model_name": model or "blank"}])
+    engine: Any = SpacyNlpEngine(models=[{"lang_code": language, "model_name": model or "blank"}])
     try:
         pipeline = spacy.load(model) if model else spacy.blank(language)
     except (ImportError, OSError, ValueError) as error:

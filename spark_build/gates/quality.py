@@ -1,0 +1,199 @@
+"""Drops text that reads like no prose, by the rules that Gopher and C4 were filtered with.
+
+Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", A1.1, table A1.
+Raffel et al. 2020, "Exploring the Limits of Transfer Learning …", JMLR 21(140), section 2.2.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from spark_build.contract import Decides, Item, ItemGate, RuleParams, Verdict
+from spark_build.gates._text import joined_text
+from spark_build.modalities.text.prose import (
+    LONGEST_LINE,
+    STOP_WORDS,
+    line_figures,
+    sentences_by_line_length,
+    word_figures,
+)
+from spark_build.modalities.text.repetition import repetition_figures
+
+Group = Literal["gopher", "c4"]
+Rule = Literal[
+    "word_count", "mean_word_length", "symbol_ratio", "bullet_lines", "ellipsis_lines", "alphabetic_words",
+    "stop_words", "duplicate_lines", "duplicate_paragraphs", "duplicate_line_characters",
+    "duplicate_paragraph_characters", "top_2_gram", "top_3_gram", "top_4_gram", "duplicate_5_grams",
+    "duplicate_6_grams", "duplicate_7_grams", "duplicate_8_grams", "duplicate_9_grams", "duplicate_10_grams",
+    "sentences", "lorem_ipsum", "curly_brackets", "terminal_lines", "javascript_lines",
+]  # fmt: skip
+
+
+_TOP = "share of characters in the most frequent {}-gram (Rae et al. 2021, table A1)"
+_DUPLICATE = "share of characters in repeated {}-grams (Rae et al. 2021, table A1)"
+
+
+def _least(default: float | None, description: str) -> Any:
+    return Field(default, ge=0, description=f"At least this: {description}; null turns it off.")
+
+
+def _most(default: float | None, description: str) -> Any:
+    return Field(default, ge=0, description=f"At most this: {description}; null turns it off.")
+
+
+class Params(RuleParams):
+    """Thresholds of the rules, with the values of the papers; `rules` says which are asked."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "min_doc_words": "min_words",
+        "max_doc_words": "max_words",
+        "min_avg_word_length": "min_mean_word_length",
+        "max_avg_word_length": "max_mean_word_length",
+        "max_symbol_word_ratio": "max_symbol_ratio",
+        "max_bullet_lines_ratio": "max_bullet_lines",
+        "max_ellipsis_lines_ratio": "max_ellipsis_lines",
+        "min_num_sentences": "min_sentences",
+        "min_words_per_line": "min_line_words",
+        "dup_line_frac": "max_duplicate_lines",
+        "dup_para_frac": "max_duplicate_paragraphs",
+    }
+
+    rules: Decides[Group | list[Group | Rule]] = Field(
+        "gopher", description="Which rules are asked: gopher, c4, or a list of these and of single rules."
+    )
+    fields: list[str] | None = Field(
+        None, description="Fields that are judged as one text; by default all text."
+    )
+    stop_words: list[str] = Field(
+        list(STOP_WORDS), description="Words of which prose holds some (lower case)."
+    )
+
+    # Gopher, A1.1, quality filtering
+    min_words: Decides[int | None] = _least(50, "words (Rae et al. 2021, A1.1)")
+    max_words: Decides[int | None] = _most(100_000, "words (Rae et al. 2021, A1.1)")
+    min_mean_word_length: Decides[float | None] = _least(
+        3, "characters of the mean word (Rae et al. 2021, A1.1)"
+    )
+    max_mean_word_length: Decides[float | None] = _most(
+        10, "characters of the mean word (Rae et al. 2021, A1.1)"
+    )
+    max_symbol_ratio: Decides[float | None] = _most(
+        0.1, "'#' per word, likewise ellipses (Rae et al. 2021, A1.1)"
+    )
+    max_bullet_lines: Decides[float | None] = _most(
+        0.9, "share of lines that begin with a bullet (Rae et al. 2021, A1.1)"
+    )
+    max_ellipsis_lines: Decides[float | None] = _most(
+        0.3, "share of lines that end in an ellipsis (Rae et al. 2021, A1.1)"
+    )
+    min_alphabetic_words: Decides[float | None] = _least(
+        0.8, "share of words that hold a letter (Rae et al. 2021, A1.1)"
+    )
+    min_stop_words: Decides[int | None] = _least(2, "different stop words (Rae et al. 2021, A1.1)")
+
+    # Gopher, table A1, repetition removal: shares of lines, paragraphs or characters
+    max_duplicate_lines: Decides[float | None] = _most(
+        0.30, "share of repeated lines (Rae et al. 2021, table A1)"
+    )
+    max_duplicate_paragraphs: Decides[float | None] = _most(
+        0.30, "share of repeated paragraphs (Rae et al. 2021, table A1)"
+    )
+    max_duplicate_line_characters: Decides[float | None] = _most(
+        0.20, "share of characters in repeated lines (Rae et al. 2021, table A1)"
+    )
+    max_duplicate_paragraph_characters: Decides[float | None] = _most(
+        0.20, "share of characters in repeated paragraphs (Rae et al. 2021, table A1)"
+    )
+    max_top_2_gram: Decides[float | None] = _most(0.20, _TOP.format(2))
+    max_top_3_gram: Decides[float | None] = _most(0.18, _TOP.format(3))
+    max_top_4_gram: Decides[float | None] = _most(0.16, _TOP.format(4))
+    max_duplicate_5_grams: Decides[float | None] = _most(0.15, _DUPLICATE.format(5))
+    max_duplicate_6_grams: Decides[float | None] = _most(0.14, _DUPLICATE.format(6))
+    max_duplicate_7_grams: Decides[float | None] = _most(0.13, _DUPLICATE.format(7))
+    max_duplicate_8_grams: Decides[float | None] = _most(0.12, _DUPLICATE.format(8))
+    max_duplicate_9_grams: Decides[float | None] = _most(0.11, _DUPLICATE.format(9))
+    max_duplicate_10_grams: Decides[float | None] = _most(0.10, _DUPLICATE.format(10))
+
+    # C4, section 2.2; C4 cuts lines, a gate judges the whole item by the lines that would stay
+    min_sentences: Decides[int | None] = _least(
+        3, "sentences in lines that end in punctuation (Raffel et al. 2020, section 2.2)"
+    )
+    min_line_words: Decides[int] = Field(
+        5,
+        ge=0,
+        le=LONGEST_LINE,
+        description="Words of a line whose sentences count (Raffel et al. 2020, section 2.2).",
+    )
+    max_lorem_ipsum: Decides[int | None] = _most(0, "'lorem ipsum' (Raffel et al. 2020, section 2.2)")
+    max_curly_brackets: Decides[int | None] = _most(0, "'{' (Raffel et al. 2020, section 2.2)")
+    min_terminal_lines: Decides[float | None] = _least(
+        None,
+        "share of lines that end in punctuation (Raffel et al. 2020 cut the others; no figure for a text)",
+    )
+    max_javascript_lines: Decides[float | None] = _most(
+        None, "share of lines that say 'javascript' (Raffel et al. 2020 cut them; no figure for a text)"
+    )
+
+
+@dataclass(frozen=True)
+class Check:
+    rule: str
+    group: str
+    least: str | None = None  # names of the params that hold the thresholds
+    most: str | None = None
+
+
+CHECKS = (
+    Check("word_count", "gopher", least="min_words", most="max_words"),
+    Check("mean_word_length", "gopher", least="min_mean_word_length", most="max_mean_word_length"),
+    Check("symbol_ratio", "gopher", most="max_symbol_ratio"),
+    Check("bullet_lines", "gopher", most="max_bullet_lines"),
+    Check("ellipsis_lines", "gopher", most="max_ellipsis_lines"),
+    Check("alphabetic_words", "gopher", least="min_alphabetic_words"),
+    Check("stop_words", "gopher", least="min_stop_words"),
+    *(Check(name, "gopher", most=f"max_{name}") for name in get_args(Rule)[7:20]),
+    Check("sentences", "c4", least="min_sentences"),
+    Check("lorem_ipsum", "c4", most="max_lorem_ipsum"),
+    Check("curly_brackets", "c4", most="max_curly_brackets"),
+    Check("terminal_lines", "c4", least="min_terminal_lines"),
+    Check("javascript_lines", "c4", most="max_javascript_lines"),
+)
+
+
+class Quality(ItemGate):
+    """All figures of a text are measured; the first rule that it fails is the reason."""
+
+    Params = Params
+
+    def measure(self, item: Item) -> dict[str, Any]:
+        text = joined_text(item, self.fields_read(item))
+        return {
+            **word_figures(text, self.params.stop_words),
+            **line_figures(text),
+            **repetition_figures(text),
+            "sentences": sentences_by_line_length(text),
+            "lorem_ipsum": text.lower().count("lorem ipsum"),
+            "curly_brackets": text.count("{"),
+        }
+
+    def decide(self, found: dict[str, Any], params: Any) -> Verdict:
+        for check in _asked(params.rules):
+            score = _score(found, check.rule, params)
+            for name, is_bad in ((check.least, float.__lt__), (check.most, float.__gt__)):
+                threshold = getattr(params, name) if name else None
+                if threshold is not None and is_bad(score, float(threshold)):
+                    return Verdict.drop(f"quality:{check.rule}", score=score, threshold=float(threshold))
+        return Verdict.keep()
+
+
+def _asked(rules: str | list[str]) -> Iterator[Check]:
+    names = {rules} if isinstance(rules, str) else set(rules)
+    return (check for check in CHECKS if names & {check.rule, check.group})
+
+
+def _score(found: dict[str, Any], rule: str, params: Any) -> float:
+    if rule == "sentences":
+        return float(sum(found["sentences"][params.min_line_words :]))
+    return float(found[rule])

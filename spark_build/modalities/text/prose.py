@@ -1,0 +1,60 @@
+"""What of a text looks like prose: words, lines, sentences, symbols."""
+
+import re
+from collections.abc import Collection, Sequence
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, A1.1
+LONGEST_LINE = 20  # words; lines of more are counted as lines of this many
+
+_BULLET = re.compile(r"\s*(?:[•‣◦●▪·]|[-*–]\s)")
+_ELLIPSIS = re.compile(r"(?:\.\.\.|…)\s*\Z")
+_TERMINAL = re.compile(r"[.!?。！？؟][\"'”’»)\]]*\Z|[\"”]\Z")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|[。！？](?=.)")
+_EDGES = "\"'“”‘’.,;:!?()[]{}<>*_`"
+
+
+def word_figures(text: str, stop_words: Collection[str] = STOP_WORDS) -> dict[str, float]:
+    """Words are what white space separates. Source: Rae et al. 2021, A1.1."""
+    words = text.split()
+    total = max(1, len(words))
+    lowered = {word.lower().strip(_EDGES) for word in words}
+    return {
+        "word_count": len(words),
+        "mean_word_length": sum(map(len, words)) / total,
+        "symbol_ratio": max(text.count("#"), text.count("...") + text.count("…")) / total,
+        "alphabetic_words": sum(any(map(str.isalpha, word)) for word in words) / total,
+        "stop_words": len(lowered.intersection(stop_words)),
+    }
+
+
+def line_figures(text: str) -> dict[str, float]:
+    """Shares of the lines that are not blank."""
+    lines = _lines(text)
+    total = max(1, len(lines))
+    return {
+        "bullet_lines": sum(bool(_BULLET.match(line)) for line in lines) / total,
+        "ellipsis_lines": sum(bool(_ELLIPSIS.search(line)) for line in lines) / total,
+        "terminal_lines": sum(map(_is_terminated, lines)) / total,
+        "javascript_lines": sum("javascript" in line.lower() for line in lines) / total,
+    }
+
+
+def sentences_by_line_length(text: str) -> list[int]:
+    """How many sentences stand in lines of n words, n from 0 to `LONGEST_LINE` and more.
+
+    Only lines that C4 keeps: with a terminal punctuation mark, without 'javascript'.
+    Source: Raffel et al. 2020, section 2.2.
+    """
+    sentences = [0] * (LONGEST_LINE + 1)
+    for line in _lines(text):
+        if _is_terminated(line) and "javascript" not in line.lower():
+            sentences[min(LONGEST_LINE, len(line.split()))] += 1 + len(_SENTENCE_END.findall(line))
+    return sentences
+
+
+def _lines(text: str) -> Sequence[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _is_terminated(line: str) -> bool:
+    return bool(_TERMINAL.search(line)) and not _ELLIPSIS.search(line)
