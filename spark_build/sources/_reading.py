@@ -30,10 +30,10 @@ _IGNORED = ("__pycache__",)
 
 
 class HtmlParams(RuleParams):
-    tables: bool = Field(True, description="Keep tables.")
-    links: bool = Field(False, description="Keep where links point to.")
-    formatting: bool = Field(True, description="Headings and lists as Markdown.")
-    whole_page: bool = Field(False, description="All text of the page, navigation and footers too.")
+    tables: bool = Field(default=True, description="Keep tables.")
+    links: bool = Field(default=False, description="Keep where links point to.")
+    formatting: bool = Field(default=True, description="Headings and lists as Markdown.")
+    whole_page: bool = Field(default=False, description="All text of the page, navigation and footers too.")
 
 
 class ReadingParams(RuleParams):
@@ -64,12 +64,12 @@ class ReadingParams(RuleParams):
     max_bytes: int = Field(
         2 << 30, ge=1, description="Larger files are rejected (not JSON lines and Parquet)."
     )
-    html: HtmlParams = Field(default_factory=HtmlParams, description="What is taken out of an HTML page.")
+    html: HtmlParams = Field(HtmlParams(), description="What is taken out of an HTML page.")
 
     synonyms: ClassVar[Mapping[str, str]] = {
         "glob": "include", "pattern": "include", "patterns": "include", "ignore": "exclude",
-        "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter", "column": "columns",
-        "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace",
+        "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter",
+        "column": "columns", "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace",
         "limit": "max_bytes", "max_size": "max_bytes", "text_column": "text_field",
     }  # fmt: skip
 

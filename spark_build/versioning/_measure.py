@@ -1,0 +1,149 @@
+"""What a dataset's shards hold, measured: rows, lengths, labels, and what was rejected."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.contract.rows import DatasetFolder
+from spark_build.contract.shards import fields_of
+from spark_build.core.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+_BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Least, middle (the lower of two) and greatest."""
+
+    least: float
+    median: float
+    greatest: float
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    kind: str
+    filled: int  # rows with a value
+    spreads: Mapping[str, Spread]  # by what is counted: characters, words, turns, value
+    labels: Mapping[str, int] = field(default_factory=dict)  # rows by label, the most frequent first
+
+
+@dataclass(frozen=True)
+class Measured:
+    fields: Mapping[str, str]  # type by name
+    splits: Mapping[str, int]  # rows by name
+    bytes_by_split: Mapping[str, int]  # of the columns, before compression
+    shards: Mapping[str, Sequence[str]]  # paths by split
+    facts: Mapping[str, FieldFacts]
+    rejected: Mapping[tuple[str, str], int]  # rows by (gate, reason)
+    files: Sequence[str]  # of data/ and rejected/
+
+    @property
+    def rows(self) -> int:
+        return sum(self.splits.values())
+
+
+def measure(folder: Path) -> Measured:
+    """Errors: BadInput where there is no data."""
+    import pyarrow.parquet as pq
+
+    dataset = DatasetFolder(folder)
+    shards = {split: dataset.rows(split).shards for split in dataset.splits}
+    paths = [shard for of_split in shards.values() for shard in of_split]
+    if not paths:
+        raise BadInput("the dataset has no data", fix="see what rejected it: spark show DATASET --rejected")
+    fields = fields_of(pq.read_schema(paths[0]))
+    return Measured(
+        fields=fields,
+        splits={split: sum(pq.read_metadata(s).num_rows for s in of) for split, of in shards.items()},
+        bytes_by_split={split: sum(map(_column_bytes, of)) for split, of in shards.items()},
+        shards={split: [_relative(s, folder) for s in of] for split, of in shards.items()},
+        facts={name: _facts(paths, name, kind) for name, kind in fields.items()},
+        rejected=_rejected(folder),
+        files=sorted(
+            _relative(f, folder) for part in ("data", "rejected") for f in (folder / part).glob("*.parquet")
+        ),
+    )
+
+
+def _column_bytes(shard: Path) -> int:
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(shard)
+    return sum(int(metadata.row_group(i).total_byte_size) for i in range(metadata.num_row_groups))
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
+    lengths: dict[str, list[np.ndarray[Any, Any]]] = {}
+    labels: Counter[str] = Counter()
+    filled = 0
+    for column in _columns(shards, name):
+        column = column.drop_null()
+        filled += len(column)
+        if kind == "label":
+            labels.update(column.to_pylist())
+        for unit, counts in _counts(column, kind).items():
+            lengths.setdefault(unit, []).append(counts)
+    spreads = {unit: _spread(counts) for unit, counts in lengths.items()} if filled else {}
+    by_frequency = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+    return FieldFacts(kind, filled, spreads, dict(by_frequency))
+
+
+def _columns(shards: Sequence[Path], name: str) -> Iterator["pa.Array"]:
+    import pyarrow.parquet as pq
+
+    for shard in shards:
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[name]):
+                yield batch.column(0)
+
+
+def _counts(column: "pa.Array", kind: str) -> dict[str, "np.ndarray[Any, Any]"]:
+    import pyarrow.compute as pc
+
+    if kind in ("text", "json"):
+        characters = pc.utf8_length(column).to_numpy(zero_copy_only=False)
+        if kind == "json":
+            return {"characters": characters}
+        return {"characters": characters, "words": _words(column)}
+    if kind == "messages":
+        return {"messages": pc.list_value_length(column).to_numpy(zero_copy_only=False)}
+    if kind == "number":
+        return {"value": column.to_numpy(zero_copy_only=False)}
+    return {}
+
+
+def _words(column: "pa.Array") -> "np.ndarray[Any, Any]":
+    """Runs of anything but white space."""
+    import pyarrow.compute as pc
+
+    counts: np.ndarray[Any, Any] = pc.count_substring_regex(column, r"[^\s]+").to_numpy(zero_copy_only=False)
+    return counts
+
+
+def _spread(counts: Sequence["np.ndarray[Any, Any]"]) -> Spread:
+    import numpy as np
+
+    ordered = np.sort(np.concatenate(counts))
+    return Spread(float(ordered[0]), float(ordered[(len(ordered) - 1) // 2]), float(ordered[-1]))
+
+
+def _rejected(folder: Path) -> dict[tuple[str, str], int]:
+    import pyarrow.parquet as pq
+
+    counts: Counter[tuple[str, str]] = Counter()
+    for file in sorted((folder / "rejected").glob("*.parquet")):
+        table = pq.read_table(file, columns=["gate", "reason"])
+        gates, reasons = ([value or "" for value in table[name].to_pylist()] for name in ("gate", "reason"))
+        counts.update(zip(gates, reasons, strict=True))
+    return dict(sorted(counts.items()))
