@@ -1,6 +1,6 @@
 """A plan's causes in words (design section 5)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spark_build.report.words import change, listed, printable, value
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def cause_text(reason: "Reason", *, state: str = "run") -> str:
     """`threshold 0.9 → 0.8 at Sparkfile.yaml:22:55`, `data/tickets: 2 added, 1 changed (a.md)` …"""
-    text = _TEXTS.get(reason.kind, _other)(reason, state)
+    text = TEXTS[reason.kind](reason, state)
     has_place = reason.at and reason.kind in ("param", "numerics", "new", "runtime")
     return f"{text} at {printable(reason.at or '')}" if has_place else text
 
@@ -95,11 +95,7 @@ def _runtime(reason: "Reason", state: str) -> str:
     return f"{printable(reason.name)}{values}"
 
 
-def _other(reason: "Reason", state: str) -> str:
-    return f"{reason.kind} {printable(reason.name)}"
-
-
-_TEXTS = {
+TEXTS: Mapping[str, Callable[["Reason", str], str]] = {
     "new": lambda reason, state: "never built",
     "param": _param,
     "input": _input,
