@@ -70,9 +70,7 @@ def _top() -> Schema:
 
 def _shared() -> Schema:
     return {
-        "numerics": _object(
-            NUMERICS, {k: _count(1) if k in ("threads", "world_size") else _TEXT for k in NUMERICS}
-        ),
+        "numerics": _numerics(),
         "resources": _object(RESOURCES, {"gpus": _count(0), "cpus": _count(1), "memory": _TEXT}),
         "bound": _bound(),
         "requirements": _map_of(_ref("bound")),
@@ -82,6 +80,12 @@ def _shared() -> Schema:
         "target": _target(),
         "deployment": _deployment(),
     }
+
+
+def _numerics() -> Schema:
+    choices = {"device": keys.DEVICES, "dtype": keys.DTYPES, "isa": keys.ISAS}
+    listed = {key: _or_reference({"enum": list(allowed)}) for key, allowed in choices.items()}
+    return _object(NUMERICS, {**listed, "threads": _count(1), "world_size": _count(1)})
 
 
 def _dataset() -> Schema:

@@ -37,10 +37,10 @@ LIMITS: Keys = {
 }
 
 NUMERICS: Keys = {
-    "device": "Where it computes, such as cpu or cuda.",
-    "dtype": "Type of numbers, such as float32 or bfloat16.",
+    "device": "Where it computes: cpu (the default) or cuda.",
+    "dtype": "Type of numbers: float32 (the default), bfloat16 or float16.",
     "threads": "Number of CPU threads.",
-    "isa": "CPU instruction set, such as avx2.",
+    "isa": "CPU instruction set that may be used: sse4, avx2 (the default), avx512 or default.",
     "world_size": "Number of processes that train together.",
 }
 
@@ -108,6 +108,9 @@ BOUNDS: Keys = {"min": "At least this.", "max": "At most this."}
 
 FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number", "json")
 STANDARD_SPLITS = ("train", "validation", "test")
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float32", "bfloat16", "float16")
+ISAS = ("sse4", "avx2", "avx512", "default")
 LIBRARIES = ("exact", "compatible", "ignore")
 ON_ERROR = ("reject", "fail")
 PUSH = ("last", "all", "none")

@@ -219,16 +219,24 @@ _MOST_CANDIDATES = 400
 
 
 def did_you_mean(
-    word: str, known: Iterable[str], synonyms: Mapping[str, tuple[str, ...]] = SYNONYMS
+    word: str, known: Iterable[str], synonyms: Mapping[str, str | tuple[str, ...]] | None = None
 ) -> str | None:
-    """The known word that was meant: by spelling, by the field's synonyms, by edit distance; else None."""
+    """The known word that was meant: by spelling, synonyms or edit distance; None where none is near.
+
+    `synonyms` go before the field's own.
+    """
     names = list(known)
     if len(word) > _LONGEST_WORD or word in names:
         return None
     flat = _flat(word)
     same = next((name for name in names if _flat(name) == flat), None)
-    meant = next((name for name in synonyms.get(flat, ()) if name in names), None)
+    meant = next((name for name in _synonyms(flat, word, synonyms or {}) if name in names), None)
     return same or meant or _nearest(flat, names)
+
+
+def _synonyms(flat: str, word: str, own: Mapping[str, str | tuple[str, ...]]) -> tuple[str, ...]:
+    found = own.get(word, own.get(flat, ()))
+    return ((found,) if isinstance(found, str) else found) + SYNONYMS.get(flat, ())
 
 
 def _flat(word: str) -> str:

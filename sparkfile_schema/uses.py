@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sparkfile_schema.keys import NAME_PATTERN, NUMERICS, OWN_RULE_PATTERN, RESOURCES, USE
+from sparkfile_schema.keys import (
+    DEVICES,
+    DTYPES,
+    ISAS,
+    NAME_PATTERN,
+    NUMERICS,
+    OWN_RULE_PATTERN,
+    RESOURCES,
+    USE,
+)
 from sparkfile_schema.model import Path, Use
 from sparkfile_schema.nodes import Map, Node, Sequence, Unreadable
 from sparkfile_schema.overlay import known_names
@@ -14,6 +23,7 @@ from sparkfile_schema.reader import Part, Reader
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
 
+_CHOICES = {"device": DEVICES, "dtype": DTYPES, "isa": ISAS}
 _RULE = re.compile(NAME_PATTERN)
 _OWN_RULE = re.compile(OWN_RULE_PATTERN)
 
@@ -207,4 +217,4 @@ def _setting(reader: Reader, key: str, part: Part) -> object:
         return reader.integer(part, 0)
     if key == "cpus":
         return reader.integer(part, 1)
-    return reader.memory(part) if key == "memory" else reader.text(part)
+    return reader.memory(part) if key == "memory" else reader.choice(part, _CHOICES[key])
