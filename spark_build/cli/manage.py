@@ -96,6 +96,7 @@ def run_store(options: argparse.Namespace) -> int:
 
 def run_worker(options: argparse.Namespace) -> int:
     from spark_build.executors.worker import run_worker as run
+    from spark_build.stages import run_stage
     from spark_build.storage.memo import LocalMemo
 
-    return run(Path(options.job), LocalMemo)
+    return run(Path(options.job), run_stage, LocalMemo)

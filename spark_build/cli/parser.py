@@ -22,7 +22,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name, (text, fill) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == asked:
-            _common(command, is_top=False)
+            _common(command, is_top=False, short_file=name != "log")  # there -f means follow
             fill(command)
     options = parser.parse_args(list(arguments))
     options.run = _runner(options.command)
@@ -52,7 +52,7 @@ def _runner(command: str) -> Callable[[argparse.Namespace], int]:
     return run
 
 
-def _common(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
+def _common(parser: argparse.ArgumentParser, *, is_top: bool, short_file: bool = True) -> None:
     """Options that hold everywhere, before the command or after it."""
 
     def default(value: Any) -> Any:
@@ -60,7 +60,8 @@ def _common(parser: argparse.ArgumentParser, *, is_top: bool) -> None:
 
     group = parser.add_argument_group("options that hold everywhere")
     group.add_argument("-C", dest="folder", metavar="DIR", default=default("."), help="the Sparkfile's folder")
-    group.add_argument("-f", "--file", metavar="FILE", default=default("Sparkfile.yaml"), help="the Sparkfile")
+    file_flags = ["-f", "--file"] if short_file else ["--file"]
+    group.add_argument(*file_flags, metavar="FILE", default=default("Sparkfile.yaml"), help="the Sparkfile")
     group.add_argument("--json", action="store_true", default=default(False), help="JSON on standard output")
     group.add_argument("--profile", metavar="NAME", default=default(None), help="values of a profile over the file's")
     group.add_argument(
