@@ -9,7 +9,8 @@ INTRODUCTION = """\
 # Architecture
 
 One line per file, taken from its first line by `python -m tools.architecture`. How the parts work together
-stands in [docs/design.md](docs/design.md); which of them may import which, in `[tool.importlinter]` of pyproject.toml.
+stands in [docs/design.md](docs/design.md); which of them may import which, in `[tool.importlinter]` of
+pyproject.toml.
 """
 FOLDERS = {
     ".": "The repository",

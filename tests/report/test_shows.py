@@ -35,7 +35,8 @@ def dataset(tmp_path: Path) -> Path:
     pq.write_table(rows("test", 3), tmp_path / "data/test-00000.parquet")
     rejected = {
         "id": ["badbad" + "0" * 26], "source": ["bad.md"], "split": ["train"], "gate": ["near-dup"],
-        "reason": ["near_duplicate"], "score": [0.94], "threshold": [0.9], "matched": ["train0000" + "f" * 24],
+        "reason": ["near_duplicate"], "score": [0.94],
+        "threshold": [0.9], "matched": ["train0000" + "f" * 24],
         "detail": [None],
     }  # fmt: skip
     pq.write_table(pa.table(rejected), tmp_path / "rejected/filter-00000.parquet")
