@@ -11,6 +11,7 @@ from typing import Any
 from spark_build.contract import Context, Exporter
 from spark_build.contract.params import Field
 from spark_build.core.errors import BadInput, StageFailed, Unavailable
+from spark_build.modalities.text.tokenizer_folder import load_tokenizer
 from spark_build.packaging import _card, _model_folder
 
 _DECODERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -44,7 +45,7 @@ class Onnx(Exporter):
         _refuse_decoders(_model_folder.config_of(source))
         _model_folder.copy_all_but_weights(source, to)
         _model_folder.without_places(to)
-        model, tokenizer = _model_folder.load(source, "float32"), _tokenizer(source)
+        model, tokenizer = _model_folder.load(source, "float32"), load_tokenizer(source)
         graph = _Encoder.of(model, tokenizer)
         _save(_exported(graph, tokenizer, self.params.opset), to / "model.onnx")
         difference = _largest_difference(graph, tokenizer, to / "model.onnx")
@@ -87,18 +88,6 @@ def _refuse_decoders(config: Mapping[str, Any]) -> None:
             f"{name} generates text; the onnx exporter takes encoders (classifiers, BERT and its kin)",
             fix="leave `onnx` out of this target's `package:`; `safetensors` takes any model",
         )
-
-
-def _tokenizer(source: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"the model's tokenizer can't be read: {error}",
-            fix="let the recipe save its tokenizer into model/ as well; the graph is checked on real text",
-        ) from error
 
 
 def _tuple_module(model: Any, names: tuple[str, ...]) -> Any:

@@ -37,21 +37,23 @@ class Model:
 
     model: Any
     tokenizer: Any
-    folder: Path
 
     @classmethod
     def load(cls, folder: Path, device: str, dtype: str, threads: int) -> "Model":
         """Errors: BadInput where the folder holds no causal language model, Unavailable (device)."""
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM
+
+        from spark_build.modalities.text.tokenizer_folder import load_tokenizer
 
         torch.set_num_threads(threads)
         if device == "cuda" and not torch.cuda.is_available():
             raise Unavailable("`device: cuda`, and this machine shows none", fix="serve with `device: cpu`")
         _refuse_others(folder)
-        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **local)
-        return cls(model.to(device).eval(), AutoTokenizer.from_pretrained(folder, **local), folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+        )
+        return cls(model.to(device).eval(), load_tokenizer(folder))
 
     @cached_property
     def context_length(self) -> int:

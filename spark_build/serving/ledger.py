@@ -1,4 +1,4 @@
-"""What is noted of a deployment in `<folder>/<name>.json`: which process serves what; and if that is still so.
+"""What is noted of a deployment in `<folder>/<name>.json`: which process serves what, and is it still so.
 
 Standard library only: `spark plan` asks here.
 """

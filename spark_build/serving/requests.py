@@ -17,7 +17,8 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (1,), "best_of": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "logit_bias": ({},),
     "logprobs": (False,), "top_logprobs": (), "echo": (False,), "suffix": ("",), "tools": ([],),
     "tool_choice": ("none",), "parallel_tool_calls": (True, False), "functions": ([],),
-    "function_call": ("none",),    "response_format": ({"type": "text"},), "modalities": (["text"],), "audio": (), "prediction": (),
+    "function_call": ("none",),
+    "response_format": ({"type": "text"},), "modalities": (["text"],), "audio": (), "prediction": (),
     "reasoning_effort": ("none",), "verbosity": (), "web_search_options": (),
 }  # fmt: skip
 

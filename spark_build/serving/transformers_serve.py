@@ -1,8 +1,8 @@
 """Serves a causal language model with an OpenAI-compatible API, on this machine alone.
 
 The server is our own (`openai_server.py`): `transformers serve` of 5.23 wants the `openai` package, names a
-local model by its path, refuses a model without chat template, answers another model's name with 400, lets anyone
-unload the model (`/reset`), and can't say by digest what it serves.
+local model by its path, refuses a model without chat template, answers another model's name with 400, lets
+anyone unload the model (`/reset`), and can't say by digest what it serves.
 """
 
 import json
