@@ -11,6 +11,7 @@ from spark_build.core.errors import BadInput, ItemRejected
 
 STORED_TYPES = ("text", "label", "number", "messages", "json")
 _EXACT_BELOW = 2**53  # whole numbers up to here are exact as float64
+_EMPTY_LIST = "empty list"  # messages or json, as its neighbours are
 _TRUE_FALSE = {True: "true", False: "false"}
 
 
@@ -78,8 +79,13 @@ def typed(rows: Iterable[Mapping[str, Any]], declared: Mapping[str, str]) -> dic
             kinds = seen.setdefault(name, set())
             if value is not None:
                 kinds.add(type_of(value))
-    inferred = {name: kinds.pop() if len(kinds) == 1 else "json" for name, kinds in seen.items()}
-    return {name: declared.get(name, inferred[name]) for name in sorted(inferred)}
+    return {name: declared.get(name) or _narrowest(seen[name]) for name in sorted(seen)}
+
+
+def _narrowest(kinds: set[str]) -> str:
+    if len(kinds) > 1 and kinds <= {"messages", _EMPTY_LIST}:
+        return "messages"
+    return next(iter(kinds)) if len(kinds) == 1 and _EMPTY_LIST not in kinds else "json"
 
 
 def type_of(value: Any) -> str:
@@ -87,6 +93,8 @@ def type_of(value: Any) -> str:
         return "text"
     if isinstance(value, float):
         return "number"
+    if value == []:
+        return _EMPTY_LIST
     return "messages" if is_messages(value) else "json"
 
 

@@ -59,7 +59,7 @@ def read_records(job: Job, context: Any, services: Services, step: JobStep, sour
 
 
 def read_operation(step: JobStep, source: Source) -> Digest:
-    """Scopes the memo of `read`: the step without inputs that only name files: their digests are in the keys."""
+    """Scopes the memo of `read`: the step without inputs that name the files; keys hold their digests."""
     if not step.manifest:
         return step.operation
     only_fetch = ("inputs", "env", "tools") if source.inputs_are_for_fetch else ()

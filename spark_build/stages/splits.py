@@ -19,8 +19,8 @@ class SplitPlan:
     """How records fall into splits.
 
     `ratios` None: the source's own splits, else one. `group`: all records of one value together.
-    `balance`: each value of the column is hashed by itself, so that each has the ratios as its expectation; that
-    is as near as it can be while no record ever moves, and the more records a value has, the nearer it is.
+    `balance`: each value of the column is hashed by itself, so that each has the ratios as its expectation;
+    nearer it can't be while no record ever moves. The more records a value has, the nearer it is.
     """
 
     ratios: Mapping[str, float] | None = None

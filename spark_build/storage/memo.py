@@ -22,8 +22,8 @@ _STALE_SECONDS = 3600.0  # an unfinished segment older than this was left by a k
 class LocalMemo:
     """What per-item operations found: `folder/<operation>/<digest>.parquet`.
 
-    Safe with several writers: a segment is written beside and renamed, and goes only when the merged one in its
-    place can be seen. Keys are held in memory (32 bytes each), values are read where they are asked for.
+    Safe with several writers: a segment is written beside and renamed, and goes only when the merged one
+    can be seen. Keys are held in memory (32 bytes each), values are read where they are asked for.
     """
 
     def __init__(self, folder: Path, report: Callable[[str], None] | None = None) -> None:

@@ -1,0 +1,151 @@
+"""Runs single stages in a temporary project: real jobs, the real memo, real files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spark_build.contract.rows import DatasetFolder
+from spark_build.core.digest import digest_file, digest_json
+from spark_build.core.job import Job, JobStep, Outcome
+from spark_build.core.ports import Services
+from spark_build.core.tree import Entry, Tree
+from spark_build.stages import run_stage
+from spark_build.storage.memo import LocalMemo
+
+
+@dataclass
+class Heard:
+    """A reporter that keeps what it is told."""
+
+    events: list[tuple[str, Any]] = field(default_factory=list)
+
+    def progress(self, done: int, total: int | None, unit: str = "items") -> None:
+        self.events.append(("progress", (done, total, unit)))
+
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
+        self.events.append(("metric", (name, value)))
+
+    def log(self, text: str) -> None:
+        self.events.append(("log", text))
+
+    def checkpoint(self, step: int) -> None:
+        self.events.append(("checkpoint", step))
+
+    def note(self, name: str, value: Any) -> None:
+        self.events.append(("note", (name, value)))
+
+    def of(self, kind: str) -> list[Any]:
+        return [what for name, what in self.events if name == kind]
+
+
+@dataclass
+class Ran:
+    outcome: Outcome
+    output: Path
+    heard: Heard
+
+    @property
+    def dataset(self) -> DatasetFolder:
+        return DatasetFolder(self.output)
+
+    @property
+    def handled(self) -> int:
+        assert self.outcome.items is not None
+        return self.outcome.items["handled"]
+
+    @property
+    def remembered(self) -> int:
+        assert self.outcome.items is not None
+        return self.outcome.items["remembered"]
+
+    def rows(self, split: str = "train") -> list[dict[str, Any]]:
+        return list(self.dataset.rows(split))
+
+    @property
+    def tree(self) -> Tree:
+        files = (f for f in sorted(self.output.rglob("*")) if f.is_file())
+        return Tree.of(
+            Entry(f.relative_to(self.output).as_posix(), f.stat().st_size, digest_file(f)) for f in files
+        )
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.project = folder / "project"
+        self.project.mkdir(parents=True, exist_ok=True)
+        self.store = folder / "store"
+        self._count = 0
+
+    def cold(self) -> "Bench":
+        """The same project with an empty memo."""
+        other = Bench.__new__(Bench)
+        other.folder, other.project, other._count = self.folder, self.project, self._count + 1000
+        other.store = self.folder / f"store-{other._count}"
+        return other
+
+    def write(self, path: str, text: str | bytes) -> Path:
+        file = self.project / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return file
+
+    def job(
+        self,
+        kind: str,
+        steps: list[JobStep],
+        inputs: Mapping[str, Path | str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **rest: Any,
+    ) -> Job:
+        self._count += 1
+        root = self.folder / "work" / f"{self._count}-{kind}"
+        for name in ("attempt", "scratch"):
+            (root / name).mkdir(parents=True)
+        return Job(
+            stage=f"dataset:test/{kind}",
+            kind=kind,
+            key="0" * 64,
+            manifest=rest.pop("manifest", {}),
+            steps=tuple(steps),
+            inputs={name: str(place) for name, place in (inputs or {}).items()},
+            project=str(self.project),
+            store=str(self.store),
+            output=str(root / "attempt"),
+            scratch=str(root / "scratch"),
+            events=str(root / "events.jsonl"),
+            result=str(root / "result.json"),
+            options=dict(options or {}),
+            **rest,
+        )
+
+    def run(self, kind: str, steps: list[JobStep], *args: Any, **rest: Any) -> Ran:
+        return self.run_job(self.job(kind, steps, *args, **rest))
+
+    def run_job(self, job: Job) -> Ran:
+        heard = Heard()
+        outcome = run_stage(job, Services(LocalMemo(self.store / "memo", heard.log), heard))
+        return Ran(outcome, Path(job.output), heard)
+
+    def ingest(self, *steps: JobStep, **options: Any) -> Ran:
+        return self.run("ingest", list(steps) or [self.files()], {}, options)
+
+    def filter(self, dataset: Ran, *gates: JobStep) -> Ran:
+        return self.run("filter", list(gates), {"dataset": dataset.output})
+
+    def files(self, path: str = "data", rule: str = "Lines", **params: Any) -> JobStep:
+        return step(rule, params, inputs={"path": str(self.project / path)})
+
+
+def step(rule: str, params: Mapping[str, Any] | None = None, impl: str | None = None, **rest: Any) -> JobStep:
+    """A use of a rule of stage_rules; deciding params stay out of the operation, as in the engine."""
+    from spark_build.stages.loading import rule_class
+
+    given = dict(params or {})
+    made = JobStep(rule, impl or f"stage_rules:{rule}", given, "", label=rest.pop("label", rule), **rest)
+    job = Job("", "", "", {}, (), {}, ".", "", "", "", "", "")
+    decides = rule_class(job, made, object).Params.marked("decides")  # type: ignore[arg-type, attr-defined]
+    counted = {name: value for name, value in given.items() if name not in decides}
+    operation = digest_json([rule, impl, counted])
+    return JobStep(rule, made.impl, given, operation, made.inputs, made.options, made.label, made.manifest)
