@@ -1,0 +1,25 @@
+"""Fixtures for all tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.spark import Folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the full checks too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "long" in item.keywords and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="a full check: pytest --long"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """An empty project of its own."""
+    project = tmp_path / "project"
+    project.mkdir()
+    return Folder(project)
