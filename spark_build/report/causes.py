@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def cause_text(reason: "Reason", *, state: str = "run") -> str:
     """`threshold 0.9 → 0.8 at Sparkfile.yaml:22:55`, `data/tickets: 2 added, 1 changed (a.md)` …"""
     text = TEXTS[reason.kind](reason, state)
-    has_place = reason.at and reason.kind in ("param", "numerics", "new", "runtime")
+    has_place = reason.at and reason.kind in ("param", "numerics", "runtime")
     return f"{text} at {printable(reason.at or '')}" if has_place else text
 
 
@@ -22,7 +22,10 @@ def causes_text(reasons: Iterable["Reason"], state: str) -> list[str]:
     waits_for = [r.name for r in reasons if r.kind == "upstream"] if state == "maybe" else []
     own = [r for r in reasons if not (state == "maybe" and r.kind == "upstream")]
     lines = list(dict.fromkeys(cause_text(r, state=state) for r in own))
-    return [*lines, f"behind {listed(waits_for, 2)}"] if waits_for else lines
+    if not waits_for:
+        return lines
+    behind = f"behind {listed(waits_for, 2)}"
+    return [f"{lines[0]}, {behind}"] if len(lines) == 1 else [*lines, behind]
 
 
 def _param(reason: "Reason", state: str) -> str:

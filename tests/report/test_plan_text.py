@@ -69,7 +69,7 @@ CHANGED = Plan(
         (Reason("library", "rensa", None, "0.5"), "rensa not there → 0.5"),
         (Reason("rule", "near_duplicates", 3, 4), "rule revision 3 → 4 (near_duplicates)"),
         (Reason("rule", "./g.py:Mine", changed=("g.py",)), "rule ./g.py:Mine: 1 changed (g.py)"),
-        (Reason("new", "model:x/train", at="Sparkfile.yaml:9:3"), "never built at Sparkfile.yaml:9:3"),
+        (Reason("new", "model:x/train", at="Sparkfile.yaml:9:3"), "never built"),
         (Reason("env", "LANG"), "env LANG changed"),
         (Reason("tool", "gcc", "gcc 13.2", "gcc 14.1"), "gcc gcc 13.2 → gcc 14.1"),
         (Reason("numerics", "threads", 1, 2), "numerics threads 1 → 2"),
@@ -147,10 +147,17 @@ def test_stages_that_were_never_timed_are_said_to_be() -> None:
 
 def test_a_maybe_tells_its_own_causes_before_what_it_waits_for() -> None:
     waits = [Reason("upstream", f"dataset:{n}/version") for n in "abc"]
-    assert causes_text([*waits, THRESHOLD], "maybe") == [
+    new = Reason("library", "rensa", "0.4", "0.5")
+    assert causes_text([*waits, THRESHOLD, new], "maybe") == [
         "threshold 0.9 → 0.8 at Sparkfile.yaml:22:55",
+        "rensa 0.4 → 0.5",
         "behind dataset:a/version, dataset:b/version, dataset:c/version",
     ]
+
+
+def test_a_single_cause_and_what_is_waited_for_share_a_line() -> None:
+    reasons = [Reason("new", "model:x/train"), Reason("upstream", "dataset:a/version")]
+    assert causes_text(reasons, "maybe") == ["never built, behind dataset:a/version"]
 
 
 def test_colour_changes_no_word() -> None:
