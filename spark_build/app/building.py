@@ -3,6 +3,8 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,16 +144,33 @@ def _write_lock(project: Project, records: Mapping[str, "Record"], options: Buil
     project.lock.blocks = lock.blocks
 
 
+@dataclass(frozen=True)
+class WorkLease:
+    """A lease that takes its work folder along where nothing else is left in it."""
+
+    lease: "Lease"
+
+    def fileno(self) -> int:
+        return self.lease.fileno()
+
+    def release(self) -> None:
+        with suppress(OSError):  # scratch of a failed stage stays, or another build has come in between
+            os.unlink(self.lease.path)
+            os.rmdir(os.path.dirname(self.lease.path))
+        self.lease.release()
+
+
 class WorkLeases:
     """`engine.build.Leases` over the actions' work folders."""
 
     def __init__(self, store: Path) -> None:
         self.store = store
 
-    def acquire(self, key: str) -> "Lease | None":
+    def acquire(self, key: str) -> "WorkLease | None":
         from spark_build.storage import leases
 
-        return leases.take(self.store / "work" / key)
+        lease = leases.take(self.store / "work" / key)
+        return None if lease is None else WorkLease(lease)
 
     def holder(self, key: str) -> str:
         from spark_build.storage import leases

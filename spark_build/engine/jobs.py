@@ -102,8 +102,12 @@ class Workshop:
         return record, other
 
     def clean(self, key: Digest) -> None:
-        """Nothing of a finished action stays under work/."""
-        _remove(self.folders(key).root)
+        """Nothing of a finished action stays under work/ but its lease, which goes when it is released."""
+        for left in self.folders(key).root.iterdir():
+            if left.is_dir():
+                _remove(left)
+            elif left.suffix == ".json":
+                left.unlink()
 
     def _record(self, node: Node, plan: StagePlan, tree: Tree, job: Job, result: JobResult, sources: dict[str, Digest], started: datetime, seconds: float) -> Record:
         assert plan.key is not None
