@@ -32,9 +32,8 @@ def blocks(document: Path, language: str) -> list[str]:
 
 def test_architecture_has_a_line_for_every_file() -> None:
     written = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
-    changed = [
-        line for line in unified_diff(written, rendered().splitlines(), n=0, lineterm="") if line[1:2] == "-"
-    ]
+    difference = unified_diff(written, rendered().splitlines(), n=0, lineterm="")
+    changed = [line for line in difference if line[1:2] == "-"]
     assert changed == [], "python -m tools.architecture writes it anew"
 
 
@@ -48,8 +47,8 @@ def test_every_module_says_what_it_is(module: Path) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.relative_to(ROOT).as_posix())
 def test_no_heavy_library_is_imported_at_the_top_of_a_module(module: Path) -> None:
     heavy = {
-        "torch", "transformers", "pyarrow", "numpy", "trafilatura", "rensa", "peft", "datasets", "boto3",
-        "obstore", "networkx", "spacy", "onnx", "onnxruntime", "presidio_analyzer", "huggingface_hub", "pandas", "rich",
+        "torch", "transformers", "pyarrow", "numpy", "trafilatura", "rensa", "peft", "datasets", "boto3", "rich",
+        "obstore", "networkx", "spacy", "onnx", "onnxruntime", "presidio_analyzer", "huggingface_hub", "pandas",
     }  # fmt: skip
     imported = set()
     for statement in ast.parse(module.read_text()).body:
