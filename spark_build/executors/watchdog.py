@@ -120,7 +120,6 @@ class _Keeper:
 
     def __init__(self, link: socket.socket, order: dict[str, Any], watchdog: int) -> None:
         self.link, self.order, self.watchdog = link, order, watchdog
-        self.worker = 0
         self.stop_by: float | None = None
         self.status: int | None = None
 
@@ -128,10 +127,10 @@ class _Keeper:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.woken = wake_on_child()
         signal.signal(signal.SIGTERM, self.asked_to_stop)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         self.output = _MaskedLog(self.order) if self.order["mask"] else None
         self.worker = self.start_worker()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self.wait()
         end_descendants()
         if self.output is not None:
@@ -165,9 +164,8 @@ class _Keeper:
         """SIGTERM first: a command may have to clean up behind itself."""
         if self.stop_by is None:
             self.stop_by = time.monotonic() + GRACE_SECONDS
-            if self.worker:
-                _kill_group(self.worker, signal.SIGTERM)
-                _kill_group(self.worker, signal.SIGCONT)
+            _kill_group(self.worker, signal.SIGTERM)
+            _kill_group(self.worker, signal.SIGCONT)
 
     def reap(self) -> None:
         while True:
@@ -181,7 +179,9 @@ class _Keeper:
                 self.status = os.waitstatus_to_exitcode(status)
 
     def start_worker(self) -> int:
+        """Returns when it is in a group of its own, so that a stop reaches it."""
         keeper = os.getpid()
+        begun, closes_with_exec = os.pipe2(os.O_CLOEXEC)
         worker = os.fork()
         if worker == 0:
             try:
@@ -190,12 +190,15 @@ class _Keeper:
                 os.write(2, f"the worker could not be started: {error}\n".encode())
             finally:
                 os._exit(127)
+        os.close(closes_with_exec)
+        os.read(begun, 1)
         return worker
 
     def become_worker(self, keeper: int) -> None:
         os.setsid()
         for number in (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         log = os.open(self.order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         target = log if self.output is None else self.output.target
         for fd, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, target), (2, target)):

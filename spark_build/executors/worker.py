@@ -51,7 +51,8 @@ def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -
 def _prepare_process() -> None:
     import faulthandler
 
-    faulthandler.enable()
+    with suppress(OSError, ValueError):  # a standard error that is no file
+        faulthandler.enable()
     os.environ.pop("PYTHONPATH", None)  # it was for this process alone, not for the commands that it starts
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -64,10 +64,10 @@ def take(work: Path | str) -> Lease | None:
     path = os.path.join(work, LOCK_FILE)
     with disk_problems(path):
         while True:
-            os.makedirs(work, exist_ok=True)
             try:
+                os.makedirs(work, exist_ok=True)
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
                 continue  # the work folder was removed in between
             if not _lock(fd):
                 os.close(fd)

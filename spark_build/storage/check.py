@@ -1,0 +1,140 @@
+"""Reads a whole store again and says what is damaged, whom it hurts and how it heals."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spark_build.core.digest import Digest, digest_file
+from spark_build.core.errors import StoreDamaged
+from spark_build.storage.local import LocalStore
+from spark_build.storage.records import read_record
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: str  # 'object' 'record' 'memo': damaged; 'absent': a record's object is not in this store
+    name: str  # digest, or path in the store
+    what: str
+    fix: str
+    stages: tuple[str, ...] = ()  # whose results hold it
+
+    @property
+    def is_damage(self) -> bool:
+        return self.kind != "absent"
+
+    def __str__(self) -> str:
+        hurt = f" (of {', '.join(self.stages)})" if self.stages else ""
+        return f"{self.name}{hurt}: {self.what}\n  fix: {self.fix}"
+
+
+def check(store: LocalStore, sample: int | None = None) -> list[Finding]:
+    """Everything that is not what its name says; of the objects only `sample` drawn ones where given.
+
+    Damaged objects are set aside, so that the next build makes them again.
+    """
+    stages, listings = _stages_by_object(store)
+    digests = list(_objects(store.folder))
+    if sample is not None and sample < len(digests):
+        import random
+
+        digests = sorted(random.sample(digests, sample))
+    found = [
+        *_damaged_objects(store, digests, stages),
+        *_damaged_records(store),
+        *_damaged_memo(store.folder),
+    ]
+    store.state.flush()
+    return found + listings
+
+
+def _stages_by_object(store: LocalStore) -> tuple[dict[Digest, set[str]], list[Finding]]:
+    """Whose results hold each object, and what is wrong with the listings that tell it."""
+    stages: dict[Digest, set[str]] = {}
+    found = []
+    for record in store.records.all():
+        stages.setdefault(record.output, set()).add(record.stage)
+        try:
+            tree = store.objects.tree(record.output)
+        except StoreDamaged as problem:
+            found.append(_damaged(record.output, problem, (record.stage,)))
+            continue
+        except KeyError:
+            found.append(_absent(record.output, "the listing of its result", record.stage))
+            continue
+        for entry in tree:
+            stages.setdefault(entry.digest, set()).add(record.stage)
+        gone = [entry.path for entry in tree if not os.path.lexists(store.objects.path(entry.digest))]
+        if gone:
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            found.append(_absent(record.output, f"{', '.join(gone[:3])}{more}", record.stage))
+    return stages, found
+
+
+def _absent(output: Digest, what: str, stage: str) -> Finding:
+    return Finding("absent", output, f"{what} not in this store", f"spark build {_target(stage)}", (stage,))
+
+
+def _damaged(digest: Digest, problem: StoreDamaged, stages: tuple[str, ...]) -> Finding:
+    fix = f"spark build {' '.join(dict.fromkeys(map(_target, stages)))}".rstrip()
+    return Finding("object", digest, problem.message, fix, stages)
+
+
+def _objects(folder: str) -> Iterator[Digest]:
+    root = f"{folder}/objects"
+    for short in sorted(_names(root)):
+        for rest in sorted(_names(f"{root}/{short}")):
+            yield short + rest
+
+
+def _damaged_objects(
+    store: LocalStore, digests: Iterable[Digest], stages: dict[Digest, set[str]]
+) -> Iterator[Finding]:
+    for digest in digests:
+        try:
+            path = store.objects.path(digest)
+        except StoreDamaged:
+            what = "a file among the objects whose name is no digest"
+            yield Finding("object", f"objects/{digest[:2]}/{digest[2:]}", what, "remove it")
+            continue
+        try:
+            seen = os.lstat(path)
+            is_good = digest_file(path, seen.st_size) == digest
+        except FileNotFoundError:
+            continue  # set aside meanwhile by another process
+        if not is_good:
+            yield _damaged(digest, store.objects.set_aside(digest, seen), tuple(sorted(stages.get(digest, ()))))
+
+
+def _damaged_records(store: LocalStore) -> Iterator[Finding]:
+    for path in store.records.files():
+        if read_record(path) is None:
+            name = os.path.relpath(path, store.folder)
+            yield Finding(
+                "record", name, "the record does not match its seal", "spark build runs its stage again"
+            )
+
+
+def _damaged_memo(folder: str) -> Iterator[Finding]:
+    root = Path(folder, "memo")
+    for path in sorted(root.glob("*/*.parquet")):
+        try:
+            is_good = digest_file(path) == path.stem
+        except FileNotFoundError:
+            continue  # merged meanwhile
+        if not is_good:
+            what = "the segment does not match its name; what it remembered is worked out again"
+            yield Finding(
+                "memo", str(path.relative_to(folder)), what, "none is needed; it is set aside when read"
+            )
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _target(stage: str) -> str:
+    return stage.partition("/")[0]

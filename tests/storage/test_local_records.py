@@ -1,0 +1,79 @@
+"""Records: the last thing that an action writes, and the first that is looked for."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from spark_build.core.record import Record
+from spark_build.storage.local import LocalStore
+
+KEY, OTHER, LOOSE = "ab" * 32, "cd" * 32, "ef" * 32
+
+
+def record(key: str = KEY, output: str = "12" * 32, started: str = "2026-01-01T00:00:00") -> Record:
+    return Record(key, LOOSE, "model:m/train", {"steps": []}, output, {"model/": output}, 10, 1.5, started)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def test_a_record_comes_back_as_it_was(store: LocalStore) -> None:
+    assert store.records.get(KEY) is None
+    assert store.records.put(record()) is None
+    assert store.records.get(KEY) == record()
+    assert LocalStore(store.folder).records.get(KEY) == record()
+
+
+def test_the_same_result_again_changes_nothing(store: LocalStore) -> None:
+    store.records.put(record())
+    assert store.records.put(record(started="2027-01-01T00:00:00")) is None
+    assert store.records.get(KEY) == record()
+
+
+def test_a_different_result_is_kept_beside_and_the_first_is_told(store: LocalStore) -> None:
+    store.records.put(record())
+    assert store.records.put(record(output="34" * 32)) == record()
+    assert store.records.get(KEY) == record()
+    assert {r.output for r in store.records.all()} == {"12" * 32, "34" * 32}
+    names = sorted(Path(path).name for path in store.records.files())
+    assert names == [f"{KEY}.{'34' * 6}.json", f"{KEY}.json"]
+
+
+def test_like_gives_the_newest_first(store: LocalStore) -> None:
+    store.records.put(record(KEY, started="2026-01-01T00:00:00"))
+    store.records.put(record(OTHER, started="2026-02-01T00:00:00"))
+    assert [r.key for r in store.records.like(LOOSE)] == [OTHER, KEY]
+    assert store.records.like("00" * 32) == []
+
+
+def test_like_finds_all_without_the_state(store: LocalStore) -> None:
+    store.records.put(record())
+    store.close()
+    Path(store.folder, "state.db").unlink()
+    assert [r.key for r in LocalStore(store.folder).records.like(LOOSE)] == [KEY]
+
+
+@pytest.mark.parametrize("position", [5, 60, 200, -2])
+def test_a_flipped_bit_makes_it_no_record(store: LocalStore, position: int) -> None:
+    store.records.put(record())
+    path = Path(store.records.files()[0])
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    assert store.records.get(KEY) is None
+    assert store.records.put(record()) is None
+    assert store.records.get(KEY) == record()
+
+
+def test_a_record_of_a_later_version_can_be_read(store: LocalStore) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Later(Record):
+        carbon: float = 0.1
+
+    later = Later(**record().to_json())
+    store.records.put(later)
+    assert store.records.get(KEY) == record()
