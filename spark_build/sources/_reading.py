@@ -69,8 +69,8 @@ class ReadingParams(RuleParams):
     synonyms: ClassVar[Mapping[str, str]] = {
         "glob": "include", "pattern": "include", "patterns": "include", "ignore": "exclude",
         "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter",
-        "column": "columns", "fields": "columns", "rename": "columns", "id_column": "id", "strip": "whitespace",
-        "limit": "max_bytes", "max_size": "max_bytes", "text_column": "text_field",
+        "column": "columns", "fields": "columns", "rename": "columns", "id_column": "id",
+        "strip": "whitespace", "limit": "max_bytes", "max_size": "max_bytes", "text_column": "text_field",
     }  # fmt: skip
 
     @field_validator("encoding")

@@ -8,14 +8,14 @@ from spark_build.versioning._measure import FieldFacts, Measured, Spread
 
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
-    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"),
-    (10**12, "100B<n<1T"),
+    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"),
+    (10**10, "1B<n<10B"), (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
 )  # fmt: skip
 _MAX_LABELS = 50
 
 
 def readme(card: Mapping[str, Any], tag: str | None, measured: Measured, gates: Sequence[str]) -> str:
-    """Front matter for the Hub and `datasets`, then text for people; no times, places or names of datasets."""
+    """Front matter for the Hub and `datasets`, then text for people; no times, places or names."""
     front = {
         **for_front_matter(card),
         "size_categories": [_size_category(measured.rows)],
@@ -80,7 +80,7 @@ def _body(
     yield from _left_out(measured, gates)
     if card.get("citation"):
         yield f"## Citation\n\n```\n{card['citation'].strip()}\n```\n"
-    yield "## Provenance\n\nBuilt by `spark build`. `spark.json` beside this file has the digest of every file.\n"
+    yield "## Provenance\n\nBuilt by `spark build`. `spark.json` beside this file has every file's digest.\n"
     yield '## Reading it\n\n```python\nimport datasets\n\ndatasets.load_dataset("THIS_FOLDER")\n```\n'
 
 

@@ -17,10 +17,16 @@ def read_records(path: str, location: Path, reading: Reading) -> Iterator[Record
 
     What can't be read comes as an ItemRejected in its place; the next record still comes where there is one.
     """
+    is_empty = True
     try:
-        yield from _records(path, location, reading)
+        for record in _records(path, location, reading):
+            is_empty = False
+            yield record
     except ItemRejected as bad:
         yield bad
+        return
+    if is_empty:
+        yield ItemRejected("empty", "no row")
 
 
 def _records(path: str, location: Path, reading: Reading) -> Iterator[Record | ItemRejected]:

@@ -16,25 +16,27 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def windows(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[str]:
-    """Pieces of `text` of at most `size` units; neighbours share at most `overlap`.
+    """Pieces of `text` of at most `size` units; neighbours share at most `overlap`."""
+    return [text[start:end] for start, end in spans(text, units, size, overlap, shortest)]
 
-    Each piece is cut out as it stands, so that the text is all pieces less what they share. A border that
-    falls into a grapheme moves back to its beginning; a grapheme of more than `size` units is a piece of its
-    own. The last piece is dropped where it has fewer than `shortest` units.
+
+def spans(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[tuple[int, int]]:
+    """Where each window begins and ends: together they cover the text.
+
+    A border that falls into a grapheme moves back to its beginning; a grapheme of more than `size` units is a
+    window of its own. The last window is dropped where it has fewer than `shortest` units.
     """
     borders = [*_outside_graphemes(text, units), len(text)]
     position = [bisect_left(units, offset) for offset in borders]  # in units
-    pieces, first = [], 0
-    while True:
+    found, first, last = [], 0, 0
+    while last < len(borders) - 1:
         last = max(first + 1, bisect_right(position, position[first] + size) - 1)
-        pieces.append((position[last] - position[first], text[borders[first] : borders[last]]))
-        if last == len(borders) - 1:
-            break
-        # from the first border that is not further back than `overlap`, and further on than this window's
+        found.append((borders[first], borders[last]))
+        before = first
+        # the first border that is no further back than `overlap`
         first = max(first + 1, bisect_left(position, position[last] - overlap))
-    return [piece for count, piece in pieces[:-1]] + [
-        piece for count, piece in pieces[-1:] if count >= shortest
-    ]
+    is_short = position[last] - position[before] < shortest
+    return found[:-1] if is_short else found
 
 
 def _outside_graphemes(text: str, offsets: Sequence[int]) -> list[int]:
