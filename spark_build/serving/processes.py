@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from spark_build.core.errors import StageFailed, Unavailable
@@ -51,16 +52,19 @@ def end(leader: Process | None, token: str, grace_seconds: float = 10.0) -> bool
     Its processes are those that inherited `token`, and those of the leader's session.
     Errors: StageFailed where one can't be ended.
     """
-    found = list(members(leader, token))
+    found = set(members(leader, token))
     _send(found, signal.SIGTERM)
-    remaining = _wait_until_gone(leader, token, grace_seconds) if found else []
+    remaining = _wait_until_gone(found, leader, token, grace_seconds) if found else set()
     # again and again: a child may have been made between the look and the signal
     for _ in range(20):
         if not remaining:
             return bool(found)
         _send(remaining, signal.SIGKILL)
-        remaining = _wait_until_gone(leader, token, 0.5)
-    raise StageFailed(f"process {remaining[0].pid} does not end", fix=f"kill -9 {remaining[0].pid}")
+        remaining = _wait_until_gone(remaining, leader, token, 0.5)
+    stuck = ", ".join(str(process.pid) for process in remaining)
+    raise StageFailed(
+        f"these processes do not end: {stuck}", fix="they hang in the system; look at `ps -o stat,wchan`"
+    )
 
 
 def members(leader: Process | None, token: str) -> Iterator[Process]:
@@ -121,19 +125,20 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
-def _send(processes: list[Process], number: int) -> None:
+def _send(processes: set[Process], number: int) -> None:
     for process in processes:
         if process.is_alive():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(process.pid, number)
-            except ProcessLookupError:
-                continue
 
 
-def _wait_until_gone(leader: Process | None, token: str, seconds: float) -> list[Process]:
-    """Those that are still there after so many seconds."""
+def _wait_until_gone(known: set[Process], leader: Process | None, token: str, seconds: float) -> set[Process]:
+    """Those of the known, and of what they made meanwhile, that are there after so many seconds."""
     deadline = time.monotonic() + seconds
-    while (remaining := list(members(leader, token))) and time.monotonic() < deadline:
+    # the known are asked one by one: once the leader is gone, its session is no proof any more
+    while remaining := {p for p in known if p.is_alive()} | set(members(leader, token)):
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.02)
     return remaining
 
@@ -151,10 +156,12 @@ def _listening(port: int) -> Iterator[str]:
 
 
 def _open_files(pid: int) -> set[str]:
-    try:
-        return {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-    except OSError:  # not ours to see, or gone meanwhile
-        return set()
+    found = set()
+    with suppress(OSError):  # not ours to see, or the process is gone
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):  # closed meanwhile, like the one that listed them
+                found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
 
 
 def _command(pid: int) -> str:
