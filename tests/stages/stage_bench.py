@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.contract.rows import DatasetFolder
+from spark_build.contract.rules import Rule
 from spark_build.core.digest import digest_file, digest_json
 from spark_build.core.job import Job, JobStep, Outcome
 from spark_build.core.ports import Services
@@ -145,7 +146,7 @@ def step(rule: str, params: Mapping[str, Any] | None = None, impl: str | None = 
     given = dict(params or {})
     made = JobStep(rule, impl or f"stage_rules:{rule}", given, "", label=rest.pop("label", rule), **rest)
     job = Job("", "", "", {}, (), {}, ".", "", "", "", "", "")
-    decides = rule_class(job, made, object).Params.marked("decides")  # type: ignore[arg-type, attr-defined]
+    decides = rule_class(job, made, Rule).Params.marked("decides")
     counted = {name: value for name, value in given.items() if name not in decides}
     operation = digest_json([rule, impl, counted])
     return JobStep(rule, made.impl, given, operation, made.inputs, made.options, made.label, made.manifest)

@@ -145,7 +145,7 @@ class Long(ItemGate):
         unit: Literal["words", "characters"] = "characters"
         fields: list[str] | None = None
 
-    def measure(self, item: Item) -> int:
+    def measure(self, item: Item) -> float:
         calls["measure"] += 1
         text = item["text"]
         if text == "unmeasurable":
@@ -159,7 +159,7 @@ class Long(ItemGate):
 
 
 class Peeking(Long):
-    def measure(self, item: Item) -> int:
+    def measure(self, item: Item) -> float:
         return int(self.params.most)
 
 
@@ -213,7 +213,7 @@ class Alike(JoinGate):
         return len(one & other) / max(1, len(one | other))
 
     def is_similar(self, similarity: float, params: Any) -> bool:
-        return similarity >= params.threshold
+        return bool(similarity >= params.threshold)
 
 
 class LongestFirst(Alike):
@@ -247,13 +247,15 @@ class Meddling(Versioner):
 class Counting(Recipe):
     class Params(RuleParams):
         epochs: int = 1
-        leaves: str = "model/weights.safetensors"
+        leaves: str | None = None
 
     def train(self, context: Context) -> None:
         rows = len(context.dataset.rows("train"))
-        file = context.output / self.params.leaves
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"{rows} rows, {self.params.epochs} epochs")
+        for name in ("model/weights.safetensors", self.params.leaves):
+            if name is not None:
+                file = context.output / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{rows} rows, {self.params.epochs} epochs")
 
 
 class Idle(Recipe):
@@ -268,7 +270,7 @@ class Size(Metric):
     def evaluate(self, context: Context) -> Mapping[str, float]:
         context.shared.setdefault("scored", []).append("size")
         rows = len(context.dataset.rows(context.split))
-        return {"rows": rows if self.params.bad is None else self.params.bad}  # type: ignore[dict-item]
+        return {"rows": rows if self.params.bad is None else self.params.bad}
 
 
 class After(Metric):

@@ -78,7 +78,9 @@ def test_an_item_that_can_not_be_measured_is_rejected_and_remembered_as_such(ben
 
 
 def test_a_crash_of_a_gate_names_gate_item_and_error(bench: Bench) -> None:
-    with pytest.raises(StageFailed, match=r"'div' \(Dividing\) failed on item .* of 00000.txt.*ZeroDivisionError"):
+    with pytest.raises(
+        StageFailed, match=r"'div' \(Dividing\) failed on item .* of 00000.txt.*ZeroDivisionError"
+    ):
         bench.filter(ingested(bench, "x"), step("Dividing", label="div"))
 
 
@@ -93,7 +95,9 @@ def test_gates_that_leave_nothing_say_which_dropped_how_many(bench: Bench) -> No
 
 
 def test_a_gate_on_a_field_that_is_not_there_is_refused(bench: Bench) -> None:
-    with pytest.raises(BadInput, match=r"'Long' reads the field 'txt', which is not there\n  fix: the dataset has text"):
+    with pytest.raises(
+        BadInput, match=r"'Long' reads the field 'txt', which is not there\n  fix: the dataset has text"
+    ):
         bench.filter(ingested(bench, "aaa"), step("Long", {"fields": ["txt"]}))
 
 

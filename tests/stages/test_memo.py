@@ -36,7 +36,11 @@ def test_an_operation_does_not_see_what_another_found(tmp_path: Path) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.dictionaries(st.binary(min_size=32, max_size=32), st.binary(max_size=40), max_size=20), max_size=25))
+@given(
+    st.lists(
+        st.dictionaries(st.binary(min_size=32, max_size=32), st.binary(max_size=40), max_size=20), max_size=25
+    )
+)
 def test_any_puts_and_gets_behave_like_one_dictionary(puts: list[dict[bytes, bytes]]) -> None:
     import tempfile
 
@@ -72,7 +76,9 @@ def test_many_small_puts_stay_few_segments_and_all_are_found(tmp_path: Path) -> 
     assert memo.get(OPERATION, [key(n) for n in range(600)]) == list(entries(range(600)).values())
 
 
-def test_an_entry_is_rewritten_a_logarithmic_number_of_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_is_rewritten_a_logarithmic_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = []
     write = memo_module._write
 

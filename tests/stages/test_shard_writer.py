@@ -54,4 +54,7 @@ def test_a_row_larger_than_a_shard_ends_it() -> None:
 
 def test_shards_are_numbered_by_split(tmp_path: Path) -> None:
     write_rows(tmp_path, {"train": rows([1, 2]), "test": rows([3])}, FIELDS)
-    assert sorted(f.name for f in (tmp_path / "data").iterdir()) == ["test-00000.parquet", "train-00000.parquet"]
+    assert sorted(f.name for f in (tmp_path / "data").iterdir()) == [
+        "test-00000.parquet",
+        "train-00000.parquet",
+    ]

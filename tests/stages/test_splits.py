@@ -78,7 +78,9 @@ def test_fewer_records_than_splits_is_refused(bench: Bench) -> None:
 def test_an_empty_split_is_refused(bench: Bench) -> None:
     for number in range(3):
         bench.write(f"data/{number}.txt", f"x{number}")
-    with pytest.raises(BadInput, match=r"split 'test' is empty: none of 3 records fell into it\n  fix: every record"):
+    with pytest.raises(
+        BadInput, match=r"split 'test' is empty: none of 3 records fell into it\n  fix: every record"
+    ):
         bench.ingest(splits={"ratios": {"train": 0.9999, "test": 0.0001}})
 
 
@@ -102,7 +104,10 @@ def test_adding_data_moves_no_old_record(bench: Bench) -> None:
 
 
 def test_a_value_missing_from_a_split_of_a_balanced_column_is_told(bench: Bench) -> None:
-    bench.write("data/a.jsonl", "\n".join(f'{{"text": "{n}", "label": "{"rare" if n == 5 else "usual"}"}}' for n in range(40)))
+    bench.write(
+        "data/a.jsonl",
+        "\n".join(f'{{"text": "{n}", "label": "{"rare" if n == 5 else "usual"}"}}' for n in range(40)),
+    )
     ran = bench.ingest(splits={"ratios": {"train": 0.5, "test": 0.5}, "balance": "label"})
     assert any("label 'rare' has no item in split" in text for text in ran.heard.of("log"))
     assert sum(ran.outcome.notes["balance"]["usual"].values()) == 39

@@ -1,0 +1,184 @@
+"""What every source promises; finds the sources by itself, and asks for a case of each."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import spark_build.sources
+from spark_build.contract import Bad, Context, Raw, Source, SourceFile
+from spark_build.core.digest import canonical_json, digest_file
+
+JSONL = '{"text": "one", "n": 1, "chat": [{"role": "user", "content": "hi"}]}\n{"text": "two", "n": 2.5}\n'
+GOOD = {
+    "plain.txt": b"Some plain text.\n\nAnother paragraph.\n",
+    "page.html": b"<html><body><article><p>Words enough for a main text.</p></article></body></html>",
+    "notes.md": "# Title\n\nÜmlauts and 漢字 and 🎈.\n".encode(),
+    "rows.jsonl": JSONL.encode(),
+    "table.csv": b"text,label\nhello,a\nworld,b\n",
+    "folder/deep.txt": b"deeper",
+}
+BAD = {
+    "binary.txt": bytes(range(256)) * 20,
+    "empty.txt": b"",
+    "zero.parquet": b"",
+    "cut.parquet": b"PAR1 and no more",
+    "broken.jsonl": b'{"text": "fine"}\nno json\n[1]\n',
+    "uneven.csv": b"a,b\n1,2\n3\n",
+    "broken.json": b"{",
+    "odd.xyz": b"\x00\x01\x02",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    params: Callable[[Path], dict[str, Any]]  # from the folder that holds the files
+    inputs: Callable[[Path], dict[str, Path]]
+
+
+CASES = {
+    "files": Case(lambda folder: {"path": "data"}, lambda folder: {"path": folder}),
+    "command": Case(
+        lambda folder: {
+            "run": ["cp", "-r", "{inputs.raw}/.", "{output}"],
+            "inputs": {"raw": "data"},
+            "code": "none",
+        },
+        lambda folder: {"raw": folder},
+    ),
+}
+
+
+class Silent:
+    def progress(self, done: int, total: int | None, unit: str = "items") -> None: ...
+    def metric(self, name: str, value: float, step: int | None = None) -> None: ...
+    def log(self, text: str) -> None: ...
+    def checkpoint(self, step: int) -> None: ...
+    def note(self, name: str, value: Any) -> None: ...
+
+
+def sources() -> Iterator[Any]:
+    for module in pkgutil.iter_modules(spark_build.sources.__path__):
+        if module.name.startswith("_"):
+            continue
+        loaded = importlib.import_module(f"spark_build.sources.{module.name}")
+        for value in vars(loaded).values():
+            if inspect.isclass(value) and issubclass(value, Source) and value.__module__ == loaded.__name__:
+                yield pytest.param(module.name, value, id=module.name)
+
+
+every_source = pytest.mark.parametrize(("name", "source"), list(sources()))
+
+
+def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def read(name: str, source: type[Source], folder: Path, work: Path) -> dict[str, list[Raw | Bad]]:
+    """Every record, by the path of its file."""
+    case = CASES[name]
+    rule = source(source.Params(**case.params(folder)), case.inputs(folder))
+    (work / "output").mkdir(parents=True)
+    (work / "scratch").mkdir()
+    context = Context(
+        case.inputs(folder), work / "output", work / "scratch", Silent(), base_dir=folder.parent
+    )
+    place = rule.fetch(context)
+    found = {}
+    for file in sorted(f for f in place.rglob("*") if f.is_file()):
+        path = file.relative_to(place).as_posix()
+        found[path] = list(rule.read(SourceFile(path, file, file.stat().st_size, digest_file(file))))
+    return found
+
+
+@every_source
+def test_every_source_has_a_case_here(name: str, source: type[Source]) -> None:
+    assert name in CASES
+
+
+@every_source
+def test_good_files_give_records_and_nothing_bad(name: str, source: type[Source], tmp_path: Path) -> None:
+    found = read(name, source, laid_out(tmp_path / "data", GOOD), tmp_path / "work")
+    assert set(found) == set(GOOD)
+    assert not [record for records in found.values() for record in records if isinstance(record, Bad)]
+    assert all(records for records in found.values())
+
+
+@every_source
+@pytest.mark.parametrize("path", sorted(BAD))
+def test_a_bad_file_gives_bad_records_and_no_exception(
+    name: str, source: type[Source], path: str, tmp_path: Path
+) -> None:
+    folder = laid_out(tmp_path / "data", {path: BAD[path], "good.txt": b"a good one"})
+    found = read(name, source, folder, tmp_path / "work")
+    bad = [record for record in found[path] if isinstance(record, Bad)]
+    assert bad
+    assert all(record.reason and " " not in record.reason for record in bad)
+    assert [type(record) for record in found["good.txt"]] == [Raw]
+
+
+@every_source
+def test_reading_twice_and_elsewhere_gives_the_same(name: str, source: type[Source], tmp_path: Path) -> None:
+    files = GOOD | BAD
+    first = read(name, source, laid_out(tmp_path / "data", files), tmp_path / "one")
+    again = read(name, source, tmp_path / "data", tmp_path / "two")
+    moved = read(name, source, laid_out(tmp_path / "elsewhere" / "data", files), tmp_path / "three")
+    assert first == again == moved
+
+
+@every_source
+def test_records_survive_json_and_name_no_place_of_this_machine(
+    name: str, source: type[Source], tmp_path: Path
+) -> None:
+    found = read(name, source, laid_out(tmp_path / "data", GOOD | BAD), tmp_path / "work")
+    for record in (record for records in found.values() for record in records):
+        if isinstance(record, Raw):
+            whole = [dict(record.fields), record.key, record.id, record.split, dict(record.meta)]
+            assert json.loads(canonical_json(whole)) == whole
+            assert str(tmp_path) not in canonical_json(whole).decode()
+        else:
+            assert str(tmp_path) not in record.detail
+
+
+@every_source
+def test_a_documents_key_is_its_file_and_a_rows_is_its_content(
+    name: str, source: type[Source], tmp_path: Path
+) -> None:
+    found = read(name, source, laid_out(tmp_path / "data", GOOD), tmp_path / "work")
+    (document,) = found["plain.txt"]
+    assert isinstance(document, Raw)
+    assert document.key == "plain.txt"
+    rows = {record.key for record in found["rows.jsonl"] if isinstance(record, Raw)}
+    assert len(rows) == 2
+    shutil.copy(tmp_path / "data" / "rows.jsonl", tmp_path / "data" / "copy.jsonl")
+    copied = read(name, source, tmp_path / "data", tmp_path / "again")
+    assert {record.key for record in copied["copy.jsonl"] if isinstance(record, Raw)} == rows
+
+
+@every_source
+def test_reading_writes_nothing_beside_the_files(name: str, source: type[Source], tmp_path: Path) -> None:
+    folder = laid_out(tmp_path / "data", GOOD | BAD)
+    before = {f: (f.stat().st_mtime_ns, f.stat().st_size) for f in folder.rglob("*") if f.is_file()}
+    read(name, source, folder, tmp_path / "work")
+    assert {f: (f.stat().st_mtime_ns, f.stat().st_size) for f in folder.rglob("*") if f.is_file()} == before
+
+
+@every_source
+def test_every_param_is_described_and_unknown_ones_are_refused(
+    name: str, source: type[Source], tmp_path: Path
+) -> None:
+    properties = source.Params.model_json_schema()["properties"]
+    assert [field for field, schema in properties.items() if not schema.get("description")] == []
+    with pytest.raises(ValidationError, match="not_a_param"):
+        source.Params(**CASES[name].params(tmp_path), not_a_param=1)

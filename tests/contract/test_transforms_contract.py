@@ -1,0 +1,132 @@
+"""What every transform promises; finds the transforms by itself, and asks for a case of each."""
+
+import copy
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import spark_build.transforms
+from spark_build.contract import Item, Transform
+from spark_build.core.digest import canonical_json
+from spark_build.core.errors import ItemRejected
+
+# name -> params of several uses
+CASES: dict[str, list[dict[str, Any]]] = {
+    "chunk": [{"words": 5, "stride": 2}, {"tokens": 8}, {"characters": 10, "stride": 3, "min": 2}],
+}
+TEXTS = {
+    "plain": "The quick brown fox jumps over the lazy dog. It does so every day, come rain or shine.",
+    "empty": "",
+    "blank": " \n\t ",
+    "emoji": "👩‍👩‍👧‍👦 families 🏳️‍🌈 and flags 🇩🇪🇫🇷 " * 4,
+    "zero width": "a\u200bb\u200cc\u200d\ufeff" * 10,
+    "right to left": "שלום עולם, مرحبا بالعالم " * 5,
+    "combining": "e\u0301" * 40,
+    "one word": "x" * 500,
+}
+
+
+def transforms() -> Iterator[Any]:
+    for module in pkgutil.iter_modules(spark_build.transforms.__path__):
+        if module.name.startswith("_"):
+            continue
+        loaded = importlib.import_module(f"spark_build.transforms.{module.name}")
+        for value in vars(loaded).values():
+            if (
+                inspect.isclass(value)
+                and issubclass(value, Transform)
+                and value.__module__ == loaded.__name__
+            ):
+                for params in CASES.get(module.name, [{}]):
+                    yield pytest.param(module.name, value, params, id=f"{module.name}-{'-'.join(params)}")
+
+
+every_transform = pytest.mark.parametrize(("name", "transform", "params"), list(transforms()))
+every_text = pytest.mark.parametrize("text", list(TEXTS.values()), ids=list(TEXTS))
+
+
+def item(text: str) -> Item:
+    return Item(
+        "id", "a.txt", "train", {"text": text, "label": "a", "n": 1.0, "any": {"b": [1, 2]}}, {"m": 1}
+    )
+
+
+def applied(rule: Transform, one: Item) -> list[Mapping[str, Any]] | str:
+    """What comes out, or the reason of the refusal."""
+    try:
+        return list(rule.apply(one))
+    except ItemRejected as rejected:
+        return rejected.reason
+
+
+@every_transform
+def test_every_transform_has_a_case_here(
+    name: str, transform: type[Transform], params: dict[str, Any]
+) -> None:
+    assert name in CASES
+
+
+@every_transform
+@every_text
+def test_any_text_is_handled_the_same_twice(
+    name: str, transform: type[Transform], params: dict[str, Any], text: str
+) -> None:
+    first = applied(transform(transform.Params(**params)), item(text))
+    assert first == applied(transform(transform.Params(**params)), item(text))
+
+
+@every_transform
+@every_text
+def test_it_reads_no_more_than_it_says(
+    name: str, transform: type[Transform], params: dict[str, Any], text: str
+) -> None:
+    """The memo's key covers the fields that it names, and neither id, source, split nor meta."""
+    rule, whole = transform(transform.Params(**params)), item(text)
+    names = rule.fields_read(whole)
+    assert set(names) <= set(whole.fields)
+    narrow = Item("", "", "", {n: whole.fields[n] for n in names})
+    assert applied(rule, whole) == applied(rule, narrow)
+
+
+@every_transform
+@every_text
+def test_what_comes_out_survives_json(
+    name: str, transform: type[Transform], params: dict[str, Any], text: str
+) -> None:
+    found = applied(transform(transform.Params(**params)), item(text))
+    assert json.loads(canonical_json(found)) == found
+
+
+@every_transform
+def test_the_item_is_left_as_it_was(name: str, transform: type[Transform], params: dict[str, Any]) -> None:
+    one = item(TEXTS["plain"])
+    before = copy.deepcopy(one)
+    applied(transform(transform.Params(**params)), one)
+    assert one == before
+
+
+@every_transform
+def test_a_megabyte_is_handled_in_seconds(
+    name: str, transform: type[Transform], params: dict[str, Any]
+) -> None:
+    import time
+
+    started = time.process_time()
+    applied(transform(transform.Params(**params)), item(TEXTS["plain"] * 12_000))
+    assert time.process_time() - started < 10
+
+
+@every_transform
+def test_every_param_is_described_and_unknown_ones_are_refused(
+    name: str, transform: type[Transform], params: dict[str, Any]
+) -> None:
+    properties = transform.Params.model_json_schema()["properties"]
+    assert [field for field, schema in properties.items() if not schema.get("description")] == []
+    with pytest.raises(ValidationError, match="not_a_param"):
+        transform.Params(**params, not_a_param=1)
