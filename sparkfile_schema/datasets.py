@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from sparkfile_schema.keys import DATASET, FIELD_TYPES, ON_ERROR, PUSH, SPLITS, STANDARD_SPLITS, TRANSFORM
 from sparkfile_schema.model import Dataset, Requirement, Splits, Use
-from sparkfile_schema.nodes import Entry, Map, Sequence, Unreadable
+from sparkfile_schema.nodes import Entry, Map, Scalar, Sequence, Unreadable, find
 from sparkfile_schema.overlay import known_names
 from sparkfile_schema.problems import Position
 from sparkfile_schema.reader import Part, Reader
@@ -161,8 +161,10 @@ def _card(reader: Reader, part: Part | None) -> dict[str, object]:
         if key in ("license", "description", "title", "pretty_name"):
             reader.text(entry.called(f"{shown(key)} of the card"))
     params = read_params(reader, part)
-    if any("${secret." in text for text in params.templates.values()):
-        reader.problem(part.at, "a card can't hold a secret", "a secret stands only under 'with:'")
+    for place in params.templates:
+        found = find(part.node, place)
+        if found and isinstance(found.node, Scalar) and found.node.names_secret:
+            reader.problem(found.node.at, "a card can't hold a secret", "a secret stands only under 'with:'")
     return params.values
 
 

@@ -79,6 +79,7 @@ class _Open:
     awaits_key: bool
     key: str | None = None
     key_at: Position = _NOWHERE
+    key_end: Position = _NOWHERE
     entries: dict[str, Entry] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     size: int = 1
@@ -230,6 +231,7 @@ class _Composer:
     def _set_key(self, event: Any) -> None:
         top = self.open[-1]
         top.awaits_key, top.key_at, top.size = False, self._at(event), top.size + 1
+        top.key_end = Position(self.file, event.end_mark.line + 1, event.end_mark.column + 2)
         top.key = event.value if self._can_be_key(event) else None
         first = top.entries.get(event.value)
         if top.key is not None and first:
@@ -264,10 +266,14 @@ class _Composer:
         if not event.implicit[0]:
             return Scalar(text, text, at)
         try:
-            return Scalar(resolve(text), text, at)
+            return Scalar(resolve(text), text, at if text else self._where_nothing_stands(at))
         except NumberError as error:
             self._problem(at, str(error), f"quote it if it is text: {quote(text[:60])}")
             return Unreadable(at)
+
+    def _where_nothing_stands(self, at: Position) -> Position:
+        """Behind the colon: the parser puts an empty value where the next line begins."""
+        return self.open[-1].key_end if self.open and self.open[-1].is_map else at
 
     # -- what is refused ---------------------------------------------------------------------------
 

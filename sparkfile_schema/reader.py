@@ -101,9 +101,12 @@ class Reader:
                 key: part.child(key, entry.node, entry.key_at, _called(key, part))
                 for key, entry in part.node.entries.items()
             }
-        if not part.is_empty:
-            self.expected(part, "a mapping", fix)
+        self.check_mapping(part, fix)
         return {}
+
+    def check_mapping(self, part: Part, fix: str) -> None:
+        if not part.is_map and not part.is_empty:
+            self.expected(part, "a mapping", fix)
 
     def section(self, part: Part, keys: Mapping[str, str], required: Iterable[str] = ()) -> dict[str, Part]:
         """The entries of a mapping with known keys; unknown and missing ones are problems."""
@@ -217,7 +220,7 @@ class Reader:
     def is_name(self, name: str, at: Position, noun: str) -> bool:
         if _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
             return True
-        fix = "letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 200"
+        fix = "use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 200"
         self.problem(at, f"{shown(name)} can't be the name of a {noun}", fix)
         return False
 

@@ -45,7 +45,7 @@ def _range(reader: Reader, part: Part, name: str) -> Requirement | None:
     bounds = reader.section(part, BOUNDS)
     read = {key: _figure(reader, bound) for key, bound in bounds.items()}
     low, high = read.get("min"), read.get("max")
-    if not bounds and part.is_map:
+    if part.is_map and not reader.mapping(part):
         reader.problem(part.at, f"{part.what} bounds nothing", "add min: or max:")
     if low is not None and high is not None and low > high:
         reader.problem(part.at, f"{part.what} can't hold: min is above max", "swap them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sparkfile_schema.keys import (
     DEVICES,
@@ -103,7 +104,7 @@ def read_rule(reader: Reader, part: Part) -> str | None:
     if rule is None or _RULE.fullmatch(rule) or _OWN_RULE.fullmatch(rule):
         return rule
     is_file = rule.endswith(".py") or ".py:" in rule or "/" in rule
-    fix = "a rule of your own is ./my_gate.py:MyGate" if is_file else "letters, digits, '.', '_' and '-'"
+    fix = "a rule of your own is ./my_gate.py:MyGate" if is_file else "use letters, digits, '.', '_' and '-'"
     reader.problem(part.at, f"{shown(rule)} can't be the name of a rule", fix)
     return None
 
@@ -131,8 +132,7 @@ def _declared_env(rule: str, values: Mapping[str, object]) -> set[str]:
 # -- params ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """A node that may be laid over others, and where its document has it."""
 
     node: Node
@@ -146,7 +146,7 @@ def read_params(reader: Reader, *layers: Part | None, extra: Layer | None = None
     for part in layers:
         if part is None:
             continue
-        reader.mapping(part, "such as with: {threshold: 0.9}")
+        reader.check_mapping(part, "such as with: {threshold: 0.9}")
         if isinstance(part.node, Map):
             stack.append(Layer(part.node, part.path))
         elif isinstance(part.node, Unreadable):
