@@ -141,11 +141,12 @@ def test_a_page_s_declared_charset_is_used(read: Read) -> None:
     assert text_of(read("a.html", page.encode("latin-1"))).startswith("Übergröße ist möglich")
 
 
+NO_TEXT = "no main text was found in the page; `html: {whole_page: true}` takes all"
 REJECTED = [
     ("a.txt", b"", "empty: 0 bytes"),
     ("a.md", b" \n\t\n", "empty: nothing but white space"),
     ("a.md", b"---\ntitle: x\n---\n", "empty: nothing but white space"),
-    ("a.html", b"<html><body></body></html>", "no_text: no main text was found in the page; `html: {whole_page: true}` takes all"),
+    ("a.html", b"<html><body></body></html>", f"no_text: {NO_TEXT}"),
     ("a.txt", bytes(range(256)), "binary: named .txt, but holds binary data"),
     ("a.txt", b"\x89PNG\r\n\x1a\n", "binary: named .txt, but holds a PNG image"),
     ("a.md", b"PK\x03\x04docx", "binary: named .md, but holds a ZIP archive (or a docx, xlsx, epub)"),

@@ -175,8 +175,8 @@ def test_a_character_of_several_tokens_is_not_cut(tokenizer: Path) -> None:
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"no tokenizer\.json in 'empty'\n  fix: a folder or model"):
-        (tmp_path / "empty").mkdir()
         chunk({"text": "a"}, {"tokenizer": tmp_path / "empty"}, tokens=3, tokenizer="empty")
 
 
