@@ -31,6 +31,14 @@ def text_of(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value):
+    if is_chat(value):
         return "\n\n".join(str(message["content"] or "") for message in value)
     return canonical_json(value).decode()
+
+
+def text_and_chat_fields(item: Item) -> tuple[str, ...]:
+    return tuple(name for name, value in item.fields.items() if isinstance(value, str) or is_chat(value))
+
+
+def is_chat(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, Item, JoinGate, RuleParams
-from spark_build.gates._text import joined_text
+from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
 from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhash, simhash
@@ -49,7 +49,7 @@ class Params(RuleParams):
     )
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
     fields: list[str] | None = Field(
-        None, description="Fields that are compared; by default every text field."
+        None, description="Fields that are compared; by default all text and chat messages."
     )
 
 
@@ -67,6 +67,9 @@ class NearDuplicates(JoinGate):
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
         return ("rensa",) if params.method == "minhash" else ("xxhash",)
+
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        return tuple(self.params.fields or text_and_chat_fields(item))
 
     def signature(self, item: Item) -> bytes:
         """The number of shingles (uint32), then the sketch."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from spark_build.contract import Decides, InputPath, Item, ItemGate, RuleParams, Verdict
 from spark_build.core.errors import BadInput
+from spark_build.gates._text import is_chat, text_and_chat_fields
 from spark_build.modalities.text.pii_patterns import find_pii
 from spark_build.modalities.text.spans import Span, replaced, without_overlaps
 
@@ -73,9 +74,7 @@ class Pii(ItemGate):
         )
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        if self.params.fields:
-            return tuple(self.params.fields)
-        return tuple(name for name, value in item.fields.items() if isinstance(value, str) or _is_chat(value))
+        return tuple(self.params.fields or text_and_chat_fields(item))
 
     def measure(self, item: Item) -> Found:
         found = {name: self._in_field(item, name) for name in self.fields_read(item)}
@@ -109,7 +108,7 @@ class Pii(ItemGate):
             return []
         if isinstance(value, str):
             return [list(span) for span in self._find(value)]
-        if not _is_chat(value):
+        if not is_chat(value):
             raise BadInput(
                 f"the gate pii can't read the field '{name}'", fix="name text or messages under 'fields:'"
             )
@@ -126,10 +125,6 @@ class Pii(ItemGate):
         return find_with_presidio(
             text, self.params.language, str(model) if model else None, self.params.score
         )
-
-
-def _is_chat(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(m, dict) and "content" in m for m in value)
 
 
 def _counted(spans: Sequence[Sequence[Any]], kinds: Sequence[str] | None) -> list[list[Any]]:

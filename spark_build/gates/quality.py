@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import Field
 
 from spark_build.contract import Decides, Item, ItemGate, RuleParams, Verdict
-from spark_build.gates._text import joined_text
+from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.prose import (
     LONGEST_LINE,
     STOP_WORDS,
@@ -64,7 +64,7 @@ class Params(RuleParams):
         "gopher", description="Which rules are asked: gopher, c4, or a list of these and of single rules."
     )
     fields: list[str] | None = Field(
-        None, description="Fields that are judged as one text; by default all text."
+        None, description="Fields that are judged as one text; by default all text and chat messages."
     )
     stop_words: list[str] = Field(
         list(STOP_WORDS), description="Words of which prose holds some (lower case)."
@@ -166,6 +166,9 @@ class Quality(ItemGate):
     """All figures of a text are measured; the first rule that it fails is the reason."""
 
     Params = Params
+
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        return tuple(self.params.fields or text_and_chat_fields(item))
 
     def measure(self, item: Item) -> dict[str, Any]:
         text = joined_text(item, self.fields_read(item))

@@ -1,8 +1,8 @@
 """Finds e-mail addresses, phone numbers, US social security numbers, payment cards, IP addresses and IBANs.
 
 Every scan jumps from one character that must be there ('@', ':', a digit that begins a number) to the next,
-and no quantifier is unbounded, so the time is linear in the text. What has a checksum or a registry is checked
-by it.
+and no quantifier is unbounded, so the time is linear in the text. Where there is a checksum or a registry, it
+is asked.
 """
 
 import ipaddress

@@ -63,7 +63,7 @@ def _longer_by_one(runs: Sequence[int], next_words: Sequence[int]) -> list[int]:
 
 
 def _characters_of_most_frequent(runs: Sequence[int], before: Sequence[int], size: int) -> int:
-    """Characters within the run that occurs most often (or the longest such); 0 where nothing occurs twice."""
+    """Characters within the run that occurs most often (the longest such); 0 where nothing occurs twice."""
     counts = Counter(runs)
     most = max(counts.values(), default=0)
     if most < 2:

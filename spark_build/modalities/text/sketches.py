@@ -53,7 +53,8 @@ class MinHashes:
     def agree(self, one: int, others: "np.ndarray[Any, Any]", threshold: float) -> "np.ndarray[Any, Any]":
         slots = self.rows.shape[1]
         equal = (self.rows[others] == self.rows[one]).sum(axis=1)
-        return others[equal >= least_agreement(slots, threshold)]
+        agreeing: np.ndarray[Any, Any] = others[equal >= least_agreement(slots, threshold)]
+        return agreeing
 
 
 @lru_cache(maxsize=64)
@@ -105,7 +106,8 @@ class SimHashes:
 
         differing = np.bitwise_count(self.rows[others] ^ self.rows[one]).sum(axis=1, dtype=np.int64)
         least = least_agreement(SIMHASH_BITS, bit_agreement(threshold))
-        return others[SIMHASH_BITS - differing >= least]
+        agreeing: np.ndarray[Any, Any] = others[SIMHASH_BITS - differing >= least]
+        return agreeing
 
 
 def bit_agreement(threshold: float) -> float:
