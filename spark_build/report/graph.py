@@ -22,16 +22,17 @@ class Edge:
 
 def edges_of(graph: "Graph") -> list[Edge]:
     """Every edge once, in the order of the stages that read."""
-    edges: dict[Edge, None] = {}
+    edges: list[Edge] = []
     for node in graph.nodes.values():
+        reads: dict[str, dict[str, None]] = {}
         for _, given in node.all_inputs():
-            if given.stage is not None:
-                edges[Edge(given.stage, node.stage, ", ".join(given.parts))] = None
-            elif given.path or given.hub:
-                edges[Edge(given.path or given.hub or "", node.stage)] = None
-        for guard in node.guards:
-            edges[Edge(guard, node.stage, is_guard=True)] = None
-    return list(edges)
+            source = given.stage or given.path or given.hub
+            if source is not None:
+                reads.setdefault(source, {}).update(dict.fromkeys(given.parts or [""]))
+        # who reads the whole reads its parts as well
+        edges += [Edge(s, node.stage, "" if "" in parts else ", ".join(parts)) for s, parts in reads.items()]
+        edges += [Edge(guard, node.stage, is_guard=True) for guard in node.guards]
+    return edges
 
 
 def graph_text(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.errors import UsageError
 from spark_build.report.tables import table
-from spark_build.report.words import count, duration, figure, moment, printable, short, size, value
+from spark_build.report.words import count, duration, figure, is_set, moment, printable, short, size, value
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
@@ -34,8 +34,12 @@ def _stage_lines(record: "Record") -> Iterator[str]:
         yield f"  rule     {printable(step['rule'])}" + (
             f" revision {step['revision']}" if "revision" in step else ""
         )
-        for name, given in sorted(step.get("params", {}).items()):
-            yield f"    {printable(name)}: {value(given)}"
+        params = step.get("params", {})
+        yield from (
+            f"    {printable(n)}: {value(given)}" for n, given in sorted(params.items()) if is_set(given)
+        )
+        if unset := [name for name, given in sorted(params.items()) if not is_set(given)]:
+            yield f"    unset: {', '.join(map(printable, unset))}"
     for name, given in _inputs(record.manifest):
         yield f"  input    {printable(name)}: {given}"
     for name, number in sorted(record.metrics.items()):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.report.causes import causes_text, shown
 from spark_build.report.paint import Paint
-from spark_build.report.words import count, duration, listed, moment, printable, short, size, value
+from spark_build.report.words import count, duration, is_set, listed, moment, printable, short, size, value
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
@@ -142,8 +142,12 @@ def _manifest_lines(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def _facts(step: Mapping[str, Any], indent: str = "    ") -> Iterator[str]:
     for group in ("params", "options", "inputs", "code", "env", "tools", "libraries", "numerics"):
-        for name, given in sorted((step.get(group) or {}).items()):
-            yield f"{indent}{_LABELS[group]}{printable(name)} {_fact(given)}"
+        facts = sorted((step.get(group) or {}).items())
+        yield from (
+            f"{indent}{_LABELS[group]}{printable(n)} {_fact(given)}" for n, given in facts if is_set(given)
+        )
+        if unset := [name for name, given in facts if not is_set(given)]:
+            yield f"{indent}unset: {', '.join(map(printable, unset))}"
 
 
 _LABELS = {
@@ -156,5 +160,11 @@ def _fact(given: Any) -> str:
     if isinstance(given, str) and len(given) == 64:
         return short(given)
     if isinstance(given, Mapping):
-        return ", ".join(f"{printable(str(name))} {_fact(inner)}" for name, inner in given.items()) or "none"
+        return (
+            ", ".join(
+                f"{printable(str(name))} {'absent' if inner is None else _fact(inner)}"
+                for name, inner in given.items()
+            )
+            or "none"
+        )
     return value(given)

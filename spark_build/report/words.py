@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ESCAPES = {"\n": "\\n", "\t": "\\t"}
 _LONGEST_VALUE = 60
 
 
@@ -35,7 +36,9 @@ def number(value: float) -> str:
     """The shortest text that reads back as `value`; 2e-4 and not 0.0002."""
     if isinstance(value, int) or value != value or value in (float("inf"), float("-inf")):
         return str(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e16:
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if 1e-3 <= abs(value) < 1e16:
         return repr(value)
     digits = next(d for d in range(18) if float(f"{value:.{d}e}") == value)
     mantissa, exponent = f"{value:.{digits}e}".split("e")
@@ -43,10 +46,10 @@ def number(value: float) -> str:
 
 
 def figure(value: float) -> str:
-    """A measured figure to four digits; counts whole."""
-    if float(value).is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return f"{value:.4g}"
+    """A measured figure to four digits; counts, and what is large, whole."""
+    if 1e4 <= abs(value) < 1e15 or (abs(value) < 1e4 and float(value).is_integer()):
+        return f"{value:.0f}"
+    return f"{value:.4g}".replace("e-0", "e-")
 
 
 def count(many: int, one: str, several: str | None = None) -> str:
@@ -73,6 +76,10 @@ def value(given: Any) -> str:
     return printable(json.dumps(given, ensure_ascii=False, default=str))
 
 
+def is_set(given: Any) -> bool:
+    return given is not None and given not in ({}, [], ())
+
+
 def change(old: Any, new: Any) -> str:
     """`old → new`; of long values the place where they begin to differ."""
     before, after = value(old), value(new)
@@ -92,7 +99,7 @@ def _cut(text: str, start: int) -> str:
 
 def printable(text: str) -> str:
     """`text` on one line; control and direction characters written out: no name steers the terminal."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: _ESCAPES.get(match[0]) or f"\\x{ord(match[0]):02x}", text)
 
 
 def moment(iso: str) -> str:

@@ -23,18 +23,29 @@ GRAPH = Graph.of(
             "model:y/train", "train", (), 1, {"base": Input(stage="model:x/train")}, guards=("model:x/eval",)
         ),
         Node("model:x/eval", "eval", (), 1, {"model": Input(stage="model:x/train", parts=("model/",))}),
+        Node(
+            "model:x/package.onnx",
+            "package",
+            (),
+            1,
+            {
+                "model": Input(stage="model:x/train", parts=("model/",)),
+                "trained": Input(stage="model:x/train"),
+            },
+        ),
     ]
 )
 NODES = list(GRAPH.nodes)
 
 
 def test_edges_name_the_parts_that_are_read_and_the_guards() -> None:
-    assert set(edges_of(GRAPH)) == {
+    assert set(edges_of(GRAPH)) == {  # the exporter reads the whole of the training, so not its model alone
         Edge('data/"tickets"', "dataset:t/ingest"),
         Edge("dataset:t/ingest", "dataset:t/version"),
         Edge("dataset:t/version", "model:x/train", "data/train-*"),
         Edge("model:x/train", "model:x/eval", "model/"),
         Edge("model:x/train", "model:y/train"),
+        Edge("model:x/train", "model:x/package.onnx"),
         Edge("model:x/eval", "model:y/train", is_guard=True),
     }
 
@@ -49,14 +60,14 @@ def test_dot_quotes_names_that_hold_quotes() -> None:
     text = graph_text(NODES, edges_of(GRAPH), "dot")
     assert '"data/\\"tickets\\"" -> "dataset:t/ingest"' in text
     assert text.count("{") == text.count("}") == 1
-    assert text.count("->") == 6
+    assert text.count("->") == 7
 
 
 def test_mermaid_escapes_names_that_hold_quotes() -> None:
     text = graph_text(NODES, edges_of(GRAPH), "mermaid")
     assert text.startswith("flowchart LR\n")
     assert "data/#quot;tickets#quot;" in text
-    assert len(re.findall(r"^  n\d+ (?:-->|-\.->)", text, re.MULTILINE)) == 6
+    assert len(re.findall(r"^  n\d+ (?:-->|-\.->)", text, re.MULTILINE)) == 7
 
 
 def test_an_unknown_form_is_refused_with_those_there_are() -> None:
