@@ -14,7 +14,7 @@ from sparkfile_schema.problems import MOST_PROBLEMS, Position, Problem
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
 
-MOST_VALUES_MADE = 1_000_000
+MOST_VALUES_MADE = 500_000
 _NAME = re.compile(NAME_PATTERN)
 _LONGEST_NAME = 200
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d)")
