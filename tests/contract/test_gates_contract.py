@@ -36,7 +36,8 @@ JOIN_GATES = [g for g in GATES if issubclass(g, JoinGate)]
 
 EVERYDAY = (
     "The harbour was quiet that morning, and the boats lay still. Write to ann@example.com "
-    "or call +1 212-555-1234, you stupid idiot. # Lorem ipsum { dolor }\n- a line\n- a line\n\nA paragraph...\n\nA paragraph..."
+    "or call +1 212-555-1234, you stupid idiot. # Lorem ipsum { dolor }\n"
+    "- a line\n- a line\n\nA paragraph...\n\nA paragraph..."
 )
 STRANGE = {
     "empty": "",
