@@ -11,7 +11,7 @@ from spark_build.report.paint import Paint, is_colored
 from spark_build.report.plain import MOST_LOG_LINES, JsonLines, PlainLines
 from spark_build.report.results import build_text, failure_text, result_text
 from spark_build.report.running import Running
-from spark_build.report.words import duration, printable
+from spark_build.report.words import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -109,7 +109,9 @@ class Panel:
         self.console.print(Text.from_ansi(text), soft_wrap=True)
 
     def _render(self) -> "RenderableType":
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         assert self.console is not None
         width, most = self.console.width, max(1, self.console.height - 2)
@@ -119,11 +121,19 @@ class Panel:
         with self._lock:
             for running in list(self._running.values())[:most]:
                 table.add_row(*_cells(running, width))
-            if (hidden := len(self._running) - most) > 0:
-                table.add_row(f"and {hidden} more")
-            for stage, holder in list(self._waiting.items())[: max(0, most - len(self._running))]:
-                table.add_row(f"{printable(stage)}  waits for {printable(holder)}")
-        return table
+            lines = [
+                f"{printable(stage)}  waits for {printable(holder)}"
+                for stage, holder in self._waiting.items()
+            ]
+            hidden = max(0, len(self._running) + len(lines) - most)
+        shown = lines[: max(0, len(lines) - hidden)]
+        return Group(
+            table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in [*shown, *_rest(hidden)])
+        )
+
+
+def _rest(hidden: int) -> list[str]:
+    return [f"and {hidden} more"] if hidden else []
 
 
 def _cells(running: Running, width: int) -> "list[RenderableType]":
@@ -133,7 +143,7 @@ def _cells(running: Running, width: int) -> "list[RenderableType]":
 
     share = running.share
     percent = f"{share:4.0%}" if share is not None else "    "
-    progress = running.progress_text() or duration(running.elapsed)
+    progress = running.progress_text()
     left = running.left_text()
     cells: list[RenderableType] = [Text(printable(running.stage)), percent]
     if width >= 100:

@@ -66,25 +66,20 @@ class Running:
 
     @property
     def share(self) -> float | None:
-        """How much is done, from 0 to 1; by the last build's time where the stage does not say."""
-        if self.total:
-            return min(1.0, self.done / self.total)
-        if self.unit or not self.seconds_estimate:
-            return None
-        return min(0.99, self.elapsed / self.seconds_estimate)
+        """How much is done, from 0 to 1; None where the stage does not say; time says nothing of it."""
+        return min(1.0, self.done / self.total) if self.total else None
 
     @property
     def seconds_left(self) -> float | None:
-        if self.total:
-            return self.pace.seconds_left(self.total)
-        if self.seconds_estimate and self.seconds_estimate > self.elapsed:
-            return self.seconds_estimate - self.elapsed
-        return None
+        return self.pace.seconds_left(self.total) if self.total and self.done < self.total else None
 
     def progress_text(self) -> str:
-        """`120/400 steps`, `1200 items`, or nothing yet."""
+        """`120/400 steps`, `1200 items`; before that the time, beside what it took last."""
         if not self.unit and self.total is None:
-            return ""
+            took = (
+                f", {duration(self.seconds_estimate)} last time" if self.seconds_estimate is not None else ""
+            )
+            return f"{duration(self.elapsed)}{took}"
         of = f"/{figure(self.total)}" if self.total is not None else ""
         return f"{figure(self.done)}{of} {self.unit}".rstrip()
 

@@ -290,6 +290,28 @@ def test_a_terminal_gets_the_panel_a_pipe_plain_lines_and_json_what_it_asked_for
     assert kinds == [Panel, PlainLines, JsonLines]
 
 
+def test_what_does_not_fit_the_screen_is_counted(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "10")
+    panel = Panel("/project", "spark build", terminal.stream)
+    with panel:
+        for n in range(30):
+            panel.started(f"model:m{n}/train", None)
+        panel.waiting("model:other/train", "another build (pid 7)")
+        panel._live.refresh()
+    frame = without_escapes(terminal.close()).rpartition("model:m0/train")[2]
+    assert "model:m7/train" in frame
+    assert "model:m8/train" not in frame
+    assert "and 23 more" in frame
+
+
+def test_time_alone_is_no_progress(plain: tuple[PlainLines, Clock]) -> None:
+    _, clock = plain
+    running = Running("model:x/train", 14.0, clock)
+    clock.now = 12.0
+    assert (running.share, running.seconds_left) == (None, None)
+    assert running.progress_text() == "12 s, 14 s last time"
+
+
 @pytest.mark.parametrize("columns", [20, 60, 80, 200])
 def test_a_narrow_terminal_loses_cells_not_lines(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
