@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spark_build.contract import Base, Context, Recipe
+from spark_build.recipes._causal import Started, train_causal
 from spark_build.recipes._params import CausalParams
 from spark_build.training.causal import CausalText
 
@@ -48,41 +49,40 @@ class CausalLm(Recipe):
     )
 
     def train(self, context: Context) -> None:
-        from spark_build.training.batches import PadRight
-        from spark_build.training.loop import fit
         from spark_build.training.model_files import save_model
-        from spark_build.training.seeds import pin_numerics, seed_everything
 
-        rows = context.dataset.rows("train")
-        pin_numerics(context.numerics, self.params.seed)
-        text = CausalText.of(rows, self.params)
-        tokenizer, model, dtype = self._start(context, rows, text)
-        examples = text.prepare(rows, tokenizer, model.config, context.report)
-        seed_everything(self.params.seed)
-        fit(
-            model, examples, PadRight(tokenizer.pad_token_id), self.params.settings(),
-            numerics=context.numerics, scratch=context.scratch, report=context.report,
-        )  # fmt: skip
-        save_model(model, tokenizer, context.output / "model", recipe=text.to_json(), dtype=dtype)
+        started, text = train_causal(
+            context, self.params, lambda rows, text: self._start(context, rows, text)
+        )
+        save_model(
+            started.model,
+            started.tokenizer,
+            context.output / "model",
+            recipe=text.to_json(),
+            dtype=started.dtype,
+        )
 
-    def _start(self, context: Context, rows: Any, text: CausalText) -> tuple[Any, Any, str]:
-        """Tokenizer, model in float32, and the type in which the result is kept."""
+    def _start(self, context: Context, rows: Any, text: CausalText) -> Started:
+        from spark_build.training import model_files
+
+        if self.params.base is None:
+            return self._make_anew(context, rows, text)
+        folder = context.inputs["base"]
+        model = model_files.load_causal_lm(folder)  # float32 while it learns, whatever it is kept in
+        return Started(model_files.load_tokenizer(folder), model, model_files.dtype_of(folder))
+
+    def _make_anew(self, context: Context, rows: Any, text: CausalText) -> Started:
         from transformers import AutoModelForCausalLM
 
-        from spark_build.training import from_config, model_files
+        from spark_build.training import from_config
         from spark_build.training.tokenizers_from_text import train_tokenizer
 
-        if self.params.base is not None:
-            folder = context.inputs["base"]
-            model = model_files.load_causal_lm(folder)
-            return model_files.load_tokenizer(folder), model, model_files.dtype_of(folder)
         wanted = self.params.tokenizer or TokenizerParams()
         context.report.log(f"training a {wanted.kind} tokenizer of {wanted.vocab_size} tokens")
-        texts = _texts(rows, text)
-        tokenizer = train_tokenizer(wanted.kind, texts, wanted.vocab_size)
+        tokenizer = train_tokenizer(wanted.kind, _texts(rows, text), wanted.vocab_size)
         config = from_config.make_config(self.params.config, tokenizer, self.params.max_length)
         tokenizer.model_max_length = config.max_position_embeddings
-        return tokenizer, from_config.make_model(AutoModelForCausalLM, config), "float32"
+        return Started(tokenizer, from_config.make_model(AutoModelForCausalLM, config), "float32")
 
 
 def _texts(rows: Any, text: CausalText) -> Iterator[str]:

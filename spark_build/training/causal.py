@@ -1,7 +1,7 @@
 """What all recipes for causal language models do before and after the loop."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from spark_build.core.errors import BadInput
 from spark_build.core.ports import Reporter
@@ -11,8 +11,6 @@ from spark_build.training.forms import Form
 from spark_build.training.model_files import longest_input
 from spark_build.training.token_rows import TokenRows
 
-KIND = "causal_lm"
-
 
 @dataclass(frozen=True)
 class CausalText:
@@ -21,6 +19,8 @@ class CausalText:
     form: Form
     max_length: int
     packing: bool
+
+    KIND: ClassVar[str] = "causal_lm"
 
     @classmethod
     def of(cls, rows: Any, params: Any) -> "CausalText":
@@ -47,21 +47,29 @@ class CausalText:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "kind": KIND,
+            "kind": self.KIND,
             "form": self.form.to_json(),
             "max_length": self.max_length,
             "packing": self.packing,
         }
 
-    def prepare(self, rows: Any, tokenizer: Any, config: Any, report: Reporter) -> TokenRows:
-        """The rows as examples; the tokenizer gets the form's chat template."""
+    @classmethod
+    def guess(cls, rows: Any, max_length: int) -> "CausalText":
+        """By the dataset's fields alone: for a model that was not trained here."""
+        form = Form.find(rows.fields)
+        return cls(form, max_length, form.kind == "text")
+
+    def encode(self, rows: Any, tokenizer: Any, report: Reporter) -> TokenRows:
+        """The rows as examples; the tokenizer gets the form's chat template. Errors: BadInput where nothing counts."""
+        give_chat_template(tokenizer, self.form)
+        return prepare(
+            rows, self.form, tokenizer, max_length=self.max_length, packing=self.packing, report=report
+        )
+
+    def check_length(self, config: Any) -> None:
         limit = longest_input(config)
         if limit is not None and self.max_length > limit:
             raise BadInput(
                 f"max_length {self.max_length} is more than the model takes ({limit} tokens)",
                 fix=f"max_length: {limit}",
             )
-        give_chat_template(tokenizer, self.form)
-        return prepare(
-            rows, self.form, tokenizer, max_length=self.max_length, packing=self.packing, report=report
-        )

@@ -12,7 +12,15 @@ from spark_build.core.numerics import Numerics
 RECIPE_FILE = "spark_recipe.json"  # beside the weights: how rows become text, for evaluation and serving
 
 # of saved JSON: where the model lay, and versions (they stand in the action's manifest)
-_SCRUBBED = ("_name_or_path", "name_or_path", "transformers_version", "base_model_name_or_path", "is_local")
+_SCRUBBED = (
+    "_name_or_path",
+    "name_or_path",
+    "base_model_name_or_path",
+    "transformers_version",
+    "peft_version",
+    "is_local",
+    "local_files_only",
+)
 
 
 def load_causal_lm(
@@ -39,6 +47,8 @@ def load_classifier(folder: Path, *, dtype: str = "float32", **settings: Any) ->
     """A sequence classifier; a base without a head gets a fresh one from the current seed."""
     from transformers import AutoModelForSequenceClassification
 
+    if settings:  # another head than the base may have: its weights are made anew
+        settings["ignore_mismatched_sizes"] = True
     model, _ = _from_pretrained(AutoModelForSequenceClassification, folder, dtype=dtype, **settings)
     return model
 
