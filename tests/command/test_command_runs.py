@@ -61,8 +61,8 @@ def run(context: Context, run: str | list[str], **params: Any) -> None:
 def test_placeholders_become_paths_and_values_that_the_shell_takes_whole(context: Context) -> None:
     run(
         context,
-        "printf '%s\\n' {inputs.raw} {params.text} {params.deep.lr} {params.flag} {scratch} {seed} > {output}/o",
-        params={"text": "it's $HOME; `x`", "deep": {"lr": 1e-4}, "flag": True},
+        "printf '%s\\n' {inputs.raw} {params.text} {params.deep.lr} {params.on} {scratch} {seed} >{output}/o",
+        params={"text": "it's $HOME; `x`", "deep": {"lr": 1e-4}, "on": True},
     )
     lines = (context.output / "o").read_text().splitlines()
     expected = [str(context.inputs["raw"]), "it's $HOME; `x`", "0.0001", "true", str(context.scratch), "7"]

@@ -21,7 +21,7 @@ _DOCUMENTS = ("text", "markdown", "html")
 
 _MAGIC = (
     (b"PAR1", "Parquet"), (b"ARROW1", "an Arrow file"), (b"Obj\x01", "Avro"), (b"SQLite format 3", "SQLite"),
-    (b"\x89PNG\r\n", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
+    (b"\x89PNG", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"),
     (b"%PDF-", "a PDF"), (b"{\\rtf", "RTF"), (b"\xd0\xcf\x11\xe0", "an old Office document"),
     (b"PK\x03\x04", "a ZIP archive (or a docx, xlsx, epub)"), (b"7z\xbc\xaf", "a 7z archive"),
     (b"\x1f\x8b", "gzip data"), (b"BZh", "bzip2 data"), (b"\xfd7zXZ\0", "xz data"),

@@ -1,6 +1,5 @@
 """Windows over a text: by characters, words or tokens, overlapping, never through a grapheme."""
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -11,8 +10,8 @@ from spark_build.core.errors import BadInput, Unavailable
 
 Units = Callable[[str], list[int]]  # a text's units, as the offset at which each begins; the first is 0
 
-_WORD = re.compile(r"\S+")
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = r"\S+"
+_TOKEN = r"\w+|[^\w\s]"
 
 
 def windows(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[str]:
@@ -21,34 +20,42 @@ def windows(text: str, units: Sequence[int], size: int, overlap: int, shortest: 
 
 
 def spans(text: str, units: Sequence[int], size: int, overlap: int, shortest: int) -> list[tuple[int, int]]:
-    """Where each window begins and ends: together they cover the text.
+    """Where each window begins and ends: together they cover the text, which is not empty.
 
-    A border that falls into a grapheme moves back to its beginning; a grapheme of more than `size` units is a
-    window of its own. The last window is dropped where it has fewer than `shortest` units.
+    A border that falls into a grapheme moves to its beginning or end; a grapheme of more than `size` units is
+    a window of its own. The last window is dropped where it has fewer than `shortest` units.
     """
-    borders = [*_outside_graphemes(text, units), len(text)]
+    borders = _outside_graphemes(text, [*units, len(text)])
     position = [bisect_left(units, offset) for offset in borders]  # in units
-    found, first, last = [], 0, 0
-    while last < len(borders) - 1:
-        last = max(first + 1, bisect_right(position, position[first] + size) - 1)
+
+    def reach(first: int) -> int:
+        return max(first + 1, bisect_right(position, position[first] + size) - 1)
+
+    found, first, last = [], 0, reach(0)
+    while True:
         found.append((borders[first], borders[last]))
-        before = first
-        # the first border that is no further back than `overlap`
+        if last == len(borders) - 1:
+            is_short = max(1, position[last] - position[first]) < shortest
+            return found[:-1] if is_short else found
+        # the first border that is no further back than `overlap`, and from which a window gets any further
         first = max(first + 1, bisect_left(position, position[last] - overlap))
-    is_short = position[last] - position[before] < shortest
-    return found[:-1] if is_short else found
+        while reach(first) <= last:
+            first += 1
+        last = reach(first)
 
 
 def _outside_graphemes(text: str, offsets: Sequence[int]) -> list[int]:
-    inside = _offsets_within_graphemes(text)
-    return [offset for offset in dict.fromkeys(offsets) if offset not in inside]
+    """The offsets; for one within a grapheme, where that begins and ends."""
+    around = _graphemes_around(text)
+    return sorted({border for offset in offsets for border in around.get(offset, (offset,))})
 
 
-def _offsets_within_graphemes(text: str) -> set[int]:
+def _graphemes_around(text: str) -> dict[int, tuple[int, int]]:
+    """Every offset within a grapheme of several code points, with where that begins and ends."""
     if text.isascii() and "\r\n" not in text:
-        return set()
-    graphemes = _regex().finditer(r"\X", text)
-    return {i for g in graphemes if g.end() - g.start() > 1 for i in range(g.start() + 1, g.end())}
+        return {}
+    graphemes = (found.span() for found in _regex().finditer(r"\X", text))
+    return {i: span for span in graphemes if span[1] - span[0] > 1 for i in range(span[0] + 1, span[1])}
 
 
 def _regex() -> Any:
@@ -61,7 +68,7 @@ def _regex() -> Any:
 
 def characters(text: str) -> list[int]:
     """Graphemes: what a reader takes for one character."""
-    inside = _offsets_within_graphemes(text)
+    inside = _graphemes_around(text)
     return [i for i in range(len(text)) if i not in inside]
 
 
@@ -71,12 +78,13 @@ def words(text: str) -> list[int]:
 
 
 def tokens(text: str) -> list[int]:
-    """Runs of letters, digits and underscores, and single others; each with the white space behind it."""
+    """Runs of letters, their marks, digits and _, and single others; each with the white space behind it."""
     return _starts(_TOKEN, text)
 
 
-def _starts(pattern: re.Pattern[str], text: str) -> list[int]:
-    found = [match.start() for match in pattern.finditer(text)]
+def _starts(pattern: str, text: str) -> list[int]:
+    # `re` has no marks in \w: it would cut words of Indic scripts at every vowel sign
+    found = [match.start() for match in _regex().finditer(pattern, text)]
     return [0, *found[1:]]
 
 
@@ -100,6 +108,6 @@ def _tokens_of_file(file: Path, changed: int) -> Units:
 
     def starts(text: str) -> list[int]:
         offsets = tokenizer.encode(text, add_special_tokens=False).offsets
-        return [0, *(start for start, _ in offsets[1:])]
+        return [0, *sorted(start for start, _ in offsets[1:])]
 
     return starts
