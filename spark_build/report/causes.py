@@ -98,7 +98,7 @@ def _runtime(reason: "Reason", state: str) -> str:
     return f"{printable(reason.name)}{values}"
 
 
-TEXTS: Mapping[str, Callable[["Reason", str], str]] = {
+TEXTS: "Mapping[str, Callable[[Reason, str], str]]" = {
     "new": lambda reason, state: "never built",
     "param": _param,
     "input": _input,

@@ -1,7 +1,6 @@
 """Colour on a terminal, without a library: `spark plan` has no time to import one."""
 
 import os
-from dataclasses import dataclass
 from typing import TextIO
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "bold": "1", "dim": "2"}
@@ -16,9 +15,9 @@ def is_colored(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-@dataclass(frozen=True)
 class Paint:
-    color: bool
+    def __init__(self, color: bool) -> None:
+        self.color = color
 
     def __call__(self, text: str, style: str) -> str:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.color and text else text
