@@ -45,19 +45,21 @@ def check_unchanged(file: SourceFile) -> None:
 
 
 def _paths(folder: Path) -> Iterator[str]:
+    root = len(str(folder)) + 1
     for here, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if is_read(name)]
         for name in names:
-            yield (Path(here) / name).relative_to(folder).as_posix()
+            yield os.path.join(here, name)[root:]
         for name in folders:
-            if (Path(here) / name).is_symlink():
-                _refuse_outside(Path(here) / name, folder)
+            if os.path.islink(os.path.join(here, name)):
+                _refuse_outside(Path(here, name), folder)
 
 
 def _digested(location: Path, path: str) -> SourceFile:
     if location.is_symlink():
         _refuse_outside(location, Path(str(location).removesuffix(path)))
-    return SourceFile(path, location, location.stat().st_size, digest_file(location))
+    size = location.stat().st_size
+    return SourceFile(path, location, size, digest_file(location, size))
 
 
 def _refuse_outside(link: Path, folder: Path) -> None:

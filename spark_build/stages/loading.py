@@ -1,5 +1,6 @@
 """Rules by name: a step's class, its checked params, and an instance that can't see what only decides."""
 
+import errno
 import os
 import re
 import sys
@@ -12,11 +13,13 @@ from typing import Any, TypeVar, cast
 from spark_build.contract.params import RuleParams
 from spark_build.contract.rules import Rule
 from spark_build.core.digest import digest_bytes
-from spark_build.core.errors import StageFailed, Unavailable, UsageError
+from spark_build.core.disk import disk_problem
+from spark_build.core.errors import SparkError, StageFailed, Unavailable, UsageError
 from spark_build.core.job import Job, JobStep
 from spark_build.stages.contexts import step_inputs
 
 R = TypeVar("R", bound=Rule)
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EMFILE)
 _SECRET = re.compile(r"\$\{secret\.([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -81,11 +84,13 @@ def without_deciding(params: RuleParams) -> RuleParams:
     return blind
 
 
-def failed(step: JobStep, doing: str, error: Exception) -> StageFailed:
+def failed(step: JobStep, doing: str, error: Exception) -> SparkError:
     """A rule's own exception as a result of the stage; its traceback goes to the log."""
     import traceback
 
     traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return disk_problem(error, f"{_called(step)} {doing}")
     return StageFailed(
         f"{_called(step)} failed {doing}: {type(error).__name__}: {error}",
         fix="the log has the traceback; a rule says ItemRejected where one item can't be handled",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest, digest_file
-from spark_build.core.errors import Unavailable
+from spark_build.core.disk import disk_problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,10 +111,7 @@ class LocalMemo:
         import errno
 
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unavailable(
-                "no space left on the device that holds the store; nothing that was built before is lost",
-                fix="free some space, or move the store with `store: {local: …}`, then build again",
-            ) from error
+            raise disk_problem(error, str(self._folder)) from error
         self._report(f"memo: can't be written ({error.strerror or error}); this work will not be remembered")
 
 

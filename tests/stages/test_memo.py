@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_build.core.digest import digest_bytes, digest_file
+from spark_build.core.errors import Unavailable
 from spark_build.storage import memo as memo_module
 from spark_build.storage.memo import MOST_SEGMENTS, LocalMemo
 
@@ -170,3 +172,19 @@ def test_a_memo_that_can_not_be_written_is_told_of_and_stops_nothing(tmp_path: P
 
 def segments(folder: Path) -> list[Path]:
     return sorted((folder / OPERATION).glob("*.parquet"))
+
+
+def test_a_full_disk_is_told_of_and_what_was_there_stays(tmp_path: Path) -> None:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", tmp_path], capture_output=True
+    ).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        memo = LocalMemo(tmp_path)
+        memo.put(OPERATION, entries(range(10)))
+        with pytest.raises(Unavailable, match="no space left on the disk"):
+            memo.put(OPERATION, {key(n): os.urandom(50_000) for n in range(100, 110)})
+        assert LocalMemo(tmp_path).get(OPERATION, [key(3), key(100)]) == [b"value 3", None]
+        assert not list((tmp_path / OPERATION).glob(".*.tmp"))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
