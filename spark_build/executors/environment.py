@@ -26,10 +26,10 @@ _ISA_FLAGS = {
 }
 # torch, oneDNN and MKL choose kernels by the processor unless they are told
 _ISA_VARIABLES = {
-    "default": ("default", "SSE41", "SSE4_2"),
-    "sse4": ("default", "SSE41", "SSE4_2"),
-    "avx2": ("avx2", "AVX2", "AVX2"),
-    "avx512": ("avx512", "AVX512_CORE", "AVX512"),
+    "default": ("default", "SSE41", "SSE4_2", "COMPATIBLE"),
+    "sse4": ("default", "SSE41", "SSE4_2", "COMPATIBLE"),
+    "avx2": ("avx2", "AVX2", "AVX2", "AVX2"),
+    "avx512": ("avx512", "AVX512_CORE", "AVX512", "AVX512"),
 }
 
 
@@ -93,7 +93,7 @@ def _pinned(numerics: Mapping[str, object]) -> dict[str, str]:
     if not numerics:
         return {}
     threads = str(numerics.get("threads", 1))
-    aten, onednn, mkl = _ISA_VARIABLES[str(numerics.get("isa", "default"))]
+    aten, onednn, mkl, mkl_branch = _ISA_VARIABLES[str(numerics.get("isa", "default"))]
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
@@ -103,6 +103,7 @@ def _pinned(numerics: Mapping[str, object]) -> dict[str, str]:
         "ATEN_CPU_CAPABILITY": aten,
         "ONEDNN_MAX_CPU_ISA": onednn,
         "MKL_ENABLE_INSTRUCTIONS": mkl,
+        "MKL_CBWR": mkl_branch,  # the same sums for any alignment of the data
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     }
 

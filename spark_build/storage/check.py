@@ -103,7 +103,8 @@ def _damaged_objects(
         except FileNotFoundError:
             continue  # set aside meanwhile by another process
         if not is_good:
-            yield _damaged(digest, store.objects.set_aside(digest, seen), tuple(sorted(stages.get(digest, ()))))
+            hurt = tuple(sorted(stages.get(digest, ())))
+            yield _damaged(digest, store.objects.set_aside(digest, seen), hurt)
 
 
 def _damaged_records(store: LocalStore) -> Iterator[Finding]:

@@ -4,9 +4,6 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from blake3 import blake3
-
-from spark_build.core.digest import digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput, StoreDamaged
 from spark_build.core.tree import Entry, Tree
@@ -62,16 +59,11 @@ def _fill(objects: "LocalObjects", tree: Tree, folder: str, link: bool) -> None:
 
 
 def _copy(objects: "LocalObjects", entry: Entry, target: str, *, read_only: bool) -> None:
-    """A verified copy, sharing its blocks where the file system can."""
+    """A verified copy."""
     source = objects.path(entry.digest)
     mode = (0o755 if entry.executable else 0o644) & (0o555 if read_only else 0o777)
     try:
-        if objects.disk.clone_new(source, target, mode=mode):
-            digest = digest_file(target, entry.size)
-        else:
-            hasher = blake3()
-            objects.disk.copy_new(source, target, mode=mode, seen=hasher.update)
-            digest = hasher.hexdigest()
+        digest = objects.disk.copy_out(source, target, mode=mode)
     except FileNotFoundError:
         raise _unusable(objects, entry) from None
     if digest != entry.digest:

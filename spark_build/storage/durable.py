@@ -4,6 +4,10 @@ import errno
 import os
 from collections.abc import Callable
 
+from blake3 import blake3
+
+from spark_build.core.digest import Digest
+
 # Every object gets this mtime (2000-01-01): a write that happens to it later moves the mtime for certain,
 # whatever the clock's granularity, and a stage's inputs look the same on every machine.
 OBJECT_MTIME_NS = 946_684_800 * 10**9
@@ -29,39 +33,50 @@ class Disk:
             return
         self.flush_folder(parent)
 
-    def write_new(self, path: str, data: bytes, *, mode: int = OBJECT_MODE) -> None:
+    def write_new(self, path: str, data: bytes, *, mode: int = 0o444) -> None:
         """A new file, complete and flushed, or none at all."""
-        self._create(path, mode, lambda fd: _write_all(fd, data))
-
-    def copy_new(
-        self, source: str, path: str, *, mode: int, seen: Callable[[bytes], object] | None = None
-    ) -> None:
-        """A flushed copy; `seen` is given every byte that is written, in order."""
 
         def fill(fd: int) -> None:
-            with open(source, "rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    _write_all(fd, chunk)
-                    if seen is not None:
-                        seen(chunk)
+            _write_all(fd, data)
+            os.fsync(fd)
 
         self._create(path, mode, fill)
 
-    def clone_new(self, source: str, path: str, *, mode: int) -> bool:
-        """A copy that shares its blocks with `source`; False where the file system has no such thing."""
-        import fcntl
+    def write_object(self, path: str, data: bytes) -> None:
+        """A new file, sealed, or none at all."""
 
         def fill(fd: int) -> None:
-            with open(source, "rb", buffering=0) as file:
-                fcntl.ioctl(fd, _FICLONE, file.fileno())
+            _write_all(fd, data)
+            self.seal(fd)
 
-        try:
-            self._create(path, mode, fill)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOENT, errno.EACCES):
-                raise
-            return False
-        return True
+        self._create(path, OBJECT_MODE, fill)
+
+    def copy_object(self, source: str, path: str) -> Digest:
+        """A sealed copy of a file; the digest is of what was written."""
+        hasher = blake3()
+
+        def fill(fd: int) -> None:
+            _copy_all(source, fd, hasher)
+            self.seal(fd)
+
+        self._create(path, OBJECT_MODE, fill)
+        return str(hasher.hexdigest())
+
+    def copy_out(self, source: str, path: str, *, mode: int) -> Digest:
+        """A copy outside of the store, sharing its blocks where it can; the digest of what it holds.
+
+        It is not flushed: the object stays, and can be copied again.
+        """
+        hasher = blake3()
+
+        def fill(fd: int) -> None:
+            if _clone(source, fd):
+                hasher.update_mmap(path)
+            else:
+                _copy_all(source, fd, hasher)
+
+        self._create(path, mode, fill)
+        return str(hasher.hexdigest())
 
     def place(self, temporary: str, final: str) -> bool:
         """Moves a flushed file to its final name; False, and nothing moved, where something stands there."""
@@ -112,16 +127,33 @@ class Disk:
     def _create(self, path: str, mode: int, fill: Callable[[int], None]) -> None:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            fill(fd)
             os.fchmod(fd, mode)
-            if mode == OBJECT_MODE:
-                os.utime(fd, ns=(OBJECT_MTIME_NS, OBJECT_MTIME_NS))
-            os.fsync(fd)
+            fill(fd)
         except BaseException:
             os.unlink(path)
             raise
         finally:
             os.close(fd)
+
+
+def _clone(source: str, fd: int) -> bool:
+    import fcntl
+
+    try:
+        with open(source, "rb", buffering=0) as file:
+            fcntl.ioctl(fd, _FICLONE, file.fileno())
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _copy_all(source: str, fd: int, hasher: blake3) -> None:
+    with open(source, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            _write_all(fd, chunk)
+            hasher.update(chunk)
 
 
 def _write_all(fd: int, data: bytes) -> None:

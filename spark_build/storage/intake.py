@@ -6,13 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from blake3 import blake3
-
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
 from spark_build.core.tree import Entry, Tree
-from spark_build.storage.durable import OBJECT_MODE
 
 if TYPE_CHECKING:
     from spark_build.storage.objects import LocalObjects
@@ -99,9 +96,7 @@ def _add(
 
 
 def _copy(objects: "LocalObjects", location: str, temporary: str, digest: Digest, path: str) -> None:
-    hasher = blake3()
-    objects.disk.copy_new(location, temporary, mode=OBJECT_MODE, seen=hasher.update)
-    if hasher.hexdigest() != digest:
+    if objects.disk.copy_object(location, temporary) != digest:
         raise _changed(path)
 
 

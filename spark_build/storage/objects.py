@@ -67,7 +67,7 @@ class LocalObjects:
         if not self.has(digest):
             with disk_problems(self.folder):
                 temporary = self.temporary()
-                self.disk.write_new(temporary, data)
+                self.disk.write_object(temporary, data)
                 self.place(temporary, digest, len(data))
                 self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return digest

@@ -74,7 +74,7 @@ class LocalRecords:
         self.disk.make_folder(os.path.dirname(path))
         self.disk.make_folder(f"{self.folder}/tmp")
         temporary = f"{self.folder}/tmp/{os.getpid()}-record-{os.urandom(4).hex()}"
-        self.disk.write_new(temporary, sealed(record), mode=0o444)
+        self.disk.write_new(temporary, sealed(record))
         is_placed = self.disk.place(temporary, path)
         if is_placed:
             self.disk.flush_folder(os.path.dirname(path))

@@ -113,7 +113,7 @@ def test_a_processor_that_lacks_the_instructions_is_refused(
     check_machine(job_in(tmp_path, numerics={"isa": "sse4"}))
     check_machine(job_in(tmp_path, numerics={"isa": "default"}))
     with pytest.raises(
-        Unavailable, match="numerics.isa is avx2, and this processor has no avx2, fma"
+        Unavailable, match=r"numerics\.isa is avx2, and this processor has no avx2, fma"
     ) as raised:
         check_machine(job_in(tmp_path, numerics={"isa": "avx2"}))
     assert raised.value.fix
@@ -121,7 +121,7 @@ def test_a_processor_that_lacks_the_instructions_is_refused(
 
 def test_a_machine_without_a_gpu_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(Unavailable, match="numerics.device is cuda, and no NVIDIA GPU is here"):
+    with pytest.raises(Unavailable, match=r"numerics\.device is cuda, and no NVIDIA GPU is here"):
         shell(tmp_path, "exit 0").start(job_in(tmp_path, numerics={"device": "cuda", "isa": "default"}))
 
 

@@ -265,7 +265,7 @@ class KilledDisk(Disk):
         self.left = at
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("place", "link", "write_new", "seal", "flush_folder", "make_folder", "remove", "rename"):
+        if name in ("place", "link", "write_object", "seal", "flush_folder", "make_folder", "remove", "rename"):
             self.left -= 1
             if self.left == 0:
                 os._exit(9)
@@ -292,7 +292,7 @@ def test_a_kill_at_any_point_leaves_no_half_object(tmp_path: Path) -> None:
 
 
 class FullDisk(Disk):
-    def write_new(self, path: str, data: bytes, *, mode: int = 0o444) -> None:
+    def write_object(self, path: str, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", path)
 
 
