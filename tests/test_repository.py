@@ -8,6 +8,7 @@ import sys
 import tomllib
 from difflib import unified_diff
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,7 +19,8 @@ from spark_build.rulebook import FAMILIES, find
 from spark_build.rulebook import names as rule_names
 from sparkfile_schema import parse
 from sparkfile_schema.keys import DATASET, DEPLOYMENT, EVALUATION, TARGET, TOP
-from tools.architecture import first_line, rendered
+from tools import architecture, reference
+from tools.architecture import first_line
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,11 +32,13 @@ def blocks(document: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_architecture_has_a_line_for_every_file() -> None:
-    written = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
-    difference = unified_diff(written, rendered().splitlines(), n=0, lineterm="")
-    changed = [line for line in difference if line[1:2] == "-"]
-    assert changed == [], "python -m tools.architecture writes it anew"
+@pytest.mark.parametrize(
+    ("document", "tool"), [("ARCHITECTURE.md", architecture), ("docs/reference.md", reference)]
+)
+def test_generated_documents_are_current(document: str, tool: ModuleType) -> None:
+    written = (ROOT / document).read_text().splitlines()
+    difference = list(unified_diff(written, tool.rendered().splitlines(), n=0, lineterm=""))
+    assert difference == [], f"python -m {tool.__name__} writes it anew"
 
 
 @pytest.mark.parametrize(
