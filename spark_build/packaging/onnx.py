@@ -5,6 +5,7 @@ whose logits were off by 1e-2, under transformers 5.23 and torch 2.13.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from spark_build.core.errors import BadInput, StageFailed, Unavailable
 from spark_build.modalities.text.tokenizer_folder import load_tokenizer
 from spark_build.packaging import _card, _model_folder
 
+_OUTPUTS = ("logits", "start_logits", "end_logits")  # of a head; a model without one gives its hidden states
 _DECODERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _INLINE_BYTES = 1_500_000_000  # protobuf ends at 2 GiB; larger weights go to a file beside the graph
 _LONGEST_CHECKED = 512  # tokens
@@ -46,38 +48,43 @@ class Onnx(Exporter):
         _model_folder.copy_all_but_weights(source, to)
         _model_folder.without_places(to)
         model, tokenizer = _model_folder.load(source, "float32"), load_tokenizer(source)
-        graph = _Encoder.of(model, tokenizer)
-        _save(_exported(graph, tokenizer, self.params.opset), to / "model.onnx")
-        difference = _largest_difference(graph, tokenizer, to / "model.onnx")
+        encoder = _Encoder.of(model, tokenizer)
+        _save(_exported(encoder, tokenizer, self.params.opset), to / "model.onnx")
+        difference = _largest_difference(encoder, tokenizer, to / "model.onnx")
         context.report.note("onnx_largest_difference", difference)
         if not difference <= self.params.tolerance:
             raise StageFailed(
                 f"the ONNX graph differs from torch by {difference:.2g}, above {self.params.tolerance:.2g}",
                 fix="raise `tolerance` where that is good enough, or try another `opset`",
             )
-        _card.write_papers(context, self.params, _usage(graph.names))
+        _card.write_papers(context, self.params, _usage(encoder))
 
 
+@dataclass(frozen=True)
 class _Encoder:
     """The model as a function of named tensors that gives a tuple, which is what a graph is made from."""
 
-    def __init__(self, module: Any, names: tuple[str, ...], longest: int) -> None:
-        self.module, self.names, self.longest = module, names, longest
+    module: Any
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    longest: int  # tokens
 
     @classmethod
     def of(cls, model: Any, tokenizer: Any) -> "_Encoder":
         import inspect
 
         accepted = inspect.signature(model.forward).parameters
-        names = tuple(name for name in tokenizer.model_input_names if name in accepted)
-        positions = getattr(model.config, "max_position_embeddings", None) or _LONGEST_CHECKED
-        return cls(_tuple_module(model, names), names, min(positions, tokenizer.model_max_length))
+        inputs = tuple(name for name in tokenizer.model_input_names if name in accepted)
+        given = model(**{name: tokenizer(_TEXTS[0], return_tensors="pt")[name] for name in inputs})
+        outputs = tuple(n for n in _OUTPUTS if n in given) or ("last_hidden_state",)
+        longest = min(_positions(model), tokenizer.model_max_length)
+        return cls(_tuple_module(model, inputs, outputs), inputs, outputs, longest)
 
-    def outputs(self, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
+    def run(self, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
         import torch
 
         with torch.no_grad():
-            found: tuple[Any, ...] = self.module(*(tensors[name] for name in self.names))
+            found: tuple[Any, ...] = self.module(*(tensors[name] for name in self.inputs))
         return found
 
 
@@ -90,7 +97,15 @@ def _refuse_decoders(config: Mapping[str, Any]) -> None:
         )
 
 
-def _tuple_module(model: Any, names: tuple[str, ...]) -> Any:
+def _positions(model: Any) -> int:
+    """Tokens that the model has positions for; RoBERTa and its kin begin behind the padding's."""
+    stated = getattr(model.config, "max_position_embeddings", None) or _LONGEST_CHECKED
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    paddings = [table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None]
+    return int(stated - max(paddings, default=-1) - 1)
+
+
+def _tuple_module(model: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
     import torch
 
     class Tuple(torch.nn.Module):
@@ -99,8 +114,8 @@ def _tuple_module(model: Any, names: tuple[str, ...]) -> Any:
             self.model = model
 
         def forward(self, *tensors: Any) -> tuple[Any, ...]:
-            found = self.model(**dict(zip(names, tensors, strict=True)))
-            return (found.logits,) if "logits" in found else (found.last_hidden_state,)
+            found = self.model(**dict(zip(inputs, tensors, strict=True)))
+            return tuple(found[name] for name in outputs)
 
     return Tuple().eval()
 
@@ -113,16 +128,22 @@ def _exported(encoder: _Encoder, tokenizer: Any, opset: int) -> Any:
         0: torch.export.Dim("batch", min=1, max=65_536),
         1: torch.export.Dim("sequence", min=2, max=encoder.longest),
     }
-    program: Any = torch.onnx.export(
-        encoder.module,
-        tuple(_tensors(encoder, tokenizer, list(_TEXTS[1:3])).values()),
-        dynamic_shapes=(tuple(axes for _ in encoder.names),),
-        input_names=list(encoder.names),
-        output_names=["logits" if hasattr(encoder.module.model, "num_labels") else "last_hidden_state"],
-        opset_version=opset,
-        dynamo=True,
-        verbose=False,
-    )
+    try:
+        program: Any = torch.onnx.export(
+            encoder.module,
+            tuple(_tensors(encoder, tokenizer, list(_TEXTS[1:3])).values()),
+            dynamic_shapes=(tuple(axes for _ in encoder.inputs),),
+            input_names=list(encoder.inputs),
+            output_names=list(encoder.outputs),
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        name, reason = type(encoder.module.model).__name__, str(error).strip().splitlines()[-1]
+        raise StageFailed(
+            f"torch can't turn {name} into a graph: {reason}", fix="package it as `safetensors`"
+        ) from error
     return _without_traces(program.model)
 
 
@@ -160,7 +181,7 @@ def _largest_difference(encoder: _Encoder, tokenizer: Any, path: Path) -> float:
     for texts in _batches(encoder, tokenizer):
         tensors = _tensors(encoder, tokenizer, texts)
         found = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})
-        for ours, theirs in zip(found, encoder.outputs(tensors), strict=True):
+        for ours, theirs in zip(found, encoder.run(tensors), strict=True):
             largest = max(largest, float(abs(ours - theirs.numpy()).max()))
     return largest
 
@@ -177,7 +198,7 @@ def _tensors(encoder: _Encoder, tokenizer: Any, texts: list[str]) -> dict[str, A
     """Input tensors, each (batch, sequence) int64."""
     longest = min(encoder.longest, _LONGEST_CHECKED)
     found = tokenizer(texts, padding=len(texts) > 1, truncation=True, max_length=longest, return_tensors="pt")
-    return {name: found[name] for name in encoder.names}
+    return {name: found[name] for name in encoder.inputs}
 
 
 def _session(path: Path) -> Any:
@@ -193,7 +214,7 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _usage(names: tuple[str, ...]) -> str:
+def _usage(encoder: _Encoder) -> str:
     return f"""```python
 import onnxruntime
 from transformers import AutoTokenizer
@@ -203,5 +224,9 @@ session = onnxruntime.InferenceSession("model/model.onnx")
 outputs = session.run(None, dict(tokenizer("A text.", return_tensors="np")))
 ```
 
-The graph takes {", ".join(f"`{name}`" for name in names)}; batch and sequence are free.
+The graph takes {_listed(encoder.inputs)} and gives {_listed(encoder.outputs)}; batch and sequence are free.
 """
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

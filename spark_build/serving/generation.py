@@ -50,9 +50,15 @@ class Model:
         if device == "cuda" and not torch.cuda.is_available():
             raise Unavailable("`device: cuda`, and this machine shows none", fix="serve with `device: cpu`")
         _refuse_others(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
-        )
+        try:
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise BadInput(
+                f"the model can't be loaded: {reason}", fix="only safetensors are served"
+            ) from error
         return cls(model.to(device).eval(), load_tokenizer(folder))
 
     @cached_property

@@ -22,6 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     except SparkError as error:
         print(error, file=sys.stderr, flush=True)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(
+            f"{error.name} is not installed\n  fix: pip install 'spark-build[serve]'",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 1
     return 0
 
 

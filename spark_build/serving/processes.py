@@ -95,11 +95,13 @@ def free_port(host: str) -> int:
 
 def owner_of(port: int) -> str | None:
     """'process 4711 (python)' that listens on the port; None where it can't be seen (another user's)."""
-    sockets = {f"socket:[{inode}]" for inode in _listening(port)}
-    for name in os.listdir("/proc") if sockets else ():
-        if name.isdigit() and sockets & _open_files(int(name)):
-            return f"process {name} ({_command(int(name))})"
-    return None
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    found = next((pid for pid in pids if listens(pid, port)), None)
+    return None if found is None else f"process {found} ({_command(found)})"
+
+
+def listens(pid: int, port: int) -> bool:
+    return bool({f"socket:[{inode}]" for inode in _listening(port)} & _open_files(pid))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from spark_build.core.errors import StageFailed, UsageError
 from spark_build.serving import ledger
 from spark_build.serving.ledger import Entry, Noted
-from spark_build.serving.processes import free_port, is_free, owner_of, require_proc
+from spark_build.serving.processes import free_port, is_free, listens, members, owner_of, require_proc
 
 OnEvent = Callable[[str], None]  # is told in words what happens
 
@@ -225,17 +225,24 @@ def _wait_until_ready(folder: Path, wanted: Wanted, entry: Entry, timeout_second
 
     server, deadline = _server(wanted), time.monotonic() + timeout_seconds
     while entry.is_alive():
-        try:
-            server.check_ready(entry.url)
-        except (ConnectionError, TimeoutError) as error:
-            if time.monotonic() > deadline:
-                late = f"has not answered after {timeout_seconds:g} s ({error})"
-                raise _failed(folder, wanted, late) from error
-            time.sleep(0.1)
-        else:
-            if entry.is_alive():
-                return
+        if (reason := _why_not_ready(server, entry)) is None:
+            return
+        if time.monotonic() > deadline:
+            raise _failed(folder, wanted, f"has not answered after {timeout_seconds:g} s ({reason})")
+        time.sleep(0.1)
     raise _failed(folder, wanted, "ended before it answered")
+
+
+def _why_not_ready(server: Any, entry: Entry) -> str | None:
+    try:
+        server.check_ready(entry.url)
+    except (ConnectionError, TimeoutError) as error:
+        return str(error)
+    # the answer may come from a stranger who took the port while ours was still loading
+    ours = members(entry.process, entry.token)
+    return (
+        None if any(listens(process.pid, entry.port) for process in ours) else "another process answers there"
+    )
 
 
 def _failed(folder: Path, wanted: Wanted, what: str) -> StageFailed:

@@ -90,6 +90,30 @@ def test_a_model_without_tokenizer_is_refused(trained: Path, tmp_path: Path) -> 
         Onnx(Params()).export(package_context(tmp_path / "package", copied))
 
 
+def test_large_weights_stand_in_a_file_beside_the_graph(
+    exported: Context, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_build.packaging.onnx._INLINE_BYTES", 1000)
+    context = package_context(tmp_path / "package", trained)
+    Onnx(Params()).export(context)
+    assert (context.output / "model/model.onnx.data").stat().st_size > 50_000
+    assert (run(context.output, ["a loop"]) == run(exported.output, ["a loop"])).all()
+
+
+def test_a_roberta_is_checked_no_further_than_its_positions_reach(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, RobertaConfig, RobertaForSequenceClassification
+
+    model = bert(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(model, model_max_length=10**9)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=64, pad_token_id=1, **sizes)
+    RobertaForSequenceClassification(config).save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    context = package_context(tmp_path / "package", train_output(tmp_path / "trained", model))
+    Onnx(Params()).export(context)
+    assert run(context.output, ["loop " * 60]).shape == (1, 2)
+
+
 def test_an_encoder_without_a_head_gives_its_hidden_states(tmp_path: Path) -> None:
     from transformers import BertModel
 

@@ -144,6 +144,28 @@ def test_a_server_that_never_answers_fails_and_leaves_nothing(folder: Path, want
     assert runtime.state(folder, "chat") is None
 
 
+def test_a_stranger_who_takes_the_port_meanwhile_is_not_taken_for_the_server(
+    folder: Path, wanted: Wanted
+) -> None:
+    strangers: list[subprocess.Popen[bytes]] = []
+
+    def take_the_port(text: str) -> None:
+        command = ["-m", "small_server", "model", "127.0.0.1", str(wanted.port), "serves", "0"]
+        paths = os.pathsep.join(p for p in sys.path if p)
+        env = {**os.environ, "PYTHONPATH": paths, "SPARK_MODEL_DIGEST": wanted.model_digest}
+        strangers.append(subprocess.Popen([sys.executable, *command], env=env))
+
+    slow = replace(wanted, params={"start_seconds": 2.0})
+    try:
+        with pytest.raises(StageFailed, match="ended before it answered"):
+            runtime.up(folder, slow, on_event=take_the_port)
+        assert strangers[0].poll() is None
+    finally:
+        for stranger in strangers:
+            stranger.kill()
+            stranger.wait()
+
+
 def test_a_host_beyond_this_machine_is_refused(folder: Path, wanted: Wanted) -> None:
     with pytest.raises(UsageError, match=r"host 0\.0\.0\.0 is not this machine alone"):
         up(folder, replace(wanted, host="0.0.0.0"))
