@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 INTRODUCTION = """\
 # Rules and their params
 
-Every built-in rule with what may stand under its `with:`, taken from the rules by `python -m tools.reference`.
-A param marked *decides* changes verdicts alone: nothing is measured again when it changes. How to write a rule of
-your own stands in [rules.md](rules.md).
+Every built-in rule with what may stand under its `with:`, taken from the rules themselves by
+`python -m tools.reference`. A param marked *decides* changes verdicts alone: nothing is measured again when it
+changes. How to write a rule of your own stands in [rules.md](rules.md).
 """
 
 
