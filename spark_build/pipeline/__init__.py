@@ -54,7 +54,8 @@ class _Resolver:
         for target in self.file.targets.values():
             nodes += self._target(target)
         deployments = self._deployments()
-        problems = sorted({*first_pass, *self.problems}, key=lambda p: (p.at.line, p.at.column, p.message))
+        unique = {str(found): found for found in (*first_pass, *self.problems)}  # a gate may be used twice
+        problems = sorted(unique.values(), key=lambda p: (p.at.line, p.at.column, p.message))
         graph = Graph({}) if problems else self._graph(nodes, deployments, problems)
         return Resolved(graph, problems, self.unpinned, self.hub_ids)
 
@@ -133,6 +134,8 @@ class _Resolver:
     def _target(self, target: Target) -> list[Node]:
         base, at = f"model:{target.name}", self._at(target.path)
         recipe = self._step("recipe", target.recipe)
+        for evaluation in target.evals:
+            self._check_figures(evaluation)
         if recipe is None:
             return []
         if not target.roles and recipe.rule != "command":
@@ -172,7 +175,6 @@ class _Resolver:
             inputs["dataset"] = Input(stage=f"dataset:{dataset}/version", parts=(f"data/{evaluation.split}-*",), at=at)
         if not self._add_base(inputs, target, evaluation, train):
             return None
-        self._check_figures(evaluation)
         suffix = f".{evaluation.label}" if evaluation.label else ""
         return self._node(
             f"model:{target.name}/eval{suffix}",

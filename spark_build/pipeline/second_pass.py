@@ -1,10 +1,11 @@
 """The second pass: `with:` against the rule's Params, each problem at its line and column."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from spark_build.contract.rules import Rule
 from sparkfile_schema import Position, Problem, Sparkfile, Use
+from sparkfile_schema.advice import type_advice
 from sparkfile_schema.suggest import did_you_mean
 
 Place = tuple[str | int, ...]
@@ -17,7 +18,8 @@ def checked_params(file: Sparkfile, rule: type[Rule], use: Use, family: str) -> 
     try:
         return rule.Params(**{str(k): v for k, v in use.params.items()}), []
     except ValidationError as error:
-        return None, [_problem_of(file, rule, use, family, found) for found in error.errors()]
+        told = [e for e in error.errors() if not _is_told_already(tuple(e["loc"]), use)]
+        return None, _joined([_problem_of(file, rule, use, family, found) for found in told])
 
 
 def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found: Any) -> Problem:
@@ -34,7 +36,30 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
     message = found["msg"].removeprefix("Value error, ")
     name = ".".join(str(p) for p in place if isinstance(p, str) and p in rule.Params.model_fields) or where
     message, _, fix = message.partition("\n  fix: ")
+    if found["type"] == "literal_error":
+        message, fix = f"{found['input']!r} is not one of {found['ctx']['expected']}", _closest(found)
+    elif (kind := _asked_for(found)) is not None and (origin := use.origins.get(place)) is not None:
+        fix = type_advice(kind, found["input"], file.written(origin)) or fix
     return Problem(_position(file, use, place), f"{where}: {name}: {message}" if place else f"{where}: {message}", fix or None)
+
+
+def _joined(found: list[Problem]) -> list[Problem]:
+    """One problem per place: a value that fits no member of a union is reported by each of them."""
+    by_place: dict[str, list[Problem]] = {}
+    for one in found:
+        by_place.setdefault(str(one.at), []).append(one)
+    return [_one_of(problems) for problems in by_place.values()]
+
+
+def _one_of(problems: list[Problem]) -> Problem:
+    first = problems[0]
+    if len(problems) == 1 or any(p.message.startswith("unknown key") for p in problems):
+        return first
+    heads = {p.message.rpartition(": ")[0] for p in problems}
+    if len(heads) > 1:
+        return first
+    message = f"{heads.pop()}: " + "; or ".join(dict.fromkeys(p.message.rpartition(": ")[2] for p in problems))
+    return Problem(first.at, message, next((p.fix for p in problems if p.fix), None))
 
 
 def _position(file: Sparkfile, use: Use, place: Place, *, key: bool = False) -> Position:
@@ -45,6 +70,28 @@ def _position(file: Sparkfile, use: Use, place: Place, *, key: bool = False) -> 
             return file.position(origin, key=key)
     inner = file.position((*use.path, "with"))
     return inner if use.params else file.position(use.path)
+
+
+_ASKED_FOR: dict[str, Literal["text", "number", "boolean"]] = {
+    "string_type": "text", "float_type": "number", "float_parsing": "number", "int_type": "number",
+    "int_parsing": "number", "bool_type": "boolean", "bool_parsing": "boolean",
+}  # fmt: skip
+
+
+def _asked_for(found: Any) -> Literal["text", "number", "boolean"] | None:
+    is_number = isinstance(found["input"], int | float)
+    return "text" if found["type"] == "value_error" and is_number else _ASKED_FOR.get(found["type"])
+
+
+def _is_told_already(place: Place, use: Use) -> bool:
+    """The first pass has a problem there, or above it."""
+    return any(place[: len(unreadable)] == unreadable for unreadable in use.unreadable)
+
+
+def _closest(found: Any) -> str:
+    choices = [word.strip("' ") for word in str(found["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+    close = did_you_mean(str(found["input"]), choices)
+    return f"did you mean '{close}'?" if close else ""
 
 
 def _known(rule: type[Rule]) -> list[str]:
