@@ -9,6 +9,8 @@ from blake3 import blake3
 Digest = str  # 64 lower-case hex digits
 
 _MMAP_FROM_BYTES = 1 << 20
+# made once: json.dumps makes one per call where an option is not the default
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest_bytes(data: bytes) -> Digest:
@@ -26,9 +28,7 @@ def digest_file(path: Path | str, size: int | None = None) -> Digest:
 
 def canonical_json(value: Any) -> bytes:
     """The same bytes for the same value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _CANONICAL.encode(value).encode()
 
 
 def digest_json(value: Any) -> Digest:
