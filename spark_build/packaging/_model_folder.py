@@ -12,8 +12,18 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model*.bin.index.json")
 # what transformers' Trainer leaves beside a model; no part of it, and pickled
 _TRAINER_FILES = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "rng_state*.pth")
-# keys of *.json that hold the folder a model was loaded from
-_PLACES = ("_name_or_path", "name_or_path", "base_model_name_or_path", "_commit_hash")
+# keys of *config.json that say where a model was loaded from, and with which patch of a library (a key holds
+# major.minor: the same key has to give the same bytes)
+_SCRUBBED = (
+    "_name_or_path",
+    "name_or_path",
+    "base_model_name_or_path",
+    "_commit_hash",
+    "is_local",
+    "local_files_only",
+    "transformers_version",
+    "peft_version",
+)
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -49,7 +59,7 @@ def load(folder: Path, dtype: str) -> Any:
 
 
 def copy_all_but_weights(source: Path, to: Path) -> None:
-    """Config, tokenizer and the like; what only holds the place a model came from is left out.
+    """Config, tokenizer and the like, without what a Trainer left beside them.
 
     Errors: BadInput for a pickle that is no weight.
     """
@@ -75,11 +85,11 @@ def weight_files(folder: Path) -> list[Path]:
     return [p for p in _files(folder) if _matches(p, WEIGHTS) and p.suffix != ".json"]
 
 
-def without_places(folder: Path) -> None:
-    """Takes the folder that a model was loaded from out of every *.json; leaves other files as they are."""
+def scrub(folder: Path) -> None:
+    """Takes places and patch versions out of every *config.json; leaves other files as they are."""
     for path in sorted(folder.glob("*config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
-        kept = {name: value for name, value in config.items() if name not in _PLACES}
+        kept = {name: value for name, value in config.items() if name not in _SCRUBBED}
         if kept != config:
             path.write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

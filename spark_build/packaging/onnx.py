@@ -46,7 +46,7 @@ class Onnx(Exporter):
         source, to = context.inputs["model"], context.output / "model"
         _refuse_decoders(_model_folder.config_of(source))
         _model_folder.copy_all_but_weights(source, to)
-        _model_folder.without_places(to)
+        _model_folder.scrub(to)
         model, tokenizer = _model_folder.load(source, "float32"), load_tokenizer(source)
         encoder = _Encoder.of(model, tokenizer)
         _save(_exported(encoder, tokenizer, self.params.opset), to / "model.onnx")

@@ -46,7 +46,7 @@ class Safetensors(Exporter):
         else:
             dtype = "auto" if self.params.dtype == "keep" else self.params.dtype
             _model_folder.load(source, dtype).save_pretrained(to, max_shard_size=self.params.shard_size)
-        _model_folder.without_places(to)
+        _model_folder.scrub(to)
 
     def _fits(self, weights: list[Path]) -> bool:
         if any(
@@ -87,7 +87,7 @@ def _write_adapter(source: Path, to: Path) -> None:
         raise BadInput(
             "the adapter's weights are a pickle, and a package holds none", fix="save them as .safetensors"
         )
-    _model_folder.without_places(to)
+    _model_folder.scrub(to)
 
 
 def _usage(model: Path, has_adapter: bool) -> str:

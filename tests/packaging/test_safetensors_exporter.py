@@ -116,6 +116,14 @@ def test_the_folder_that_a_model_was_loaded_from_is_taken_out(tmp_path: Path, ll
     assert str(tmp_path).encode() not in b"".join(files_of(output).values())
 
 
+@pytest.mark.parametrize("dtype", ["keep", "bfloat16"])
+def test_no_patch_version_of_a_library_is_inside(tmp_path: Path, llama_folder: Path, dtype: str) -> None:
+    import transformers
+
+    output = export(tmp_path, llama_folder, dtype=dtype)
+    assert transformers.__version__.encode() not in b"".join(files_of(output).values())
+
+
 def test_what_the_trainer_left_beside_the_model_stays_behind(tmp_path: Path, llama_folder: Path) -> None:
     trained = train_output(tmp_path / "trained", llama_folder)
     for name in ("training_args.bin", "optimizer.pt", "rng_state_0.pth"):
