@@ -13,8 +13,8 @@ INTRODUCTION = """\
 # Rules and their params
 
 Every built-in rule with what may stand under its `with:`, taken from the rules themselves by
-`python -m tools.reference`. A param marked *decides* changes verdicts alone: nothing is measured again when it
-changes. How to write a rule of your own stands in [rules.md](rules.md).
+`python -m tools.reference`. A param marked *decides* changes verdicts alone: nothing is measured again when
+it changes. How to write a rule of your own stands in [rules.md](rules.md).
 """
 
 
