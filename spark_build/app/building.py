@@ -3,9 +3,6 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
@@ -16,7 +13,6 @@ from spark_build.pinning import LOCK_NAME
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
-    from spark_build.storage.leases import Lease
 
 
 def run_build(project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None) -> BuildResult:
@@ -89,6 +85,7 @@ def _nothing_to_run(project: Project, plan: Plan, listener: Listener) -> BuildRe
 def _builder(project: Project, planner: Any, options: BuildOptions, listener: Listener) -> Builder:
     from spark_build.engine.jobs import Workshop
     from spark_build.executors.local import LocalExecutor
+    from spark_build.storage.leases import LocalLeases
     from spark_build.storage.world import FileWorld
 
     def look_again() -> FileWorld:
@@ -100,7 +97,7 @@ def _builder(project: Project, planner: Any, options: BuildOptions, listener: Li
         planner,
         Workshop(project.root, project.store, project.objects, project.records, project.world, look_again),
         LocalExecutor(project.store),
-        WorkLeases(project.store),
+        LocalLeases(project.store),
         listener,
         jobs=options.jobs or cores,
         cores=max(cores, options.jobs),
@@ -142,41 +139,6 @@ def _write_lock(project: Project, records: Mapping[str, "Record"], options: Buil
         return
     lock.save(path)
     project.lock.blocks = lock.blocks
-
-
-@dataclass(frozen=True)
-class WorkLease:
-    """A lease that takes its work folder along where nothing else is left in it."""
-
-    lease: "Lease"
-
-    def fileno(self) -> int:
-        return self.lease.fileno()
-
-    def release(self) -> None:
-        with suppress(OSError):  # scratch of a failed stage stays, or another build has come in between
-            os.unlink(self.lease.path)
-            os.rmdir(os.path.dirname(self.lease.path))
-        self.lease.release()
-
-
-class WorkLeases:
-    """`engine.build.Leases` over the actions' work folders."""
-
-    def __init__(self, store: Path) -> None:
-        self.store = store
-
-    def acquire(self, key: str) -> "WorkLease | None":
-        from spark_build.storage import leases
-
-        lease = leases.take(self.store / "work" / key)
-        return None if lease is None else WorkLease(lease)
-
-    def holder(self, key: str) -> str:
-        from spark_build.storage import leases
-
-        pid = leases.holder(self.store / "work" / key)
-        return f"another build (process {pid})" if pid else "another build"
 
 
 class Silent:

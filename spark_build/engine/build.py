@@ -19,6 +19,8 @@ POLL_SECONDS = 0.1
 
 
 class Lease(Protocol):
+    def fileno(self) -> int: ...
+
     def release(self) -> None: ...
 
 

@@ -3,15 +3,13 @@
 import errno
 import fcntl
 import os
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
 
 LOCK_FILE = "lock"
-_POLL_SECONDS = 0.05
 
 
 class LocalLeases:
@@ -25,8 +23,11 @@ class LocalLeases:
         return take(os.path.join(self._work, key))
 
     def holder(self, key: Digest) -> str:
-        pid = holder(os.path.join(self._work, key))
-        return "another build" if pid is None else f"another build (pid {pid})"
+        try:
+            text = Path(self._work, key, LOCK_FILE).read_text()
+        except OSError:
+            text = ""
+        return f"another build (process {text})" if text.isdigit() else "another build"
 
 
 class Lease:
@@ -46,17 +47,14 @@ class Lease:
         return self._fd is not None
 
     def release(self) -> None:
-        """Gives the lock up for all copies of the descriptor."""
+        """Gives the lock up for all copies of the descriptor; its folder goes where nothing else is in it."""
         if self._fd is not None:
+            with suppress(OSError):  # what is left of a failed stage stays
+                os.unlink(self.path)
+                os.rmdir(os.path.dirname(self.path))
             fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
             self._fd = None
-
-    def __enter__(self) -> "Lease":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def take(work: Path | str) -> Lease | None:
@@ -68,6 +66,8 @@ def take(work: Path | str) -> Lease | None:
                 os.makedirs(work, exist_ok=True)
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except (FileNotFoundError, FileExistsError):
+                if os.path.isfile(work):
+                    raise
                 continue  # the work folder was removed in between
             if not _lock(fd):
                 os.close(fd)
@@ -76,32 +76,7 @@ def take(work: Path | str) -> Lease | None:
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, str(os.getpid()).encode(), 0)
                 return Lease(path, fd)
-            os.close(fd)  # removed by the one who held it; the lock of a file without a name protects nothing
-
-
-def wait_for(
-    work: Path | str, on_wait: Callable[[int | None], None], timeout_seconds: float | None = None
-) -> Lease | None:
-    """The lease, sooner or later; `on_wait` is told once who holds it. None where the time is up."""
-    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    was_told = False
-    while (lease := take(work)) is None:
-        if not was_told:
-            on_wait(holder(work))
-            was_told = True
-        if deadline is not None and time.monotonic() > deadline:
-            return None
-        time.sleep(_POLL_SECONDS)
-    return lease
-
-
-def holder(work: Path | str) -> int | None:
-    """The process that took the lease last, as far as its file tells."""
-    try:
-        text = Path(work, LOCK_FILE).read_text()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
+            os.close(fd)  # removed by the one who held it: the lock of a file without a name protects nothing
 
 
 def _lock(fd: int) -> bool:

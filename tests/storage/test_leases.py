@@ -5,10 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from spark_build.storage.leases import LocalLeases, take, wait_for
+from spark_build.storage.leases import LocalLeases, take
 
 HOLD = (
     "import sys, time; from spark_build.storage.leases import take\n"
@@ -35,7 +34,7 @@ def test_only_one_holds_it(tmp_path: Path) -> None:
 
 def test_it_says_who_holds_it(tmp_path: Path) -> None:
     process = holder_process(tmp_path / "work" / "k")
-    assert LocalLeases(tmp_path).holder("k") == f"another build (pid {process.pid})"
+    assert LocalLeases(tmp_path).holder("k") == f"another build (process {process.pid})"
     process.kill()
     process.wait()
 
@@ -75,35 +74,37 @@ def test_a_lock_file_that_was_removed_protects_nothing(tmp_path: Path) -> None:
     assert take(tmp_path / "work") is None
 
 
-def test_waiting_tells_once_and_ends_with_the_lease(tmp_path: Path) -> None:
-    process = holder_process(tmp_path)
-    told: list[int | None] = []
-
-    def on_wait(pid: int | None) -> None:
-        told.append(pid)
-        process.kill()
-        process.wait()
-
-    lease = wait_for(tmp_path, on_wait)
+def test_a_released_lease_leaves_no_empty_folder(tmp_path: Path) -> None:
+    lease = take(tmp_path / "done")
     assert lease is not None
-    assert lease.is_held
-    assert told == [process.pid]
+    lease.release()
+    assert not (tmp_path / "done").exists()
 
 
-def test_waiting_ends_when_the_time_is_up(tmp_path: Path) -> None:
-    lease = take(tmp_path)
-    began = time.monotonic()
-    assert wait_for(tmp_path, lambda pid: None, timeout_seconds=0.1) is None
-    assert time.monotonic() - began < 5
+def test_what_a_failed_stage_left_stays(tmp_path: Path) -> None:
+    lease = take(tmp_path / "failed")
     assert lease is not None
+    (tmp_path / "failed/scratch").mkdir()
+    lease.release()
+    assert [p.name for p in (tmp_path / "failed").iterdir()] == ["scratch"]
+
+
+def test_a_second_release_takes_nothing_from_the_next_holder(tmp_path: Path) -> None:
+    first = take(tmp_path / "work")
+    assert first is not None
+    first.release()
+    second = take(tmp_path / "work")
+    first.release()
+    assert second is not None
+    assert take(tmp_path / "work") is None
 
 
 def test_many_at_once_give_it_to_one_after_the_other(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from spark_build.storage.leases import wait_for\n"
+        "import sys; from pathlib import Path; from spark_build.storage.leases import take\n"
         "for _ in range(20):\n"
-        "    with wait_for(sys.argv[1], lambda pid: None):\n"
-        "        n = Path(sys.argv[2]); n.write_text(str(int(n.read_text()) + 1))\n"
+        "    while (lease := take(sys.argv[1])) is None: pass\n"
+        "    n = Path(sys.argv[2]); n.write_text(str(int(n.read_text()) + 1)); lease.release()\n"
     )
     counter = tmp_path / "counter"
     counter.write_text("0")

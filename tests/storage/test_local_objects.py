@@ -265,7 +265,16 @@ class KilledDisk(Disk):
         self.left = at
 
     def __getattribute__(self, name: str) -> object:
-        if name in ("place", "link", "write_object", "seal", "flush_folder", "make_folder", "remove", "rename"):
+        if name in (
+            "place",
+            "link",
+            "write_object",
+            "seal",
+            "flush_folder",
+            "make_folder",
+            "remove",
+            "rename",
+        ):
             self.left -= 1
             if self.left == 0:
                 os._exit(9)
