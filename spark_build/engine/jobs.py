@@ -95,7 +95,8 @@ class Workshop:
         Errors: StageFailed where the stage changed its inputs, or an input changed while it ran.
         """
         self._check_links(node, job)
-        sources = self._sources_still(node)
+        assert plan.manifest is not None
+        sources = self._sources_still(node, plan.manifest)
         tree = self.objects.add_folder(Path(job.output))
         record = self._record(node, plan, tree, job, result, sources, started, seconds)
         other = self.records.put(record)
@@ -179,7 +180,7 @@ class Workshop:
                 "The changed objects were set aside and are built again when needed",
             )
 
-    def _sources_still(self, node: Node) -> dict[str, Digest]:
+    def _sources_still(self, node: Node, manifest: Mapping[str, Any]) -> dict[str, Digest]:
         """Listings of the project inputs, kept as objects. Errors: StageFailed where one has changed meanwhile."""
         again = self.look_again()
         sources = {}
@@ -190,8 +191,8 @@ class Workshop:
             if again.tree(given.path).digest != tree.digest:
                 raise _changed_meanwhile(given.path)
             sources[name] = self.objects.write(tree.listing)
-        for path in {path for step in node.steps for path in step.code}:
-            if again.file(path) != self.world.file(path):
+        for path, digest in ((p, d) for step in manifest["steps"] for p, d in step.get("code", {}).items()):
+            if again.file(path) != digest:
                 raise _changed_meanwhile(path)
         return sources
 
