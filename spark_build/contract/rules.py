@@ -223,7 +223,11 @@ class Server(Rule):
 
     @abstractmethod
     def command(self, model: Path, host: str, port: int) -> list[str]:
-        """The command line of one server process; it ends on SIGTERM."""
+        """The command line of one server process; it ends on SIGTERM.
+
+        Its environment names the deployment and the model it serves: SPARK_DEPLOYMENT, SPARK_MODEL_DIGEST.
+        Where it answers GET /health with {"model_digest": …}, that is compared.
+        """
 
     @abstractmethod
     def check_ready(self, url: str) -> None:

@@ -75,7 +75,7 @@ def card(config: Mapping[str, Any], papers: Mapping[str, Any], params: CardParam
         rows = ((f"`{n}`", repr(value)) for n, value in flat(papers["metrics.json"]))
         text.append("## Figures\n\n" + _table(("figure", "value"), rows))
     recipe = papers["recipe.json"]
-    rows = ((f"`{n}`", f"`{json.dumps(value)}`") for n, value in sorted(recipe.get("params", {}).items()))
+    rows = ((f"`{n}`", f"`{json.dumps(value)}`") for n, value in flat(recipe.get("params", {})))
     text.append(f"## Recipe\n\n{_rule_in_words(recipe)}\n\n" + _table(("parameter", "value"), rows))
     rows = ((n, f"`{digest}`") for n, digest in flat(papers["inputs.json"]))
     text.append("## Direct inputs by digest (BLAKE3-256)\n\n" + _table(("input", "digest"), rows))
@@ -94,11 +94,11 @@ def task_of(name: str) -> tuple[str | None, str]:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves with their dotted names, in order of the names."""
+    """Leaves that have a value, under the names that lead to them."""
     for name, value in sorted(tree.items()):
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{name} · ")
-        else:
+        elif value is not None:
             yield prefix + name, value
 
 

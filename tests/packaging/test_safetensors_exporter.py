@@ -212,6 +212,17 @@ def test_the_hub_reads_the_card(tmp_path: Path, llama_folder: Path) -> None:
     assert "For tests." in card.text
 
 
+def test_the_card_leaves_out_what_has_no_value(tmp_path: Path, llama_folder: Path) -> None:
+    absent = {"dataset": {"data/train-*": "0" * 64, "data/validation-*": None}}
+    train_output(tmp_path / "trained", llama_folder, params={"r": 8, "packing": None}, inputs=absent)
+    output = export(tmp_path, llama_folder)
+    card = (output / "README.md").read_text()
+    assert "| `r` | `8` |" in card
+    assert "packing" not in card
+    assert "validation" not in card
+    assert json.loads((output / "recipe.json").read_text())["params"]["packing"] is None
+
+
 def test_the_card_of_a_users_own_recipe_says_so(tmp_path: Path, llama_folder: Path) -> None:
     trained = tmp_path / "trained"
     train_output(trained, llama_folder, rule="./mine.py:Mine", revision=None, code={"mine.py": "0" * 64})
