@@ -18,7 +18,8 @@ HOLD = (
 def holder_process(work: Path) -> "subprocess.Popen[str]":
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(work)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "True\n"
+    with process.stdout:
+        assert process.stdout.readline() == "True\n"
     return process
 
 
