@@ -16,6 +16,7 @@ def make_config(settings: Mapping[str, Any], tokenizer: Any, max_length: int, **
     Errors: BadInput for a model_type that transformers doesn't know and for names that its configuration
     doesn't have (transformers itself would keep them and do nothing).
     """
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
     given = dict(settings)
@@ -34,9 +35,10 @@ def make_config(settings: Mapping[str, Any], tokenizer: Any, max_length: int, **
     tokens = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id") for role in ("pad", "bos", "eos")}
     try:
         return AutoConfig.for_model(model_type, **given, vocab_size=len(tokenizer), **tokens, **more)
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, StrictDataclassError) as problem:
         raise BadInput(
-            f"config: {problem}", fix=f"see the {model_type} configuration of transformers"
+            f"config: {problem.__cause__ or problem}",
+            fix=f"see the {model_type} configuration of transformers",
         ) from problem
 
 
