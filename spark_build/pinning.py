@@ -11,7 +11,9 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
 
-HEADER = "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
+HEADER = (
+    "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
+)
 LOCK_NAME = "Sparkfile.lock"
 _BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILINE)
 PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
@@ -21,7 +23,9 @@ PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
 class Lock:
     """The lock's blocks as text; a block is parsed when it is asked for."""
 
-    blocks: dict[tuple[str, str], str] = field(default_factory=dict)  # (group, name) -> lines below the header
+    blocks: dict[tuple[str, str], str] = field(
+        default_factory=dict
+    )  # (group, name) -> lines below the header
 
     @classmethod
     def load(cls, path: Path) -> "Lock":
@@ -111,7 +115,7 @@ def stage_block(record: Record) -> dict[str, Any]:
         "parts": record.parts,
         "inputs": record.sources,
         "libraries": record.libraries,
-        "metrics": {name: value for name, value in record.metrics.items()},
+        "metrics": dict(record.metrics),
     }
 
 

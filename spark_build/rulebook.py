@@ -62,7 +62,10 @@ def schemas() -> dict[str, dict[str, dict[str, Any]]]:
     """JSON Schema of every rule's Params, by family and name."""
     here = Path.cwd()
     return {
-        family: {n: find(family, n, here).rule.Params.model_json_schema() for n in (*names(family), *plugin_names(family))}
+        family: {
+            n: find(family, n, here).rule.Params.model_json_schema()
+            for n in (*names(family), *plugin_names(family))
+        }
         for family in FAMILIES
     }
 
@@ -159,4 +162,6 @@ def _entry_points() -> list[Any]:
 
 
 def _known(family: str) -> str:
-    return f"there are {', '.join((*names(family), *plugin_names(family)))}; or your own: ./my_{family}.py:Class"
+    return (
+        f"there are {', '.join((*names(family), *plugin_names(family)))}; or your own: ./my_{family}.py:Class"
+    )

@@ -61,7 +61,13 @@ class Folder:
 
     def spark(self, *words: str, code: int | None = 0) -> Ran:
         done = subprocess.run(
-            [*spark_command(), *words], cwd=self.path, env=self.environment, capture_output=True, text=True, timeout=600, check=False
+            [*spark_command(), *words],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
         ran = Ran(done.returncode, done.stdout, done.stderr)
         assert code is None or ran.code == code, f"exit code {ran.code}\n{ran.out}\n{ran.err}"
@@ -69,7 +75,12 @@ class Folder:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*spark_command(), *words], cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*spark_command(), *words],
+            cwd=self.path,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     @property
@@ -102,7 +113,4 @@ def documents(folder: Folder, count: int, *, start: int = 0, name: str = "data")
         folder.write(f"{name}/doc{n:04}.md", f"# Document {n}\n\nThis one tells of number {n}: {words}.\n")
 
 
-WORDS = (
-    "river stone cloud lantern copper meadow harbour violin winter orchard signal ladder marble kettle bridge "
-    "feather island compass thunder garden mirror anchor candle forest needle puzzle rocket saddle tunnel window"
-).split()
+WORDS = ["river", "stone", "cloud", "lantern", "copper", "meadow", "harbour", "violin", "winter", "orchard", "signal", "ladder", "marble", "kettle", "bridge", "feather", "island", "compass", "thunder", "garden", "mirror", "anchor", "candle", "forest", "needle", "puzzle", "rocket", "saddle", "tunnel", "window"]

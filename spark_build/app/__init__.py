@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.app.graph_cache import Request, load_graph
 from spark_build.core.address import Address
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.engine.graph import Graph
 from spark_build.engine.plan import Plan, Planner, StagePlan
-from spark_build.app.graph_cache import Request, load_graph
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal
 from spark_build.storage.local import LocalStore
@@ -145,11 +145,17 @@ class Project:
         kinds = [address.kind] if address.kind else ["dataset", "model", "deployment"]
         named = [k for k in kinds if address.name in self._names(k)]
         if len(named) > 1:
-            raise UsageError(f"'{text}' may be {' or '.join(f'{k}:{address.name}' for k in named)}", fix="say which")
+            raise UsageError(
+                f"'{text}' may be {' or '.join(f'{k}:{address.name}' for k in named)}", fix="say which"
+            )
         if not named:
             raise UsageError(f"nothing here is called '{text}'", fix=self._closest(text))
         found = Address(named[0], address.name, address.tag, address.stage)
-        if found.kind != "deployment" and found.stage and f"{found.target}/{found.stage}" not in self.graph.nodes:
+        if (
+            found.kind != "deployment"
+            and found.stage
+            and f"{found.target}/{found.stage}" not in self.graph.nodes
+        ):
             own = ", ".join(s.partition("/")[2] for s in self.graph.of_target(found.target))
             raise UsageError(f"'{found.target}' has no stage '{found.stage}'", fix=f"it has {own}")
         return found
@@ -172,7 +178,13 @@ class Project:
         stages = tuple(sorted({s for text in again for s in self._stages_again(text)}))
         if (stages, is_strict) not in self._planners:
             self._planners[stages, is_strict] = Planner(
-                self.graph, self.world, self.objects, self.records, self.journal, again=stages, is_strict=is_strict
+                self.graph,
+                self.world,
+                self.objects,
+                self.records,
+                self.journal,
+                again=stages,
+                is_strict=is_strict,
             )
         return self._planners[stages, is_strict]
 
@@ -196,7 +208,9 @@ class Project:
 
     # build
 
-    def build(self, *addresses: str, options: BuildOptions | None = None, listener: "Listener | None" = None) -> "BuildResult":
+    def build(
+        self, *addresses: str, options: BuildOptions | None = None, listener: "Listener | None" = None
+    ) -> "BuildResult":
         """Runs what is stale. Failures are in the result, not raised."""
         from spark_build.app.building import run_build
 
@@ -230,8 +244,8 @@ class Project:
 
     def dataset(self, name: str) -> "DatasetFolder":
         """A dataset as a trainer sees it, laid out under the store."""
-        from spark_build.contract.rows import DatasetFolder
         from spark_build.app.results import checked_out
+        from spark_build.contract.rows import DatasetFolder
 
         return DatasetFolder(checked_out(self, name if name.startswith("dataset:") else f"dataset:{name}"))
 
@@ -268,20 +282,26 @@ def check_against_lock(plan: Plan, lock: Lock) -> None:
             differing.append(f"{stage.stage}: {_first_cause(stage)}")
     if differing:
         lines = "\n".join(f"  {line}" for line in differing)
-        raise RequirementNotMet(f"{LOCK_NAME} does not fit:\n{lines}", fix="spark build without --locked, commit the lock")
+        raise RequirementNotMet(
+            f"{LOCK_NAME} does not fit:\n{lines}", fix="spark build without --locked, commit the lock"
+        )
 
 
 def _first_cause(stage: StagePlan) -> str:
     from spark_build.report.causes import causes_text
 
-    reasons: tuple["Reason", ...] = stage.reasons
+    reasons: tuple[Reason, ...] = stage.reasons
     return causes_text(reasons, stage.state)[0] if reasons else "another result"
 
 
 def entry_of(project: Project, result: "BuildResult", began: float, command: str) -> BuildEntry:
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
     stages = {
-        stage: {"key": r.record.key if r.record else None, "outcome": r.outcome, "seconds": round(r.seconds, 3)}
+        stage: {
+            "key": r.record.key if r.record else None,
+            "outcome": r.outcome,
+            "seconds": round(r.seconds, 3),
+        }
         for stage, r in result.results.items()
     }
     overrides = [f"--profile {project.profile}"] if project.profile else []

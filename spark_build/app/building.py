@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from spark_build.core.record import Record
 
 
-def run_build(project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None) -> BuildResult:
+def run_build(
+    project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None
+) -> BuildResult:
     """Errors: UsageError before anything ran; RequirementNotMet where `--locked` would change the lock."""
     began = time.time()
     listener = listener or Silent()
@@ -27,7 +29,11 @@ def run_build(project: Project, addresses: Sequence[str], options: BuildOptions,
     if plan.is_done and not plan.summary["restore"]:
         result = _nothing_to_run(project, plan, listener)
     else:
-        result = _builder(project, planner, options, listener).run(asked)
+        builder = _builder(project, planner, options, listener)
+        try:
+            result = builder.run(asked)
+        finally:
+            builder.executor.close()
     for name in deployments:
         from spark_build.app.deploying import reconcile
 
@@ -39,7 +45,9 @@ def run_build(project: Project, addresses: Sequence[str], options: BuildOptions,
 def _refuse_surprises(project: Project, plan: Plan, options: BuildOptions) -> None:
     if options.is_locked:
         if project.request.is_override:
-            raise UsageError("--locked goes with neither --profile, --set nor --limit", fix="leave one of them out")
+            raise UsageError(
+                "--locked goes with neither --profile, --set nor --limit", fix="leave one of them out"
+            )
         check_against_lock(plan, project.lock)
     seconds = sum(s.seconds or 0.0 for s in plan.stages if s.state in ("run", "maybe"))
     if seconds > project.graph.ask_above_seconds and not options.is_confirmed:
@@ -58,8 +66,9 @@ def _ask(project: Project, plan: Plan, seconds: float) -> None:
         for s in plan.stages
         if s.state in ("run", "maybe")
     ]
-    text = f"this build is estimated at {duration(seconds)}, above limits.ask_above ({duration(project.graph.ask_above_seconds)}):"
-    text = "\n".join([text, *causes[:8]])
+    limit = duration(project.graph.ask_above_seconds)
+    head = f"this build is estimated at {duration(seconds)}, above limits.ask_above ({limit}):"
+    text = "\n".join([head, *causes[:8]])
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(text, fix="--yes runs it all the same")
     print(text, file=sys.stderr)
@@ -113,7 +122,7 @@ def _gpus() -> int:
     if visible is not None:
         return len([d for d in visible.split(",") if d.strip() and d.strip() != "-1"])
     try:
-        return len([n for n in os.listdir("/proc/driver/nvidia/gpus")])
+        return len(os.listdir("/proc/driver/nvidia/gpus"))
     except OSError:
         return 0
 
@@ -135,7 +144,9 @@ def _write_lock(project: Project, records: Mapping[str, "Record"], options: Buil
     path = project.root / LOCK_NAME
     if options.is_locked:
         if lock.render() != project.lock.render():
-            raise RequirementNotMet(f"{LOCK_NAME} would change: another result came out", fix="spark build without --locked")
+            raise RequirementNotMet(
+                f"{LOCK_NAME} would change: another result came out", fix="spark build without --locked"
+            )
         return
     lock.save(path)
     project.lock.blocks = lock.blocks

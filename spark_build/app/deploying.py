@@ -8,6 +8,7 @@ from spark_build.app import Project
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError
 from spark_build.engine.explain import Reason
+from spark_build.engine.graph import absolute_impl
 from spark_build.engine.plan import Plan, StagePlan
 from spark_build.serving import runtime
 
@@ -28,7 +29,7 @@ def deployment_plan(project: Project, name: str, plan: Plan) -> StagePlan:
     digest = _model_digest(declared, plan)
     if digest is None:
         return StagePlan(stage, "maybe", reasons=(Reason("upstream", declared["stage"]),))
-    reason = runtime.needs_change(folder_of(project), _wanted(name, declared, Path(), digest))
+    reason = runtime.needs_change(folder_of(project), _wanted(project, name, Path(), digest))
     if reason is None:
         return StagePlan(stage, "fresh", output=digest)
     return StagePlan(stage, "run", reasons=(Reason("runtime", name, new=reason, at=declared["at"]),))
@@ -48,7 +49,9 @@ def reconcile(project: Project, name: str, result: "BuildResult", listener: "Lis
             told = StageResult(stage, "ran" if changed else "fresh", time.monotonic() - began)
         except SparkError as error:
             seconds = time.monotonic() - began
-            told = StageResult(stage, "failed", seconds, error=error.message, fix=error.fix, at=declared["at"])
+            told = StageResult(
+                stage, "failed", seconds, error=error.message, fix=error.fix, at=declared["at"]
+            )
     result.results[stage] = told
     listener.finished(told)
 
@@ -56,10 +59,14 @@ def reconcile(project: Project, name: str, result: "BuildResult", listener: "Lis
 def _may_serve(declared: dict[str, Any] | Any, result: "BuildResult") -> bool:
     blocked = {unmet.stage for unmet in result.unmet}
     before = [*([declared["stage"]] if declared["stage"] else []), *declared["guards"]]
-    return all(s in result.results and result.results[s].record is not None and s not in blocked for s in before)
+    return all(
+        s in result.results and result.results[s].record is not None and s not in blocked for s in before
+    )
 
 
-def _bring_up(project: Project, name: str, declared: Any, result: "BuildResult", listener: "Listener") -> bool:
+def _bring_up(
+    project: Project, name: str, declared: Any, result: "BuildResult", listener: "Listener"
+) -> bool:
     from spark_build.app.results import view
 
     if declared["artifact"]:
@@ -69,9 +76,9 @@ def _bring_up(project: Project, name: str, declared: Any, result: "BuildResult",
         assert record is not None
         output, parts = record.output, record.parts
     digest = str(parts["model/"])
-    if runtime.needs_change(folder_of(project), _wanted(name, declared, Path(), digest)) is None:
+    if runtime.needs_change(folder_of(project), _wanted(project, name, Path(), digest)) is None:
         return False
-    wanted = _wanted(name, declared, view(project, output) / "model", digest)
+    wanted = _wanted(project, name, view(project, output) / "model", digest)
     stage = f"deployment:{name}/serve"
     listener.started(stage, None)
     runtime.up(
@@ -90,7 +97,10 @@ def _model_digest(declared: Any, plan: Plan) -> str | None:
     return found.record.parts.get("model/") if found.record is not None and found.state == "fresh" else None
 
 
-def _wanted(name: str, declared: Any, model: Path, digest: str) -> runtime.Wanted:
-    settings = digest_json([declared["rule"], declared["revision"], declared["params"]])
+def _wanted(project: Project, name: str, model: Path, digest: str) -> runtime.Wanted:
+    declared = project.graph.deployments[name]
+    code = {path: project.world.file(path) for path in declared["code"]}
+    settings = digest_json([declared["rule"], declared["revision"], code, declared["params"]])
     port = int(declared["values"].get("port", 8000))
-    return runtime.Wanted(name, declared["impl"], dict(declared["values"]), model, digest, settings, HOST, port)
+    impl = absolute_impl(declared["impl"], project.root)
+    return runtime.Wanted(name, impl, dict(declared["values"]), model, digest, settings, HOST, port)

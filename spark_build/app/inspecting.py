@@ -85,7 +85,9 @@ def _run(project: Project, entry: BuildEntry, target: str | None) -> Run:
         ran=ran,
         failed=tuple(stage for stage, how in outcome.items() if how == "failed"),
         fresh=sum(how == "fresh" for how in outcome.values()),
-        changed=tuple(reason for stage, record in records.items() for reason in _changes(project, stage, record)),
+        changed=tuple(
+            reason for stage, record in records.items() for reason in _changes(project, stage, record)
+        ),
         metrics={
             stage: record.metrics
             for stage, record in records.items()
@@ -131,7 +133,9 @@ def deployed(project: Project, plan: Plan) -> list[Deployed]:
         if running is None:
             found.append(Deployed(name, state, model=model, reason=reason))
         else:
-            found.append(Deployed(name, state, running.url, model, running.model_digest, running.since, reason))
+            found.append(
+                Deployed(name, state, running.url, model, running.model_digest, running.since, reason)
+            )
     return found
 
 

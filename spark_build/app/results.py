@@ -14,7 +14,9 @@ from spark_build.pinning import LOCK_NAME
 def get(project: Project, text: str, to: Path, *, link: bool, is_locked: bool) -> Path:
     """A target's Artifact as files under `to`. Errors: UsageError where `to` holds something already."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise UsageError(f"{to} is there already and not empty", fix="name a folder that is empty or not there")
+        raise UsageError(
+            f"{to} is there already and not empty", fix="name a folder that is empty or not there"
+        )
     output = output_of(project, text, is_locked=is_locked)
     try:
         tree = project.objects.tree(output)

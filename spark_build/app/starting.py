@@ -25,7 +25,7 @@ gates:
 
 # A model on top of it; `spark schema` and the docs list every recipe with its params.
 # recipes:
-#   small: {{use: causal_lm, with: {{config: {{model_type: llama, hidden_size: 128, num_hidden_layers: 2}}, epochs: 1}}}}
+#   small: {{use: causal_lm, with: {{config: {{model_type: llama, hidden_size: 128, num_hidden_layers: 2}}}}}}
 # targets:
 #   writer: {{recipe: small, dataset: notes, eval: {{metrics: [perplexity]}}, package: [safetensors]}}
 """

@@ -15,7 +15,10 @@ def put_tag(project: Project, address: Address) -> None:
     name = f"{target.target}@{address.tag}"
     known = project.lock.tag(name)
     if known is not None and known["output"] != record.output:
-        raise UsageError(f"'{name}' names another result already ({known['output'][:12]})", fix=f"spark tag --delete {name}")
+        raise UsageError(
+            f"'{name}' names another result already ({known['output'][:12]})",
+            fix=f"spark tag --delete {name}",
+        )
     project.lock.put("tags", name, tag_block(project.main_stage(target.target), record))
     project.lock.save(project.root / LOCK_NAME)
 
@@ -24,6 +27,8 @@ def delete_tag(project: Project, address: Address) -> None:
     target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
     name = f"{target.target}@{address.tag}"
     if project.lock.tag(name) is None:
-        raise UsageError(f"no tag '{name}'", fix=f"there are {', '.join(project.lock.names('tags')) or 'none'}")
+        raise UsageError(
+            f"no tag '{name}'", fix=f"there are {', '.join(project.lock.names('tags')) or 'none'}"
+        )
     project.lock.drop("tags", name)
     project.lock.save(project.root / LOCK_NAME)

@@ -14,7 +14,9 @@ def update(project: Project, names: Sequence[str]) -> Iterator[tuple[str, str | 
     if project.offline:
         raise UsageError("--offline: an update asks the hub", fix="leave --offline out")
     if unknown := [n for n in names if n not in known]:
-        raise UsageError(f"the Sparkfile names no '{unknown[0]}'", fix=f"it names {', '.join(known) or 'no hub id'}")
+        raise UsageError(
+            f"the Sparkfile names no '{unknown[0]}'", fix=f"it names {', '.join(known) or 'no hub id'}"
+        )
     for hub_id in names or known:
         if PINNED_REVISION.fullmatch(hub_id.partition("@")[2]):
             continue  # a full hash pins itself
@@ -33,5 +35,7 @@ def _revision(hub_id: str) -> str:
     try:
         found = HfApi().model_info(name, revision=revision or None, timeout=30)
     except Exception as error:  # the client raises its own, requests' and the sockets' errors
-        raise Unavailable(f"{hub_id}: the hub did not answer: {error}", fix="check the name and the network") from error
+        raise Unavailable(
+            f"{hub_id}: the hub did not answer: {error}", fix="check the name and the network"
+        ) from error
     return str(found.sha)

@@ -57,7 +57,10 @@ def run_up(options: argparse.Namespace) -> int:
     project = project_of(options)
     names = options.names or list(project.graph.deployments)
     if not names:
-        raise UsageError("this Sparkfile declares no deployments", fix="deployments: {chat: {model: …, use: transformers_serve}}")
+        raise UsageError(
+            "this Sparkfile declares no deployments",
+            fix="deployments: {chat: {model: …, use: transformers_serve}}",
+        )
     return _build(project, [n if n.startswith("deployment:") else f"deployment:{n}" for n in names], options)
 
 
@@ -90,7 +93,9 @@ def _display(project: Project, command: str, options: argparse.Namespace) -> Any
         # no panel, and no rich, where there is nothing to watch
         from spark_build.report.paint import Paint, is_colored
 
-        return PlainLines(where, command, paint=Paint(is_colored(sys.stdout)), verbose=getattr(options, "verbose", False))
+        return PlainLines(
+            where, command, paint=Paint(is_colored(sys.stdout)), verbose=getattr(options, "verbose", False)
+        )
     from spark_build.report.panel import display
 
     return display(project=where, resume=command, verbose=getattr(options, "verbose", False))

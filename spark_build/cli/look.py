@@ -160,5 +160,3 @@ def _print_json(data: Any) -> None:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | set | frozenset) else str(value)
-
-

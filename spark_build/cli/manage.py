@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from spark_build.cli.build import project_of
@@ -49,7 +48,11 @@ def run_update(options: argparse.Namespace) -> int:
 
     project = project_of(options)
     for name, old, new in update(project, options.names):
-        print(f"{name}: {old[:12] if old else 'new'} → {new[:12]}" if old != new else f"{name}: {new[:12]}, as before")
+        print(
+            f"{name}: {old[:12] if old else 'new'} → {new[:12]}"
+            if old != new
+            else f"{name}: {new[:12]}, as before"
+        )
     return 0
 
 
@@ -61,7 +64,9 @@ def run_down(options: argparse.Namespace) -> int:
     names = [n.removeprefix("deployment:") for n in options.names] or list(project.graph.deployments)
     for name in names:
         if name not in project.graph.deployments and runtime.state(folder_of(project), name) is None:
-            raise UsageError(f"no deployment '{name}'", fix=f"there are {', '.join(project.graph.deployments) or 'none'}")
+            raise UsageError(
+                f"no deployment '{name}'", fix=f"there are {', '.join(project.graph.deployments) or 'none'}"
+            )
         was_running = runtime.down(folder_of(project), name)
         print(f"deployment:{name} {'stopped' if was_running else 'was not running'}")
     return 0
@@ -84,14 +89,13 @@ def run_store(options: argparse.Namespace) -> int:
 
     project = project_of(options)
     found = check(project.local_store)
+    damaged = sum(f.is_damage for f in found)
     if options.json:
         print(json.dumps({"version": 1, "findings": [vars(f) for f in found]}, default=str))
     else:
-        for finding in found:
-            print(finding)
-        print("nothing is damaged" if not found else f"{len(found)} damaged", file=sys.stderr if found else sys.stdout)
+        print("\n".join([*map(str, found), f"{damaged} damaged" if damaged else "nothing is damaged"]))
     project.close()
-    return EXIT_DAMAGED if found else 0
+    return EXIT_DAMAGED if damaged else 0
 
 
 def run_worker(options: argparse.Namespace) -> int:

@@ -13,7 +13,8 @@ Fill = Callable[[argparse.ArgumentParser], None]
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options with `run`, the function to call. Errors: SystemExit(2), as argparse says them."""
     parser = argparse.ArgumentParser(
-        prog="spark", description="make for machine learning: builds what a Sparkfile declares, and only what is stale"
+        prog="spark",
+        description="make for machine learning: builds what a Sparkfile declares, and only what is stale",
     )
     parser.add_argument("--version", "-V", action="version", version=f"spark build {__version__}")
     _common(parser, is_top=True)
@@ -59,23 +60,38 @@ def _common(parser: argparse.ArgumentParser, *, is_top: bool, short_file: bool =
         return value if is_top else argparse.SUPPRESS
 
     group = parser.add_argument_group("options that hold everywhere")
-    group.add_argument("-C", dest="folder", metavar="DIR", default=default("."), help="the Sparkfile's folder")
+    group.add_argument(
+        "-C", dest="folder", metavar="DIR", default=default("."), help="the Sparkfile's folder"
+    )
     file_flags = ["-f", "--file"] if short_file else ["--file"]
     group.add_argument(*file_flags, metavar="FILE", default=default("Sparkfile.yaml"), help="the Sparkfile")
     group.add_argument("--json", action="store_true", default=default(False), help="JSON on standard output")
-    group.add_argument("--profile", metavar="NAME", default=default(None), help="values of a profile over the file's")
     group.add_argument(
-        "--set", dest="sets", metavar="PATH=VALUE", action="append", default=default(None), help="a value over the file's"
+        "--profile", metavar="NAME", default=default(None), help="values of a profile over the file's"
     )
-    group.add_argument("--offline", action="store_true", default=default(False), help="no network, no remote store")
+    group.add_argument(
+        "--set",
+        dest="sets",
+        metavar="PATH=VALUE",
+        action="append",
+        default=default(None),
+        help="a value over the file's",
+    )
+    group.add_argument(
+        "--offline", action="store_true", default=default(False), help="no network, no remote store"
+    )
 
 
-def _targets(parser: argparse.ArgumentParser, text: str = "dataset:NAME, model:NAME[/STAGE], deployment:NAME") -> None:
+def _targets(
+    parser: argparse.ArgumentParser, text: str = "dataset:NAME, model:NAME[/STAGE], deployment:NAME"
+) -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=text)
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-B", "--again", metavar="STAGE", action="append", default=[], help="run it, fresh or not")
+    parser.add_argument(
+        "-B", "--again", metavar="STAGE", action="append", default=[], help="run it, fresh or not"
+    )
     parser.add_argument("--strict", action="store_true", help="drift of a library reruns a training too")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N records of each dataset")
     parser.add_argument("-v", "--verbose", action="store_true", help="fresh stages as well")
@@ -90,13 +106,19 @@ def _plan(parser: argparse.ArgumentParser) -> None:
 def _build(parser: argparse.ArgumentParser) -> None:
     _targets(parser)
     _plan_options(parser)
-    parser.add_argument("-j", "--jobs", type=_from_one, default=0, metavar="N", help="stages at once (default: cores)")
+    parser.add_argument(
+        "-j", "--jobs", type=_from_one, default=0, metavar="N", help="stages at once (default: cores)"
+    )
     parser.add_argument("-n", "--dry-run", action="store_true", help="only the plan")
-    parser.add_argument("-k", "--keep-going", action="store_true", help="the default: a failure stops what depends on it")
+    parser.add_argument(
+        "-k", "--keep-going", action="store_true", help="the default: a failure stops what depends on it"
+    )
     parser.add_argument("--fail-fast", action="store_true", help="start nothing after the first failure")
     parser.add_argument("--locked", action="store_true", help="fail rather than change Sparkfile.lock")
     parser.add_argument("--no-push", action="store_true", help="keep results on this machine")
-    parser.add_argument("--yes", action="store_true", help="run what is above limits.ask_above without asking")
+    parser.add_argument(
+        "--yes", action="store_true", help="run what is above limits.ask_above without asking"
+    )
 
 
 def _from_one(text: str) -> int:
@@ -128,11 +150,15 @@ def _get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="also model:NAME@TAG and model:NAME/package.onnx")
     parser.add_argument("--to", metavar="DIR", required=True)
     parser.add_argument("--link", action="store_true", help="read-only hardlinks instead of copies")
-    parser.add_argument("--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are")
+    parser.add_argument(
+        "--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are"
+    )
 
 
 def _tag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tag", nargs="?", metavar="TARGET@TAG", help="model:NAME@TAG; without it: the tags there are")
+    parser.add_argument(
+        "tag", nargs="?", metavar="TARGET@TAG", help="model:NAME@TAG; without it: the tags there are"
+    )
     parser.add_argument("--delete", action="store_true")
 
 

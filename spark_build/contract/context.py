@@ -33,7 +33,9 @@ class Context:
     split: str = "train"  # eval: the split under test
     base_dir: Path = field(default_factory=Path.cwd)  # the Sparkfile's folder; only `command` works there
     secrets: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)  # of the action: rule, params, input digests, libraries
+    facts: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the action: rule, params, input digests, libraries
     shared: dict[str, Any] = field(default_factory=dict)  # what metrics of one eval have worked out already
 
     @cached_property

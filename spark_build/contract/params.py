@@ -18,7 +18,9 @@ Decides = Annotated[T, Mark("decides")]  # read by `decide` alone: changing it m
 InputPath = Annotated[str, Mark("path")]  # a project file or folder; its digest counts, its name doesn't
 ModelRef = Annotated[str, Mark("model")]  # model:NAME, a folder, or a hub id
 DatasetRef = Annotated[str, Mark("dataset")]  # dataset:NAME
-Base = Annotated[str, Mark("base")]  # model:NAME, a folder, or a hub id (pinned in the lock): what training starts from
+Base = Annotated[
+    str, Mark("base")
+]  # model:NAME, a folder, or a hub id (pinned in the lock): what training starts from
 Secret = Annotated[str, Mark("secret")]  # may hold ${secret.X}; never in a key, masked in logs
 
 
@@ -56,7 +58,9 @@ class Needs:
     env: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()  # splits/parts of `dataset` ('train', 'test', 'card', 'rejected'); () = the stage's own
+    reads: tuple[
+        str, ...
+    ] = ()  # splits/parts of `dataset` ('train', 'test', 'card', 'rejected'); () = the stage's own
 
 
 class Project(Protocol):

@@ -38,7 +38,9 @@ class Rule:
     @classmethod
     def keyed(cls, params: Any) -> dict[str, Any]:
         """The params as the key holds them; references count as inputs, secrets not at all."""
-        referring = {n for kind in ("path", "model", "dataset", "base", "secret") for n in params.marked(kind)}
+        referring = {
+            n for kind in ("path", "model", "dataset", "base", "secret") for n in params.marked(kind)
+        }
         return {n: v for n, v in params.model_dump(mode="json").items() if n not in referring}
 
     @classmethod
@@ -72,7 +74,9 @@ class Source(Rule):
     """Where records come from. `read` is remembered per file, by the file's path and digest."""
 
     family = "source"
-    inputs_are_for_fetch: ClassVar[bool] = False  # `read` looks at none of them, so that its memo outlives a change
+    inputs_are_for_fetch: ClassVar[bool] = (
+        False  # `read` looks at none of them, so that its memo outlives a change
+    )
 
     def fetch(self, context: Context) -> Path:
         """The folder (or single file) whose files are read; by default the input named `path`."""
@@ -136,7 +140,9 @@ class JoinGate(Gate):
     An item goes when it is verified similar to a smaller *kept* item by (priority, digest).
     """
 
-    reason: ClassVar[str] = "near_duplicate"  # of dropped items; those with the very same content are `duplicate`
+    reason: ClassVar[str] = (
+        "near_duplicate"  # of dropped items; those with the very same content are `duplicate`
+    )
 
     @abstractmethod
     def signature(self, item: Item) -> bytes:

@@ -18,7 +18,9 @@ class JobStep:
     inputs: Mapping[str, str] = field(default_factory=dict)  # field name -> folder or file
     options: Mapping[str, Any] = field(default_factory=dict)  # {'only': 'train'}
     label: str = ""  # as the user calls it; `gate` of rejected items
-    manifest: Mapping[str, Any] = field(default_factory=dict)  # the step's own: rule, revision, params, libraries, inputs
+    manifest: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the step's own: rule, revision, params, libraries, inputs
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def manifest_of(node: Node, graph: Graph, world: World, parts_of: PartsOf | None
 
 
 def step_manifest(step: Step, policy: str, world: World, parts_of: PartsOf | None) -> Manifest:
-    manifest = {
+    manifest: Manifest = {
         "rule": step.rule,
         "revision": step.revision,
         "code": {path: world.file(path) for path in step.code},
@@ -75,7 +75,7 @@ def select_parts(parts: Mapping[str, Digest], wanted: tuple[str, ...]) -> dict[s
         return dict(parts)
     selected: dict[str, Digest | None] = {}
     for pattern in wanted:
-        matching = {pattern: parts[pattern]} if pattern in parts else {}
+        matching: dict[str, Digest | None] = {pattern: parts[pattern]} if pattern in parts else {}
         if not matching and "*" in pattern:
             matching = {name: digest for name, digest in parts.items() if fnmatchcase(name, pattern)}
         selected.update(matching or {pattern: None})
@@ -84,8 +84,8 @@ def select_parts(parts: Mapping[str, Digest], wanted: tuple[str, ...]) -> dict[s
 
 def _inputs(inputs: Mapping[str, Input], world: World, parts_of: PartsOf | None) -> dict[str, Any]:
     if parts_of is None:
-        known = {n: given for n, given in inputs.items() if given.stage is None}
-        return {name: input_digests(given, world, lambda _: {}) for name, given in known.items()}
+        inputs = {name: given for name, given in inputs.items() if given.stage is None}
+        return {name: input_digests(given, world, lambda _: {}) for name, given in inputs.items()}
     return {name: input_digests(given, world, parts_of) for name, given in inputs.items()}
 
 

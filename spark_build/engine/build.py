@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
@@ -43,6 +43,8 @@ class Executor(Protocol):
     def log_tail(self, handle: Any) -> str: ...
 
     def stop_all(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Listener(Protocol):
@@ -104,7 +106,8 @@ class Unmet:
 
     def __str__(self) -> str:
         figure = "was not measured" if self.figure is None else f"is {self.figure:.4g}"
-        return f"{self.requirement.at}: {self.stage}: {self.requirement.name} {figure}, required {self.requirement.text}"
+        asked = self.requirement
+        return f"{asked.at}: {self.stage}: {asked.name} {figure}, required {asked.text}"
 
 
 @dataclass
@@ -223,7 +226,9 @@ class Builder:
             self.restorer.fetch(stage_plan.output)
             self.planner.forget(stage_plan.stage)
             self._judge(stage_plan)
-            self._finish(StageResult(stage_plan.stage, "restored", time.monotonic() - clock, stage_plan.record))
+            self._finish(
+                StageResult(stage_plan.stage, "restored", time.monotonic() - clock, stage_plan.record)
+            )
 
     def _start_ready(self, plan: Plan) -> bool:
         """Starts what may start now; true where the plan has to be asked again at once."""
@@ -289,7 +294,7 @@ class Builder:
             self._finish(self._failed(node, plan, error, 0.0))
             return
         self._running[id(handle)] = _Running(
-            node, plan, job, lease, handle, datetime.now(timezone.utc), time.monotonic()
+            node, plan, job, lease, handle, datetime.now(UTC), time.monotonic()
         )
         self.listener.started(node.stage, plan.seconds)
 
@@ -336,7 +341,9 @@ class Builder:
         self._finish(StageResult(record.stage, "ran", seconds, record))
         self._judge(StagePlan(record.stage, "fresh", record.key, record.output, record=record))
 
-    def _failed(self, node: Node, plan: StagePlan, error: SparkError, seconds: float, running: _Running | None = None) -> StageResult:
+    def _failed(
+        self, node: Node, plan: StagePlan, error: SparkError, seconds: float, running: _Running | None = None
+    ) -> StageResult:
         tail = self.executor.log_tail(running.handle) if running is not None else ""
         return StageResult(
             node.stage,
@@ -382,7 +389,9 @@ def _seconds_behind(graph: Graph, plan: Plan) -> dict[str, float]:
             readers.setdefault(before, []).append(stage_plan.stage)
     for stage_plan in reversed(plan.stages):
         own = 0.0 if stage_plan.state == "fresh" else (stage_plan.seconds or 1.0)
-        behind[stage_plan.stage] = own + max((behind[r] for r in readers.get(stage_plan.stage, [])), default=0.0)
+        behind[stage_plan.stage] = own + max(
+            (behind[r] for r in readers.get(stage_plan.stage, [])), default=0.0
+        )
     return behind
 
 

@@ -50,7 +50,7 @@ def differences(
     old_steps, new_steps = old.get("steps", []), new.get("steps", [])
     if [s["rule"] for s in old_steps] != [s["rule"] for s in new_steps]:
         rules = [[s["rule"] for s in steps] for steps in (old_steps, new_steps)]
-        found.append(Reason("param", f"{node.stage} rules", *rules, at=node.at or None))
+        found.append(Reason("param", f"{node.stage} rules", old=rules[0], new=rules[1], at=node.at or None))
         pairs = _aligned(old_steps, new_steps)
     else:
         pairs = list(zip(old_steps, new_steps, range(len(new_steps)), strict=True))
@@ -120,7 +120,9 @@ def _numerics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason
             yield Reason("numerics", name, old.get(name), new.get(name))
 
 
-def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[str, Input], listings: "_Listings") -> Iterator[Reason]:
+def _inputs(
+    old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[str, Input], listings: "_Listings"
+) -> Iterator[Reason]:
     for name in sorted({*old, *new}):
         before, now = old.get(name), new.get(name)
         if before == now:
@@ -135,7 +137,14 @@ def _inputs(old: Mapping[str, Any], new: Mapping[str, Any], declared: Mapping[st
             yield Reason("input", given.path or given.hub or given.name or name, before, now, at=given.at)
 
 
-def _input_reason(name: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, *, kind: str = "input", at: str | None = None) -> Reason:
+def _input_reason(
+    name: str,
+    old: Mapping[str, Any] | None,
+    new: Mapping[str, Any] | None,
+    *,
+    kind: str = "input",
+    at: str | None = None,
+) -> Reason:
     if old is None or new is None:  # a listing that is not kept any more: the name alone
         return Reason(kind, name, at=at)
     return Reason(
@@ -154,6 +163,7 @@ class _Listings:
     world: World | None
 
     def get(self, digest: Digest, path: str | None = None) -> dict[str, Any] | None:
+        tree: Tree | None
         try:
             tree = Tree.parse(self.objects.read(digest))
         except (KeyError, SparkError):

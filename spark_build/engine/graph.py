@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
@@ -33,7 +34,9 @@ class Step:
     label: str = ""
     revision: int | None = None  # of a built-in rule
     code: tuple[str, ...] = ()  # project files whose source counts
-    params: Mapping[str, Any] = field(default_factory=dict)  # as the key sees them: references out, env as text
+    params: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # as the key sees them: references out, env as text
     values: Mapping[str, Any] = field(default_factory=dict)  # as the rule takes them
     decides: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
@@ -46,7 +49,9 @@ class Step:
     resources: Mapping[str, Any] = field(default_factory=dict)
     uses_model: bool = False
     reproducible: str = "bitwise"
-    where: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)  # param -> (its name, FILE:LINE:COL)
+    where: Mapping[str, tuple[str, str | None]] = field(
+        default_factory=dict
+    )  # param -> (its name, FILE:LINE:COL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ class Requirement:
     def holds(self, figure: float) -> bool:
         if self.low is not None and (figure < self.low or (self.low_open and figure == self.low)):
             return False
-        return not (self.high is not None and (figure > self.high or (self.high_open and figure == self.high)))
+        return not (
+            self.high is not None and (figure > self.high or (self.high_open and figure == self.high))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,9 @@ class Node:
     guards: tuple[str, ...] = ()  # stages whose requirements must hold first; not in the key
     requires: tuple[Requirement, ...] = ()
     at: str = ""  # where the Sparkfile declares it
-    where: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)  # option -> (its name, FILE:LINE:COL)
+    where: Mapping[str, tuple[str, str | None]] = field(
+        default_factory=dict
+    )  # option -> (its name, FILE:LINE:COL)
 
     @property
     def target(self) -> str:
@@ -142,6 +151,14 @@ class Graph:
 
 
 _GRAPH_FIELDS = ("libraries_policy", "ask_above_seconds", "project", "deployments", "store")
+
+
+def absolute_impl(impl: str, project: Path) -> str:
+    """A rule of the user's own by its file's whole path, as a worker or a server finds it."""
+    if not impl.startswith("."):
+        return impl
+    path, _, name = impl.rpartition(":")
+    return f"{(project / path).resolve()}:{name}"
 
 
 def _topological(nodes: Mapping[str, Node]) -> list[str]:

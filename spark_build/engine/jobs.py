@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 from spark_build.engine.action import loose_key_of, operation_of
-from spark_build.engine.graph import Input, Node
+from spark_build.engine.graph import Input, Node, absolute_impl
 from spark_build.engine.plan import StagePlan
 
 OutputOf = Callable[[str], Digest]  # a finished stage's Artifact
@@ -41,7 +41,15 @@ class Folders:
 class Workshop:
     """Prepares jobs and takes their results in."""
 
-    def __init__(self, project: Path, store: Path, objects: Objects, records: Records, world: World, look_again: Callable[[], World]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        store: Path,
+        objects: Objects,
+        records: Records,
+        world: World,
+        look_again: Callable[[], World],
+    ) -> None:
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/
@@ -61,7 +69,9 @@ class Workshop:
         _empty(folders.attempt)
         folders.scratch.mkdir(parents=True, exist_ok=True)
         inputs = self._lay_out(node.inputs, "", folders, output_of)
-        steps = tuple(self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps)))
+        steps = tuple(
+            self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps))
+        )
         log = self._log_name(plan.key)
         job = Job(
             stage=node.stage,
@@ -89,7 +99,9 @@ class Workshop:
         Path(job.result).unlink(missing_ok=True)
         return job
 
-    def take_in(self, node: Node, plan: StagePlan, job: Job, result: JobResult, started: datetime, seconds: float) -> tuple[Record, Record | None]:
+    def take_in(
+        self, node: Node, plan: StagePlan, job: Job, result: JobResult, started: datetime, seconds: float
+    ) -> tuple[Record, Record | None]:
         """The Record of a finished job, written last of all; and the one beside it where two results differ.
 
         Errors: StageFailed where the stage changed its inputs, or an input changed while it ran.
@@ -110,7 +122,17 @@ class Workshop:
             elif left.suffix == ".json":
                 left.unlink()
 
-    def _record(self, node: Node, plan: StagePlan, tree: Tree, job: Job, result: JobResult, sources: dict[str, Digest], started: datetime, seconds: float) -> Record:
+    def _record(
+        self,
+        node: Node,
+        plan: StagePlan,
+        tree: Tree,
+        job: Job,
+        result: JobResult,
+        sources: dict[str, Digest],
+        started: datetime,
+        seconds: float,
+    ) -> Record:
         assert plan.key is not None
         assert plan.manifest is not None
         names = {n for step in node.steps for n in step.libraries} | set(node.libraries)
@@ -124,7 +146,7 @@ class Workshop:
             parts=tree.parts(),
             size=tree.size,
             seconds=round(seconds, 3),
-            started=started.astimezone(timezone.utc).isoformat(timespec="seconds"),
+            started=started.astimezone(UTC).isoformat(timespec="seconds"),
             metrics=dict(result.metrics),
             items=dict(result.items) if result.items is not None else None,
             notes=dict(result.notes),
@@ -134,16 +156,14 @@ class Workshop:
             sources=sources,
         )
 
-    def _step(self, node: Node, index: int, manifest: Mapping[str, Any], folders: Folders, output_of: OutputOf) -> JobStep:
+    def _step(
+        self, node: Node, index: int, manifest: Mapping[str, Any], folders: Folders, output_of: OutputOf
+    ) -> JobStep:
         step, own = node.steps[index], manifest["steps"][index]
-        impl = step.impl
-        if impl.startswith("."):
-            path, _, name = impl.rpartition(":")
-            impl = f"{(self.project / path).resolve()}:{name}"
         numerics = node.numerics if step.uses_model else None
         return JobStep(
             rule=step.rule,
-            impl=impl,
+            impl=absolute_impl(step.impl, self.project),
             params=step.values,
             operation=operation_of(own, step.decides, numerics),
             inputs=self._lay_out(step.inputs, f"{index}.", folders, output_of),
@@ -152,7 +172,9 @@ class Workshop:
             manifest=own,
         )
 
-    def _lay_out(self, inputs: Mapping[str, Input], prefix: str, folders: Folders, output_of: OutputOf) -> dict[str, str]:
+    def _lay_out(
+        self, inputs: Mapping[str, Input], prefix: str, folders: Folders, output_of: OutputOf
+    ) -> dict[str, str]:
         laid = {}
         for name, given in inputs.items():
             if given.path is not None:
@@ -197,7 +219,7 @@ class Workshop:
         return sources
 
     def _log_name(self, key: Digest) -> str:
-        return f"{key[:16]}-{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}"
+        return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
 
 
 def _changed_meanwhile(path: str) -> StageFailed:

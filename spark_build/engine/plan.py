@@ -130,9 +130,11 @@ class Planner:
                 plans[stage] = self._known(node, plans)
         return plans
 
-    def _backward(self, order: list[str], plans: Mapping[str, StagePlan], asked: list[str]) -> dict[str, StagePlan]:
+    def _backward(
+        self, order: list[str], plans: Mapping[str, StagePlan], asked: list[str]
+    ) -> dict[str, StagePlan]:
         """The stages whose Artifact is needed and not here."""
-        firmly, perhaps = set(asked), set()
+        firmly, perhaps = set(asked), set[str]()
         for stage in reversed(order):
             if (state := plans[stage].state) in ("run", "maybe"):
                 (firmly if state == "run" else perhaps).update(self.graph.nodes[stage].upstream())
@@ -173,17 +175,30 @@ class Planner:
 
     def _by_record(self, node: Node, manifest: Manifest, plans: Mapping[str, StagePlan]) -> StagePlan:
         key = key_of(manifest)
-        record, drift = self.records.get(key), ()
+        record, drift = self.records.get(key), tuple[str, ...]()
         if record is None and node.kind == "train" and not self.is_strict:
             record, drift = self._drifted(manifest)
         if record is not None and node.stage not in self.again:
-            return StagePlan(node.stage, "fresh", record.key, record.output, (), record.seconds, None, drift, manifest, record)
+            return StagePlan(
+                node.stage,
+                "fresh",
+                record.key,
+                record.output,
+                (),
+                record.seconds,
+                None,
+                drift,
+                manifest,
+                record,
+            )
         last = self._last_record(node.stage)
         if node.stage in self.again and record is not None:
             reasons: tuple[Reason, ...] = (Reason("runtime", "--again", new=node.stage),)
         else:
             reasons = tuple(self._causes(node, manifest, last, plans))
-        return StagePlan(node.stage, "run", key, None, reasons, last.seconds if last else None, None, (), manifest)
+        return StagePlan(
+            node.stage, "run", key, None, reasons, last.seconds if last else None, None, (), manifest
+        )
 
     def _drifted(self, manifest: Manifest) -> tuple[Record | None, tuple[str, ...]]:
         """A training's Record that only library versions tell from this one, and what drifted."""
@@ -191,9 +206,15 @@ class Planner:
         if not like:
             return None, ()
         record = like[0]
-        now = {name: version for step in manifest["steps"] for name, version in step.get("libraries", {}).items()}
+        now = {
+            name: version for step in manifest["steps"] for name, version in step.get("libraries", {}).items()
+        }
         then = {n: v for step in record.manifest["steps"] for n, v in step.get("libraries", {}).items()}
-        drift = [f"{name} {then.get(name)} → {version}" for name, version in sorted(now.items()) if then.get(name) != version]
+        drift = [
+            f"{name} {then.get(name)} → {version}"
+            for name, version in sorted(now.items())
+            if then.get(name) != version
+        ]
         return record, tuple(drift)
 
     def _maybe(self, node: Node, waits_for: list[str], lost: StagePlan | None) -> StagePlan:
@@ -202,27 +223,39 @@ class Planner:
         if lost is not None:
             upstream = (*lost.reasons, *upstream)
         if last is None:
-            return StagePlan(node.stage, "maybe", reasons=(Reason("new", node.stage, at=node.at or None), *upstream))
+            return StagePlan(
+                node.stage, "maybe", reasons=(Reason("new", node.stage, at=node.at or None), *upstream)
+            )
         own = self._own_causes(node, last)
         return StagePlan(node.stage, "maybe", None, None, (*own, *upstream), last.seconds)
 
     def _own_causes(self, node: Node, last: Record) -> tuple[Reason, ...]:
         """What the stage itself has changed, whatever the stages before it give."""
         manifest = manifest_of(node, self.graph, self.world, None)
-        found = differences(_without_stage_inputs(last.manifest, manifest), manifest, node, self.objects, self.world)
+        found = differences(
+            _without_stage_inputs(last.manifest, manifest), manifest, node, self.objects, self.world
+        )
         return tuple(reason for reason in found if reason.kind != "upstream")
 
-    def _causes(self, node: Node, manifest: Manifest, last: Record | None, plans: Mapping[str, StagePlan]) -> list[Reason]:
+    def _causes(
+        self, node: Node, manifest: Manifest, last: Record | None, plans: Mapping[str, StagePlan]
+    ) -> list[Reason]:
         if last is None:
             return [Reason("new", node.stage, at=node.at or None)]
         found = differences(last.manifest, manifest, node, self.objects, self.world)
         leaves: list[Reason] = []
         for reason in found:
-            leaves += self._leaves_of(reason, node, last, plans, MAX_DEPTH) if reason.kind == "upstream" else [reason]
+            leaves += (
+                self._leaves_of(reason, node, last, plans, MAX_DEPTH)
+                if reason.kind == "upstream"
+                else [reason]
+            )
         unique = [leaf for index, leaf in enumerate(leaves) if leaf not in leaves[:index]]
         return unique or [Reason("missing", node.stage, old=last.output)]
 
-    def _leaves_of(self, reason: Reason, node: Node, last: Record, plans: Mapping[str, StagePlan], depth: int) -> list[Reason]:
+    def _leaves_of(
+        self, reason: Reason, node: Node, last: Record, plans: Mapping[str, StagePlan], depth: int
+    ) -> list[Reason]:
         """The causes of another stage's changed output, followed up through Records."""
         stage = reason.name
         now = plans[stage].record if stage in plans else None
@@ -263,7 +296,9 @@ def _record_key(plan: StagePlan) -> Digest:
 def _digests_read(node: Node, manifest: Manifest, stage: str) -> dict[str, Digest]:
     read: dict[str, Digest] = {}
     groups = [(node.inputs, manifest.get("inputs", {}))]
-    groups += [(s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)]
+    groups += [
+        (s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)
+    ]
     for declared, digests in groups:
         for name, given in declared.items():
             if given.stage == stage and isinstance(digests.get(name), dict):
@@ -275,8 +310,15 @@ def _without_stage_inputs(old: Manifest, new: Manifest) -> Manifest:
     """`old` with only those inputs that `new`, which knows no other stage's output, has as well."""
 
     def kept(before: Manifest, now: Manifest) -> Manifest:
-        inputs = {n: d for n, d in before.get("inputs", {}).items() if n in now.get("inputs", {}) or isinstance(d, str)}
-        return {**{k: v for k, v in before.items() if k != "inputs"}, **({"inputs": inputs} if inputs else {})}
+        inputs = {
+            n: d
+            for n, d in before.get("inputs", {}).items()
+            if n in now.get("inputs", {}) or isinstance(d, str)
+        }
+        return {
+            **{k: v for k, v in before.items() if k != "inputs"},
+            **({"inputs": inputs} if inputs else {}),
+        }
 
     steps, new_steps = old.get("steps", []), new.get("steps", [])
     aligned = [kept(s, new_steps[i] if i < len(new_steps) else {}) for i, s in enumerate(steps)]

@@ -1,6 +1,5 @@
 """The second pass: `with:` against the rule's Params, each problem at its line and column."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from spark_build.contract.rules import Rule
@@ -28,19 +27,29 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
     if found["type"] == "extra_forbidden":
         name = str(place[-1])
         close = did_you_mean(name, _known(rule), rule.Params.synonyms)
-        fix = f"did you mean '{close}'?" if close else f"it takes {', '.join(sorted(_known(rule))) or 'nothing'}"
+        fix = (
+            f"did you mean '{close}'?"
+            if close
+            else f"it takes {', '.join(sorted(_known(rule))) or 'nothing'}"
+        )
         return Problem(_position(file, use, place, key=True), f"unknown key '{name}' in {where}", fix)
     if found["type"] == "missing":
         dotted = ".".join(map(str, place))
-        return Problem(_position(file, use, place[:-1]), f"missing key '{dotted}' in {where}", f"add {dotted}: …")
+        return Problem(
+            _position(file, use, place[:-1]), f"missing key '{dotted}' in {where}", f"add {dotted}: …"
+        )
     message = found["msg"].removeprefix("Value error, ")
     name = ".".join(str(p) for p in place if isinstance(p, str) and p in rule.Params.model_fields) or where
     message, _, fix = message.partition("\n  fix: ")
     if found["type"] == "literal_error":
         message, fix = f"{found['input']!r} is not one of {found['ctx']['expected']}", _closest(found)
     elif (kind := _asked_for(found)) is not None and (origin := use.origins.get(place)) is not None:
-        fix = type_advice(kind, found["input"], file.written(origin)) or fix
-    return Problem(_position(file, use, place), f"{where}: {name}: {message}" if place else f"{where}: {message}", fix or None)
+        fix = type_advice(kind, found["input"], file.written(origin) or "") or fix
+    return Problem(
+        _position(file, use, place),
+        f"{where}: {name}: {message}" if place else f"{where}: {message}",
+        fix or None,
+    )
 
 
 def _joined(found: list[Problem]) -> list[Problem]:
@@ -58,7 +67,9 @@ def _one_of(problems: list[Problem]) -> Problem:
     heads = {p.message.rpartition(": ")[0] for p in problems}
     if len(heads) > 1:
         return first
-    message = f"{heads.pop()}: " + "; or ".join(dict.fromkeys(p.message.rpartition(": ")[2] for p in problems))
+    message = f"{heads.pop()}: " + "; or ".join(
+        dict.fromkeys(p.message.rpartition(": ")[2] for p in problems)
+    )
     return Problem(first.at, message, next((p.fix for p in problems if p.fix), None))
 
 
@@ -102,11 +113,7 @@ def problem(file: Sparkfile, at: str | Place, message: str, fix: str | None) -> 
     """A problem at a path of the document, or at a place that is text already (`FILE:LINE:COLUMN`)."""
     if isinstance(at, tuple):
         return Problem(file.position(at), message, fix)
-    name, line, column = (at.rsplit(":", 2) + ["1", "1"])[:3]
+    name, line, column = [*at.rsplit(":", 2), "1", "1"][:3]
     if not (line.isdigit() and column.isdigit()):
         return Problem(Position(at, 0, 0), message, fix)
     return Problem(Position(name, int(line), int(column)), message, fix)
-
-
-def sorted_problems(found: Iterable[Problem]) -> list[Problem]:
-    return sorted(found, key=lambda p: (p.at.line, p.at.column, p.message))

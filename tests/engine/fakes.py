@@ -86,7 +86,13 @@ class Bench:
     def plan(self, *asked: str, strict: bool = False, again: Iterable[str] = ()) -> Plan:
         graph = self.graph()
         planner = Planner(
-            graph, self.world, self.store, self.store, self.store, is_strict=strict, again=again  # type: ignore[arg-type]
+            graph,
+            self.world,
+            self.store,
+            self.store,
+            self.store,
+            is_strict=strict,
+            again=again,  # type: ignore[arg-type]
         )
         return planner.plan(asked or list(graph.nodes))
 
@@ -103,7 +109,15 @@ class Bench:
         assert plan.manifest is not None
         key = key_of(plan.manifest)
         record = Record(
-            key, loose_key_of(plan.manifest), stage, plan.manifest, output.digest, output.parts(), output.size, 1.0, "2026-01-01T00:00:00+00:00"
+            key,
+            loose_key_of(plan.manifest),
+            stage,
+            plan.manifest,
+            output.digest,
+            output.parts(),
+            output.size,
+            1.0,
+            "2026-01-01T00:00:00+00:00",
         )
         self.store.records[key] = record
         self.store.trees[output.digest] = output
@@ -118,7 +132,15 @@ def step(rule: str = "rule", **more: object) -> Step:
     return Step(rule, "gate", f"module:{rule}", **{"revision": 1, **more})  # type: ignore[arg-type]
 
 
-def node(stage: str, *steps: Step, kind: str = "filter", reads: dict[str, tuple[str, ...]] | None = None, **more: object) -> Node:
+def node(
+    stage: str,
+    *steps: Step,
+    kind: str = "filter",
+    reads: dict[str, tuple[str, ...]] | None = None,
+    **more: object,
+) -> Node:
     """A node that reads the given parts of other stages."""
-    inputs = {other.replace("/", "."): Input(stage=other, parts=parts) for other, parts in (reads or {}).items()}
+    inputs = {
+        other.replace("/", "."): Input(stage=other, parts=parts) for other, parts in (reads or {}).items()
+    }
     return Node(stage, kind, steps or (step(),), 1, inputs=inputs, **more)  # type: ignore[arg-type]

@@ -13,7 +13,9 @@ INGEST, VERSION, TRAIN, EVAL = "dataset:d/ingest", "dataset:d/version", "model:m
 @pytest.fixture
 def bench() -> Bench:
     """source -> ingest -> version -> train (reads train rows) and eval (reads the model and test rows)."""
-    source = step("files", inputs={"path": Input(path="data", at="Sparkfile.yaml:4:13")}, params={"strip": True})
+    source = step(
+        "files", inputs={"path": Input(path="data", at="Sparkfile.yaml:4:13")}, params={"strip": True}
+    )
     training = step(
         "sft",
         params={"learning_rate": 0.1},
@@ -109,7 +111,9 @@ def test_strict_reruns_a_training_for_drift(bench: Bench) -> None:
     build_all(bench)
     bench.world.versions["torch"] = "2.14.0"
     plan = bench.plan(strict=True)
-    assert [(r.kind, r.name, r.old, r.new) for r in plan[TRAIN].reasons] == [("library", "torch", "2.13", "2.14")]
+    assert [(r.kind, r.name, r.old, r.new) for r in plan[TRAIN].reasons] == [
+        ("library", "torch", "2.13", "2.14")
+    ]
 
 
 def test_drift_of_a_library_counts_for_all_but_training(bench: Bench) -> None:
@@ -139,7 +143,11 @@ def test_an_artifact_that_is_needed_and_gone_is_built_again(bench: Bench) -> Non
     changed = replace(bench.nodes[TRAIN].steps[0], params={"learning_rate": 0.2})
     bench.nodes[TRAIN] = replace(bench.nodes[TRAIN], steps=(changed,))
     plan = bench.plan(TRAIN)
-    assert [(s.stage, s.state) for s in plan.stages] == [(INGEST, "run"), (VERSION, "maybe"), (TRAIN, "maybe")]
+    assert [(s.stage, s.state) for s in plan.stages] == [
+        (INGEST, "run"),
+        (VERSION, "maybe"),
+        (TRAIN, "maybe"),
+    ]
     assert plan[INGEST].reasons[0].kind == "missing"
 
 

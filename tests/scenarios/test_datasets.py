@@ -41,8 +41,13 @@ def test_touching_every_source_runs_nothing(notes: Folder) -> None:
 
 
 def test_a_comment_and_the_order_of_keys_run_nothing(notes: Folder) -> None:
-    notes.edit("    source: data\n", "    # where they come from\n    card: {license: mit}\n    source: data\n")
-    notes.edit("    splits: {train: 0.8, test: 0.2}\n    card: {license: mit}\n", "    splits: {test: 0.2, train: 0.8}\n")
+    notes.edit(
+        "    source: data\n", "    # where they come from\n    card: {license: mit}\n    source: data\n"
+    )
+    notes.edit(
+        "    splits: {train: 0.8, test: 0.2}\n    card: {license: mit}\n",
+        "    splits: {test: 0.2, train: 0.8}\n",
+    )
     assert notes.build().ran == set()
 
 

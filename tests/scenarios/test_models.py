@@ -75,7 +75,7 @@ def test_nothing_runs_twice(models: Folder) -> None:
 
 
 def test_a_changed_rate_reruns_that_model_and_those_built_on_it(models: Folder) -> None:
-    models.edit("{params.rate}\", params: {rate: 1}}\n  more", "{params.rate}\", params: {rate: 2}}\n  more")
+    models.edit('{params.rate}", params: {rate: 1}}\n  more', '{params.rate}", params: {rate: 2}}\n  more')
     assert models.build().ran == {*FIRST, SECOND}
 
 
@@ -126,7 +126,7 @@ def test_renaming_a_target_runs_nothing(models: Folder) -> None:
 
 def test_an_unmet_requirement_stops_what_is_behind_it(models: Folder) -> None:
     models.edit('size: "> 10"', 'size: "> 1e9"')
-    models.edit("{params.rate}\", params: {rate: 1}}\n  more", "{params.rate}\", params: {rate: 3}}\n  more")
+    models.edit('{params.rate}", params: {rate: 1}}\n  more', '{params.rate}", params: {rate: 3}}\n  more')
     built = models.build(code=4)
     assert built.outcomes["model:first/eval"] == "ran"
     assert built.outcomes["model:first/package.command"] == "skipped"
@@ -143,7 +143,10 @@ def test_loosening_a_requirement_measures_nothing(models: Folder) -> None:
 
 
 def test_a_failed_stage_stops_only_what_depends_on_it(models: Folder) -> None:
-    models.write("helper.py", "def weights(total, rate, before):\n    raise SystemExit('no more paper' if rate != '5' else 0)\n")
+    models.write(
+        "helper.py",
+        "def weights(total, rate, before):\n    raise SystemExit('no more paper' if rate != '5' else 0)\n",
+    )
     models.edit("{output} 5", "{output} 6")
     built = models.build(code=1)
     assert built.outcomes["model:first/train"] == "failed"
@@ -156,7 +159,11 @@ def test_a_failed_stage_stops_only_what_depends_on_it(models: Folder) -> None:
 
 def test_a_stage_that_writes_into_its_input_fails_by_name(models: Folder) -> None:
     outputs = models.build().outputs
-    models.write("train.py", TRAIN + "import os\nfor f in Path(dataset).rglob('*.parquet'):\n    os.chmod(f, 0o644); f.write_bytes(b'gone')\n")
+    models.write(
+        "train.py",
+        TRAIN
+        + "import os\nfor f in Path(dataset).rglob('*.parquet'):\n    os.chmod(f, 0o644); f.write_bytes(b'gone')\n",
+    )
     built = models.build("model:other", code=1)
     assert "wrote into its inputs" in built.err
     models.write("train.py", TRAIN)
@@ -178,7 +185,7 @@ def test_get_lays_a_model_out(models: Folder) -> None:
 
 def test_a_tag_stays_when_the_model_moves_on(models: Folder) -> None:
     models.spark("tag", "model:first@v1")
-    models.edit("{params.rate}\", params: {rate: 1}}\n  more", "{params.rate}\", params: {rate: 9}}\n  more")
+    models.edit('{params.rate}", params: {rate: 1}}\n  more', '{params.rate}", params: {rate: 9}}\n  more')
     models.build()
     models.spark("get", "model:first@v1", "--to", "old")
     models.spark("get", "model:first", "--to", "new")
@@ -194,7 +201,7 @@ def test_why_names_the_chain(models: Folder) -> None:
 
 
 def test_runs_tells_what_had_changed(models: Folder) -> None:
-    models.edit("{params.rate}\", params: {rate: 1}}\n  more", "{params.rate}\", params: {rate: 2}}\n  more")
+    models.edit('{params.rate}", params: {rate: 1}}\n  more', '{params.rate}", params: {rate: 2}}\n  more')
     models.build()
     assert "rate 1 → 2" in models.spark("runs").out
 
@@ -206,7 +213,9 @@ def test_show_and_ls_and_log_know_a_model(models: Folder) -> None:
 
 
 def test_a_killed_build_leaves_no_process(folder: Folder) -> None:
-    folder.sparkfile("targets:\n  slow: {recipe: {use: command, with: {run: \"sleep 300 & sleep 300; touch {output}/x\"}}}\n")
+    folder.sparkfile(
+        'targets:\n  slow: {recipe: {use: command, with: {run: "sleep 300 & sleep 300; touch {output}/x"}}}\n'
+    )
     build = folder.start("build")
     deadline = time.monotonic() + 60
     while not _sleeping_in(folder) and time.monotonic() < deadline:
@@ -234,7 +243,9 @@ def _sleeping_in(folder: Folder) -> list[str]:
 
 
 def test_ctrl_c_says_how_to_go_on(folder: Folder) -> None:
-    folder.sparkfile("targets:\n  slow: {recipe: {use: command, with: {run: \"sleep 300; touch {output}/x\"}}}\n")
+    folder.sparkfile(
+        'targets:\n  slow: {recipe: {use: command, with: {run: "sleep 300; touch {output}/x"}}}\n'
+    )
     build = folder.start("build")
     deadline = time.monotonic() + 60
     while not _sleeping_in(folder) and time.monotonic() < deadline:

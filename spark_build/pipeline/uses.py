@@ -1,0 +1,243 @@
+"""Uses of rules: found, checked against their Params, with all that they read."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_build import rulebook
+from spark_build.contract.params import Needs
+from spark_build.core.address import Address
+from spark_build.core.errors import SparkError, UsageError
+from spark_build.engine.graph import Input, Step
+from spark_build.pinning import Lock
+from spark_build.pipeline.project_view import ProjectView
+from spark_build.pipeline.second_pass import checked_params, problem
+from sparkfile_schema import Problem, Sparkfile, Use
+from sparkfile_schema.suggest import did_you_mean
+
+TRAINING_PARTS = ("data/train-*", "data/validation-*")
+
+
+@dataclass
+class Uses:
+    """Turns uses into steps, and gathers every problem on the way."""
+
+    file: Sparkfile
+    project: ProjectView
+    lock: Lock
+    problems: list[Problem] = field(default_factory=list)
+    unpinned: list[tuple[str, str]] = field(default_factory=list)  # hub ids and where they stand
+    hub_ids: set[str] = field(default_factory=set)
+
+    def find(self, family: str, use: Use) -> Any:
+        try:
+            return rulebook.find(family, use.rule, self.project.root).rule
+        except SparkError:
+            return None
+
+    def step(self, family: str, use: Use) -> Step | None:
+        """One checked use of a rule; None where it has a problem, which is reported."""
+        try:
+            found = rulebook.find(family, use.rule, self.project.root)
+        except SparkError as error:
+            self._report_use(family, use, error)
+            return None
+        params, problems = checked_params(self.file, found.rule, use, family)
+        self.problems += problems
+        if params is None:
+            return None
+        try:
+            needs = found.rule.needs(params, self.project)
+        except SparkError as error:
+            self.problems.append(problem(self.file, use.path, error.message, error.fix))
+            return None
+        inputs = self._inputs(needs, use, found.rule)
+        return self._made(family, use, found, params, needs, inputs)
+
+    def _made(
+        self,
+        family: str,
+        use: Use,
+        found: rulebook.Found,
+        params: Any,
+        needs: Needs,
+        inputs: dict[str, Input],
+    ) -> Step:
+        rule = found.rule
+        code = set(needs.code)
+        if found.is_own:
+            code |= set(self.project.python_closure(found.impl.rpartition(":")[0].removeprefix("./")))
+        for path in needs.probed:
+            self.project.exists(path)
+        options = dict(use.options) | ({"reads": list(needs.reads)} if needs.reads else {})
+        return Step(
+            rule=use.rule if not found.is_own else found.impl.removeprefix("./"),
+            family=family,
+            impl=found.impl,
+            label=use.label,
+            revision=None if found.is_own else rule.revision,
+            code=tuple(sorted(code)),
+            params=_keyed_params(rule, params, use),
+            values=_plain(params),
+            decides=params.marked("decides"),
+            libraries=tuple(sorted(rule.libraries_of(params))),
+            inputs=inputs,
+            env=tuple(sorted({*needs.env, *use.env})),
+            tools=tuple(sorted(needs.tools)),
+            secrets=tuple(sorted({*needs.secrets, *_secrets_in(use)})),
+            options=options,
+            numerics=dict(use.numerics),
+            resources=dict(use.resources),
+            uses_model=rule.uses_model,
+            reproducible=rule.reproducible,
+            where=self._where(use),
+        )
+
+    def _inputs(self, needs: Needs, use: Use, rule: Any) -> dict[str, Input]:
+        inputs: dict[str, Input] = {}
+        for name, path in needs.paths.items():
+            inputs[name] = Input(path=path, at=self._param_at(use, name), name=name)
+        for name, text in needs.models.items():
+            if (given := self.model(text, self._param_at(use, name))) is not None:
+                inputs[name] = given
+        for name, text in needs.datasets.items():
+            if (given := self._dataset_input(text, needs, self._param_at(use, name))) is not None:
+                inputs[name] = given
+        for name, hub in needs.hub.items():
+            inputs[name] = self._hub(hub, self._param_at(use, name))
+        return inputs
+
+    def _hub(self, text: str, at: str) -> Input:
+        self.hub_ids.add(text)
+        revision = self.lock.revision_of(text)
+        if revision is None:
+            self.unpinned.append((text, at))
+        return Input(hub=text.partition("@")[0], revision=revision, at=at)
+
+    def _dataset_input(self, text: str, needs: Needs, at: str) -> Input | None:
+        address = Address.parse(text)
+        if address.kind not in (None, "dataset") or address.name not in self.file.datasets:
+            self.report(at, f"no dataset '{text}'", suggest(address.name, self.file.datasets, "dataset"))
+            return None
+        parts = tuple(part_of_word(word) for word in needs.reads) or TRAINING_PARTS
+        return Input(stage=f"dataset:{address.name}/version", parts=parts, at=at)
+
+    def model(self, text: str, at: str) -> Input | None:
+        """What a reference to a model reads: the `model/` part of its train output, or an exporter's whole one."""
+        try:
+            address = Address.parse(text)
+        except UsageError as error:
+            self.report(at, error.message, error.fix)
+            return None
+        if address.tag is not None:
+            return self._tagged(address, at)
+        target = self.file.targets.get(address.name)
+        if target is None:
+            self.report(at, f"no model '{address.name}'", suggest(address.name, self.file.targets, "target"))
+            return None
+        stage = address.stage or "train"
+        if stage == "train":
+            return model_input(f"model:{address.name}/train", at)
+        exporters = [f"package.{use.label}" for use in target.package]
+        if stage not in exporters:
+            self.report(
+                at, f"'{text}' has no stage '{stage}'", f"it has train{''.join(f', {e}' for e in exporters)}"
+            )
+            return None
+        return Input(stage=f"model:{address.name}/{stage}", at=at)
+
+    def _tagged(self, address: Address, at: str) -> Input | None:
+        name = f"model:{address.name}@{address.tag}"
+        block = self.lock.tag(name)
+        if block is None:
+            self.report(at, f"no tag '{name}' in the lock", f"spark tag {name}")
+            return None
+        return Input(
+            artifact=block["output"], artifact_parts=block["parts"], parts=("model/",), folder="model", at=at
+        )
+
+    def guards(self, given: Input) -> tuple[str, ...]:
+        """Evaluations with `require` of the model that is read: they must have passed, but are not in the key."""
+        if given.stage is None or not given.stage.startswith("model:"):
+            return ()
+        target = self.file.targets[given.stage.partition("/")[0].removeprefix("model:")]
+        return tuple(
+            f"model:{target.name}/eval{f'.{e.label}' if e.label else ''}" for e in target.evals if e.require
+        )
+
+    # places and problems
+
+    def at(self, path: tuple[str | int, ...]) -> str:
+        return str(self.file.position(path))
+
+    def _param_at(self, use: Use, name: str) -> str:
+        for origin in (use.origins.get((name,)), use.origins.get(("inputs", name))):
+            if origin is not None:
+                return self.at(origin)
+        return self.at(use.path)
+
+    def _where(self, use: Use) -> dict[str, tuple[str, str | None]]:
+        where: dict[str, tuple[str, str | None]] = {"": (_dotted(use.path), self.at(use.path))}
+        for place, origin in use.origins.items():
+            where[".".join(map(str, place))] = (_dotted(origin), self.at(origin))
+        return where
+
+    def report(self, at: str | tuple[str | int, ...], message: str, fix: str | None) -> None:
+        self.problems.append(problem(self.file, at, message, fix))
+
+    def _report_use(self, family: str, use: Use, error: SparkError) -> None:
+        path = (*use.path, "use") if isinstance(use.path, tuple) else use.path
+        close = did_you_mean(use.rule, rulebook.names(family))
+        fix = f"did you mean '{close}'?" if close else error.fix
+        self.problems.append(problem(self.file, path, error.message, fix))
+
+
+def model_input(stage: str, at: str) -> Input:
+    return Input(stage=stage, parts=("model/",), folder="model", at=at)
+
+
+def part_of_word(word: str) -> str:
+    return {"card": "card", "rejected": "rejected/"}.get(word, f"data/{word}-*")
+
+
+def _keyed_params(rule: Any, params: Any, use: Use) -> dict[str, Any]:
+    """Params as the key sees them: references are inputs, secrets don't count, env stands as its template."""
+    keyed = dict(rule.keyed(params))
+    for place, template in use.templates.items():
+        name = str(place[0])
+        if name in keyed and "${env." in template:
+            keyed[name] = _replaced(keyed[name], place[1:], template)
+    return keyed
+
+
+def _replaced(value: Any, place: tuple[str | int, ...], text: str) -> Any:
+    if not place:
+        return text
+    if isinstance(value, dict):
+        return {k: (_replaced(v, place[1:], text) if k == place[0] else v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_replaced(v, place[1:], text) if i == place[0] else v for i, v in enumerate(value)]
+    return value
+
+
+def _plain(params: Any) -> dict[str, Any]:
+    dumped: dict[str, Any] = params.model_dump(mode="json")
+    return dumped
+
+
+def _secrets_in(use: Use) -> set[str]:
+
+    return {
+        name for text in use.templates.values() for name in re.findall(r"\$\{secret\.([A-Za-z0-9_]+)\}", text)
+    }
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in path if part != "with")
+
+
+def suggest(name: str, known: Iterable[str], kind: str) -> str:
+    names = sorted(known)
+    close = did_you_mean(name, names)
+    return f"did you mean '{close}'?" if close else f"{kind}s here: {', '.join(names) or 'none'}"
