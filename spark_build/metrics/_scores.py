@@ -1,8 +1,14 @@
 """Scores that several metrics of one eval read: each model runs once."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from spark_build.contract import Context
+from spark_build.contract.rows import Rows
 from spark_build.core.errors import BadInput
 from spark_build.training.scoring import CausalScore, ClassScore, is_classifier, score_causal, score_classes
+
+Score = TypeVar("Score", CausalScore, ClassScore)
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors")
 
@@ -52,11 +58,12 @@ def any_score(context: Context) -> CausalScore | ClassScore:
     return class_score(context) if is_classifier(context.inputs["model"]) else causal_score(context)
 
 
-def _rows(context: Context):  # type: ignore[no-untyped-def]
+def _rows(context: Context) -> Rows:
     return context.dataset.rows(context.split)
 
 
-def _once(context: Context, name: str, score):  # type: ignore[no-untyped-def]
+def _once(context: Context, name: str, score: Callable[[], Score]) -> Score:
     if name not in context.shared:
         context.shared[name] = score()
-    return context.shared[name]
+    found: Score = context.shared[name]
+    return found

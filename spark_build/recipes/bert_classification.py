@@ -109,7 +109,7 @@ class BertClassification(Recipe):
         from spark_build.training.tokenizers_from_text import train_tokenizer
 
         names = dict(enumerate(text.labels))
-        labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+        labels: dict[str, Any] = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
         if self.params.base is not None:
             folder = context.inputs["base"]
             model = model_files.load_classifier(folder, num_labels=len(names), **labels)

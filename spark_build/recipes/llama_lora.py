@@ -15,7 +15,7 @@ class Params(CausalParams):
     base: Base = Field(description="model to put adapters on: a hub id, a folder, or model:NAME")
     method: Literal["lora", "rslora", "dora", "ia3"] = Field("lora", description="kind of adapter")
     r: int = Field(16, gt=0, description="rank of the adapter's matrices; ia3 has none")
-    alpha: float = Field(32, gt=0, description="the adapter's weight: its output is scaled by alpha / r")
+    alpha: int = Field(32, gt=0, description="the adapter's weight: its output is scaled by alpha / r")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share of the adapter's inputs dropped while training"
     )

@@ -16,7 +16,7 @@ METHODS = ("lora", "rslora", "dora", "ia3")
 class AdapterSettings:
     method: str  # one of METHODS
     r: int
-    alpha: float
+    alpha: int
     dropout: float
     target_modules: tuple[str, ...] | None  # None: every linear layer but the head (IA³: those of its paper)
 
@@ -35,7 +35,9 @@ def load_frozen(folder: Path, *, dtype: str, device: str, load_in: str | None) -
             f"bitsandbytes can't load a model in {load_in} on {device}: {problem}",
             fix="leave `load_in` out, or build on a machine with an NVIDIA GPU",
         ) from problem
-    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
+        model, use_gradient_checkpointing=False
+    )
 
 
 def add_adapter(model: Any, settings: AdapterSettings) -> Any:
@@ -117,9 +119,9 @@ def _quantization(load_in: str, dtype: str) -> Any:
     from transformers import BitsAndBytesConfig
 
     if load_in == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True)  # type: ignore[no-untyped-call]
     # NF4 with doubly quantised constants, as in QLoRA (Dettmers et al. 2023, section 3)
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,

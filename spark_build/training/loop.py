@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class FitSettings:
 def fit(
     model: Any,
     examples: Any,
-    collate: Callable[[Sequence[Any]], Mapping[str, Any]],
+    collate: Callable[[list[Any]], dict[str, Any]],
     settings: FitSettings,
     *,
     numerics: Numerics,
@@ -135,7 +135,7 @@ def _make_trainer(
     model: Any,
     examples: Any,
     batches: EpochBatches,
-    collate: Callable[[Sequence[Any]], Mapping[str, Any]],
+    collate: Callable[[list[Any]], dict[str, Any]],
     arguments: Any,
     loss: Callable[..., Any] | None,
 ) -> Any:
@@ -146,7 +146,7 @@ def _make_trainer(
         def get_train_dataloader(self) -> Any:
             loader: Any = DataLoader(
                 examples,
-                batch_sampler=batches,  # type: ignore[arg-type]
+                batch_sampler=batches,
                 collate_fn=collate,
                 num_workers=arguments.dataloader_num_workers,
                 pin_memory=arguments.dataloader_pin_memory,
@@ -176,7 +176,7 @@ def _make_watcher(
     checkpoint_every = settings.checkpoint_every
     tenth = max(1, round(total * _CHECKPOINT_SHARE))
 
-    class Watcher(TrainerCallback):  # type: ignore[misc]
+    class Watcher(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.started = self.saved = time.monotonic()
             self.first_step = state.global_step

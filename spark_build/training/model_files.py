@@ -172,7 +172,7 @@ def _from_pretrained(
 def _quiet() -> None:
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a bar of one shard says nothing, and fills the log
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a bar of one shard says nothing, and fills the log
 
 
 def _first_line(problem: Exception) -> str:

@@ -22,7 +22,7 @@ def pin_numerics(numerics: Numerics, seed: int = 0) -> None:
     torch.set_num_threads(numerics.threads)
     torch.use_deterministic_algorithms(True)
     # filling fresh memory finds reads of uninitialised memory; it costs time and changes no result of a sound op
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     seed_everything(seed)
 
 

@@ -31,75 +31,29 @@ OWN_NAMES: Mapping[str, str] = {
     "logging_strategy": "log_every",
 }
 
-_NUMERICS = "`numerics:` declares it"
-_EVAL = "evaluation is a stage of its own: `eval:` of the target"
-_OUTSIDE = "training writes into its own folder and reports to this build alone"
-_CHECKPOINTS = "checkpoints are sealed and kept by this build (`checkpoint_every`)"
-_ORDER = "the order of the data follows from `seed` alone"
-
-# fields that would break determinism or write elsewhere, with the reason
-REFUSED: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "output_dir",
-            "report_to",
-            "run_name",
-            "project",
-            "trackio_space_id",
-            "trackio_bucket_id",
-            "push_to_hub",
-        )
-        + ("trackio_static_space_id", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy")
-        + ("hub_always_push", "hub_revision", "disable_tqdm", "log_level", "log_level_replica"),
-        _OUTSIDE,
-    ),
-    **dict.fromkeys(
-        (
-            "save_only_model",
-            "save_on_each_node",
-            "save_total_limit",
-            "enable_jit_checkpoint",
-            "ignore_data_skip",
-        )
-        + ("restore_callback_states_from_checkpoint", "resume_from_checkpoint"),
-        _CHECKPOINTS,
-    ),
-    **dict.fromkeys(
-        ("eval_strategy", "eval_steps", "eval_delay", "eval_on_start", "load_best_model_at_end", "do_eval")
-        + (
-            "metric_for_best_model",
-            "greater_is_better",
-            "per_device_eval_batch_size",
-            "do_predict",
-            "do_train",
-        ),
-        _EVAL,
-    ),
-    **dict.fromkeys(
-        (
-            "use_cpu",
-            "bf16",
-            "fp16",
-            "bf16_full_eval",
-            "fp16_full_eval",
-            "tf32",
-            "full_determinism",
-            "local_rank",
-        ),
-        _NUMERICS,
-    ),
-    **dict.fromkeys(
-        ("train_sampling_strategy", "length_column_name", "remove_unused_columns", "label_names")
-        + ("accelerator_config", "dataloader_in_order", "dataloader_drop_last"),
-        _ORDER,
-    ),
-    **dict.fromkeys(
-        ("deepspeed", "fsdp", "fsdp_config", "parallelism_config"), "training runs in one process"
-    ),
-    "auto_find_batch_size": "the batch size would follow from the machine's memory",
-    "logging_nan_inf_filter": "a loss that is no number always stops the run",
-    "include_num_input_tokens_seen": "tokens are counted already",
+# fields that would break determinism or write elsewhere, by the reason
+_REFUSED_BY_REASON: Mapping[str, str] = {
+    "training writes into its own folder and reports to this build alone": """
+        output_dir report_to run_name project trackio_space_id trackio_bucket_id trackio_static_space_id
+        push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision
+        disable_tqdm log_level log_level_replica""",
+    "checkpoints are sealed and kept by this build (`checkpoint_every`)": """
+        save_only_model save_on_each_node save_total_limit enable_jit_checkpoint ignore_data_skip
+        restore_callback_states_from_checkpoint resume_from_checkpoint""",
+    "evaluation is a stage of its own: `eval:` of the target": """
+        eval_strategy eval_steps eval_delay eval_on_start load_best_model_at_end metric_for_best_model
+        greater_is_better per_device_eval_batch_size do_train do_eval do_predict""",
+    "`numerics:` declares it": """
+        use_cpu bf16 fp16 bf16_full_eval fp16_full_eval tf32 full_determinism local_rank""",
+    "the order of the data follows from `seed` alone": """
+        train_sampling_strategy length_column_name remove_unused_columns label_names accelerator_config
+        dataloader_in_order dataloader_drop_last""",
+    "training runs in one process": "deepspeed fsdp fsdp_config parallelism_config",
+    "the batch size would follow from the machine's memory": "auto_find_batch_size",
+    "a loss that is no number always stops the run": "logging_nan_inf_filter",
+    "tokens are counted already": "include_num_input_tokens_seen",
 }
+REFUSED = {name: reason for reason, names in _REFUSED_BY_REASON.items() for name in names.split()}
 
 _SIMPLE_TYPES: Mapping[str, tuple[type, ...]] = {
     "float": (float, int),

@@ -39,16 +39,13 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def recipe_classes() -> dict[str, type[Recipe]]:
     """By file name; a user's own script (`command`) answers for itself."""
-    found = {}
-    for module in pkgutil.iter_modules(spark_build.recipes.__path__):
-        if module.name.startswith("_") or module.name == "command":
-            continue
-        members = vars(importlib.import_module(f"spark_build.recipes.{module.name}")).values()
-        found |= {
-            module.name: m
-            for m in members
-            if inspect.isclass(m) and issubclass(m, Recipe) and m is not Recipe
-        }
+    names = [module.name for module in pkgutil.iter_modules(spark_build.recipes.__path__)]
+    return {name: recipe_class(name) for name in names if not name.startswith("_") and name != "command"}
+
+
+def recipe_class(name: str) -> type[Recipe]:
+    members = vars(importlib.import_module(f"spark_build.recipes.{name}")).values()
+    (found,) = (m for m in members if inspect.isclass(m) and issubclass(m, Recipe) and m is not Recipe)
     return found
 
 

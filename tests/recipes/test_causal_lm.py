@@ -105,11 +105,15 @@ def test_a_loss_that_is_no_number_stops_the_run(train: Train, base: Path) -> Non
         ({"config": {**TINY, "model_type": "lama"}}, "no model_type 'lama'", "did you mean 'llama'?"),
         ({"config": {"hidden_size": 64}}, "which model? There is no `model_type`", "model_type: llama"),
         ({"config": {**TINY, "vocab_size": 9}}, "config.vocab_size follows from the tokenizer", "leave it out"),
-        ({"config": {**TINY, "num_attention_heads": 5}}, "(32) is not a multiple of the number of attention heads (5)", "see the llama config"),
+        (
+            {"config": {**TINY, "num_attention_heads": 5}},
+            "not a multiple of the number of attention heads (5)",
+            "see the llama",
+        ),
         ({"config": TINY, "text": "body"}, "no field 'body'", "it has question, answer"),
         ({"config": TINY, "packing": True}, "`packing` is for plain text", "leave `packing` out"),
         ({"config": TINY, "form": "text"}, "which field holds the text?", "text: body"),
-        ({"config": {**TINY, "max_position_embeddings": 16}}, "max_length 48 is more than the model takes (16", "max_length: 16"),
+        ({"config": {**TINY, "max_position_embeddings": 16}}, "48 is more than the model takes (16", "max_length: 16"),
         ({"config": TINY, "max_length": 3}, "all tokens are masked", "raise `max_length`"),
     ],
 )  # fmt: skip

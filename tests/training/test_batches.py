@@ -1,6 +1,7 @@
 """The order of the data, and what a batch is made of."""
 
 import random
+from itertools import chain
 
 import pytest
 
@@ -20,7 +21,7 @@ def batches(epoch: int = 0, seed: int = 0, size: int = 8, micro: int = 8) -> lis
 
 @pytest.mark.parametrize(("size", "micro"), [(8, 8), (8, 2), (7, 7), (300, 100), (1, 1)])
 def test_an_epoch_has_every_example_once(size: int, micro: int) -> None:
-    assert sorted(sum(batches(size=size, micro=micro), [])) == list(range(len(LENGTHS)))
+    assert sorted(chain.from_iterable(batches(size=size, micro=micro))) == list(range(len(LENGTHS)))
 
 
 def test_the_order_follows_from_seed_and_epoch() -> None:
@@ -31,7 +32,7 @@ def test_the_order_follows_from_seed_and_epoch() -> None:
 
 def test_micro_batches_are_the_batch_in_pieces() -> None:
     whole, pieces = batches(micro=8), batches(micro=2)
-    joined = [sum(pieces[i : i + 4], []) for i in range(0, len(pieces) - 2, 4)]
+    joined = [list(chain.from_iterable(pieces[i : i + 4])) for i in range(0, len(pieces) - 2, 4)]
     assert joined == whole[:-1]
 
 

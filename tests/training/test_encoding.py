@@ -50,13 +50,18 @@ def test_of_a_pair_the_answer_and_the_end_token_count_alone(bpe: Any) -> None:
 def test_an_answer_is_tokenised_as_it_is_generated_behind_its_prompt(bpe: Any) -> None:
     # joined text could merge across the seam into tokens that generation can never give
     row = {"q": "How do I open a fi", "a": "le? Use open"}
-    examples, _ = encode([row], Form("prompt_completion", prompt="{q}", completion="{a}"), bpe, max_length=64, packing=False)
+    examples, _ = encode(
+        [row], Form("prompt_completion", prompt="{q}", completion="{a}"), bpe, max_length=64, packing=False
+    )
     prompt = bpe(row["q"], add_special_tokens=False)["input_ids"]
     assert examples[0]["input_ids"][: len(prompt)].tolist() == prompt
 
 
 def test_a_template_that_sets_the_end_token_gets_no_second_one(bpe: Any) -> None:
-    bpe.chat_template = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}\n{% endif %}{% endfor %}"
+    bpe.chat_template = (
+        "{% for m in messages %}{{ m.content }}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}\n{% endif %}{% endfor %}"
+    )
     chat = [{"role": "user", "content": "hi "}, {"role": "assistant", "content": "list"}]
     examples, _ = encode([{"m": chat}], Form("messages", messages="m"), bpe, max_length=64, packing=False)
     bpe.chat_template = None
@@ -67,8 +72,14 @@ def test_a_tokenizer_that_begins_texts_begins_these(wordpiece: Any, bpe: Any) ->
     assert begin_tokens(bpe) == []
     from tokenizers import processors
 
-    beginner = type(bpe)(tokenizer_object=bpe.backend_tokenizer.from_str(bpe.backend_tokenizer.to_str()), bos_token="<|pad|>", eos_token="<|endoftext|>")
-    beginner.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<|pad|> $A", special_tokens=[("<|pad|>", 1)])
+    beginner = type(bpe)(
+        tokenizer_object=bpe.backend_tokenizer.from_str(bpe.backend_tokenizer.to_str()),
+        bos_token="<|pad|>",
+        eos_token="<|endoftext|>",
+    )
+    beginner.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|pad|> $A", special_tokens=[("<|pad|>", 1)]
+    )
     examples, _ = encode(texts("A list"), PLAIN, beginner, max_length=64, packing=False)
     assert begin_tokens(beginner) == [1]
     assert examples[0]["input_ids"][:1].tolist() == [1]
@@ -112,7 +123,9 @@ def test_what_is_cut_empty_or_masked_is_counted(bpe: Any) -> None:
 
 def test_data_whose_every_token_is_masked_is_an_error(bpe: Any) -> None:
     rows = [{"q": "A list holds items in order " * 9, "a": "yes"}] * 3
-    with pytest.raises(BadInput, match="all tokens are masked: in 3 rows the answer begins behind max_length") as refused:
+    with pytest.raises(
+        BadInput, match="all tokens are masked: in 3 rows the answer begins behind max_length"
+    ) as refused:
         prepare(rows, PAIR, bpe, max_length=16, packing=False, report=Told())
     assert refused.value.fix == "raise `max_length`, or shorten the prompts"
 

@@ -54,7 +54,9 @@ def test_templates_say_what_stands_around_the_fields() -> None:
 
 def test_a_bare_name_and_a_template_mean_the_same_fields() -> None:
     fields = {"q": "text", "a": "text"}
-    assert Form.find(fields, prompt="q", completion="a") == Form.find(fields, prompt="{q}\n", completion="{a}")
+    assert Form.find(fields, prompt="q", completion="a") == Form.find(
+        fields, prompt="{q}\n", completion="{a}"
+    )
 
 
 def test_a_named_text_field_wins_over_pairs() -> None:
@@ -68,7 +70,12 @@ def test_a_named_text_field_wins_over_pairs() -> None:
         ({"a": "text"}, {"kind": "messages"}, "which field holds the messages?", "messages: chat"),
         ({"a": "text"}, {"kind": "prompt_completion"}, "which fields are prompt and completion?", "prompt:"),
         ({"body": "text"}, {"text": "boby"}, "no field 'boby'; did you mean 'body'?", "it has body"),
-        ({"chat": "json"}, {"messages": "chat"}, "'chat' holds json, not messages", "fields: {chat: messages}"),
+        (
+            {"chat": "json"},
+            {"messages": "chat"},
+            "'chat' holds json, not messages",
+            "fields: {chat: messages}",
+        ),
     ],
 )
 def test_what_is_not_clear_is_asked_for(fields, settings, message: str, fix: str) -> None:
