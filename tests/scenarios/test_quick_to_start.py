@@ -1,0 +1,90 @@
+"""What a command may load, and about how long it may take: guards, not measurements (those stand in benchmarks/)."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.spark import Folder, documents, spark_command
+
+HEAVY = ("torch", "transformers", "pyarrow", "boto3", "numpy", "pydantic", "networkx", "ruamel", "rich")
+SPARKFILE = "datasets:\n  notes: {source: data, gates: [{use: near_duplicates}]}\n"
+
+
+@pytest.fixture
+def built(folder: Folder) -> Folder:
+    folder.sparkfile(SPARKFILE)
+    documents(folder, 5)
+    folder.build()
+    return folder
+
+
+@pytest.mark.parametrize("command", [["plan"], ["build"], ["plan", "--json"], ["build", "--json"]])
+def test_a_plan_and_a_build_without_work_load_nothing_heavy(built: Folder, command: list[str]) -> None:
+    assert not _loaded(built, command) & set(HEAVY)
+
+
+def test_the_version_loads_next_to_nothing(built: Folder) -> None:
+    assert not _loaded(built, ["--version"]) & {*HEAVY, "argparse", "sqlite3", "json"}
+
+
+def _loaded(folder: Folder, command: list[str]) -> set[str]:
+    """Top-level modules that the command has imported when it ends."""
+    script = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        f"from spark_build.cli import main\nsys.exit(main({command!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder.path,
+        env=folder.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # the script itself imports json
+    return {name.partition(".")[0] for name in json.loads(done.stderr)} - (
+        {"json"} if command == ["--version"] else set()
+    )
+
+
+@pytest.mark.parametrize(("command", "most_seconds"), [(["--version"], 0.2), (["plan"], 0.6)])
+def test_a_command_takes_little(built: Folder, command: list[str], most_seconds: float) -> None:
+    """Several times the figure of docs/measurements.md: machines of CI are noisy."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [*spark_command(), *command], cwd=built.path, env=built.environment, check=True, capture_output=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < most_seconds
+
+
+def test_importing_the_package_is_quick(built: Folder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import spark_build"],
+        env=built.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    last = next(line for line in reversed(done.stderr.splitlines()) if line.endswith("| spark_build"))
+    assert int(last.split("|")[1]) < 180_000  # microseconds; 60 ms is asked for, 12 ms was measured
+
+
+def test_nothing_stays_behind_a_command(built: Folder) -> None:
+    assert not [p for p in _commands() if str(built.path) in p]
+
+
+def _commands() -> list[str]:
+    from pathlib import Path
+
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            found.append((process / "cmdline").read_bytes().decode(errors="replace"))
+        except OSError:
+            continue
+    return found
