@@ -16,6 +16,9 @@ HEADER = (
 )
 LOCK_NAME = "Sparkfile.lock"
 _BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILINE)
+_VERSION = re.compile(r"^version = 1$", re.MULTILINE)
+_NEEDED = {"stages": ("key", "output"), "tags": ("key", "output"), "pins": ()}
+_MEND = "take it from version control, or delete it (with it go pins and tags), then spark build"
 PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
 
 
@@ -32,16 +35,16 @@ class Lock:
         """Errors: UsageError where the file is no lock (a merge conflict, say)."""
         if not path.exists():
             return cls()
-        text = path.read_text()
+        text = _text_of(path)
         if "<<<<<<<" in text:
             raise UsageError(f"{path.name} holds a merge conflict", fix="take either side, then spark build")
         found = list(_BLOCK.finditer(text))
-        if not found and "version = 1" not in text:
-            raise UsageError(f"{path.name} is no lock of this version", fix="delete it, then spark build")
+        if not _VERSION.search(text):
+            raise UsageError(f"{path.name} is no lock of this version", fix=_MEND)
         ends = [m.start() for m in found[1:]] + [len(text)]
         return cls(
             {
-                (m[1], json.loads(f'"{m[2]}"')): text[m.end() : end].strip()
+                (m[1], _name_of(m[2])): text[m.end() : end].strip()
                 for m, end in zip(found, ends, strict=True)
             }
         )
@@ -53,9 +56,12 @@ class Lock:
         import tomllib
 
         try:
-            return tomllib.loads(block)
+            values = tomllib.loads(block)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{LOCK_NAME}, block {name}: {error}", fix="delete the block") from error
+        if lacking := [key for key in _NEEDED[group] if not isinstance(values.get(key), str)]:
+            raise UsageError(f"{LOCK_NAME}, block {name}: no '{lacking[0]}'", fix="delete the block")
+        return values
 
     def names(self, group: str) -> list[str]:
         return [name for g, name in self.blocks if g == group]
@@ -106,6 +112,22 @@ class Lock:
     def pins_and_tags(self) -> str:
         """What of the lock the graph depends on."""
         return json.dumps(sorted([*k, v] for k, v in self.blocks.items() if k[0] != "stages"))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path.name} is no text", fix=_MEND) from None
+    except OSError as error:
+        raise UsageError(f"{path.name}: {error.strerror}", fix=_MEND) from None
+
+
+def _name_of(quoted: str) -> str:
+    try:
+        return str(json.loads(f'"{quoted}"'))
+    except ValueError:
+        raise UsageError(f"{LOCK_NAME}: a block is called \"{quoted}\", which is no name", fix=_MEND) from None
 
 
 def stage_block(record: Record) -> dict[str, Any]:

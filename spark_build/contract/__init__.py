@@ -12,6 +12,7 @@ from spark_build.contract.params import (
     Project,
     RuleParams,
     Secret,
+    Unkeyed,
 )
 from spark_build.contract.rules import (
     Exporter,
@@ -29,5 +30,5 @@ from spark_build.contract.rules import (
 __all__ = [
     "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "InputPath", "Item", "ItemGate", "JoinGate",
     "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret", "Server", "Source",
-    "SourceFile", "Transform", "Verdict", "Versioner",
+    "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Mark:
-    kind: str  # 'decides' | 'path' | 'model' | 'dataset' | 'base' | 'secret'
+    kind: str  # 'decides' | 'path' | 'model' | 'dataset' | 'base' | 'secret' | 'unkeyed'
 
 
 Decides = Annotated[T, Mark("decides")]  # read by `decide` alone: changing it measures nothing again
@@ -21,6 +21,7 @@ DatasetRef = Annotated[str, Mark("dataset")]  # dataset:NAME
 Base = Annotated[
     str, Mark("base")
 ]  # model:NAME, a folder, or a hub id (pinned in the lock): what training starts from
+Unkeyed = Annotated[T, Mark("unkeyed")]  # never shapes the result (how often to log, say), so it is in no key
 Secret = Annotated[str, Mark("secret")]  # may hold ${secret.X}; never in a key, masked in logs
 
 
@@ -77,5 +78,6 @@ class Project(Protocol):
 
 
 __all__ = [
-    "Base", "DatasetRef", "Decides", "Field", "InputPath", "Mark", "ModelRef", "Needs", "Project", "RuleParams", "Secret",
+    "Base", "DatasetRef", "Decides", "Field", "InputPath", "Mark", "ModelRef", "Needs", "Project", "RuleParams",
+    "Secret", "Unkeyed",
 ]  # fmt: skip

@@ -13,6 +13,9 @@ from spark_build.core.digest import digest_bytes
 Reproducible = Literal["bitwise", "numerics", "metric", "none"]
 
 
+_NOT_IN_KEYS = ("path", "model", "dataset", "base", "secret", "unkeyed")
+
+
 class Rule:
     """Common to all families. `self.params` are the checked parameters.
 
@@ -37,11 +40,9 @@ class Rule:
 
     @classmethod
     def keyed(cls, params: Any) -> dict[str, Any]:
-        """The params as the key holds them; references count as inputs, secrets not at all."""
-        referring = {
-            n for kind in ("path", "model", "dataset", "base", "secret") for n in params.marked(kind)
-        }
-        return {n: v for n, v in params.model_dump(mode="json").items() if n not in referring}
+        """The params as the key holds them; references count as inputs, secrets and `Unkeyed` not at all."""
+        left_out = {n for kind in _NOT_IN_KEYS for n in params.marked(kind)}
+        return {n: v for n, v in params.model_dump(mode="json").items() if n not in left_out}
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:

@@ -180,6 +180,7 @@ class Builder:
             self.result.is_interrupted = True
             self.executor.stop_all()
             for running in self._running.values():
+                self.workshop.clean(running.job.key, keeps_scratch=True)
                 running.lease.release()
         self._skip_the_rest(asked)
         return self.result
@@ -324,6 +325,7 @@ class Builder:
             )
         except SparkError as error:
             self._finish(self._failed(running.node, running.plan, error, seconds, running))
+            self.workshop.clean(running.job.key, keeps_scratch=True)
         else:
             self._take(running, record, other, seconds)
         finally:

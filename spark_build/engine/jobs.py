@@ -93,7 +93,7 @@ class Workshop:
             env=tuple(sorted({e for step in node.steps for e in step.env})),
             hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
             limit=limit,
-            options=node.options,
+            options={**node.options, **self._listing(node)},
         )
         Path(job.events).parent.mkdir(parents=True, exist_ok=True)
         Path(job.result).unlink(missing_ok=True)
@@ -114,10 +114,15 @@ class Workshop:
         other = self.records.put(record)
         return record, other
 
-    def clean(self, key: Digest) -> None:
-        """Nothing of a finished action stays under work/ but its lease, which goes when it is released."""
-        for left in self.folders(key).root.iterdir():
-            if left.is_dir():
+    def clean(self, key: Digest, *, keeps_scratch: bool = False) -> None:
+        """Nothing of an action that has ended stays under work/ but its lease, which goes when it is released.
+
+        A failed one keeps its scratch: the next attempt goes on from there.
+        """
+        folders = self.folders(key)
+        self._laid_out.pop(str(folders.root), None)
+        for left in folders.root.iterdir():
+            if left.is_dir() and not (keeps_scratch and left == folders.scratch):
                 _remove(left)
             elif left.suffix == ".json":
                 left.unlink()
@@ -171,6 +176,14 @@ class Workshop:
             label=step.label,
             manifest=own,
         )
+
+    def _listing(self, node: Node) -> dict[str, Any]:
+        """Of an ingest's source: what was hashed for the key need not be hashed again."""
+        given = node.steps[0].inputs.get("path") if node.kind == "ingest" else None
+        if given is None or given.path is None:
+            return {}
+        entries = self.world.tree(given.path)
+        return {"listing": [[e.path, e.size, e.digest, e.executable] for e in entries]}
 
     def _lay_out(
         self, inputs: Mapping[str, Input], prefix: str, folders: Folders, output_of: OutputOf

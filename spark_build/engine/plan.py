@@ -1,10 +1,12 @@
 """The plan: per stage a state and its causes. `build` asks it again after each stage, so the two can't disagree."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
+from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.engine.action import Manifest, key_of, loose_key_of, manifest_of
@@ -97,11 +99,13 @@ class Planner:
         self.is_strict = is_strict
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
+        self._seen: set[str] = set()  # stages whose project files were there
 
     def plan(self, asked: Iterable[str]) -> Plan:
         """States of `asked` and of all that they need; `asked` are wanted as Artifacts."""
         asked = list(asked)
         order = self.graph.closure(asked)
+        self._look_at_all(order)
         lost: dict[str, StagePlan] = {}  # known by Record, needed, and in no store
         while True:
             plans = self._forward(order, lost)
@@ -116,6 +120,27 @@ class Planner:
         self.again.discard(stage)
         self._settled.pop(stage, None)
         self._missing.clear()
+
+    def _look_at_all(self, order: Iterable[str]) -> None:
+        """Errors: UsageError with everything that the Sparkfile names and nobody can read, at once."""
+        problems: list[str] = []
+        for node in (self.graph.nodes[s] for s in order if s not in self._seen):
+            self._seen.add(node.stage)
+            for at, look in self._looks(node):
+                try:
+                    look()
+                except SparkError as error:
+                    problems.append(f"{at}: {error}")
+        if problems:
+            raise UsageError("\n".join(dict.fromkeys(problems)))
+
+    def _looks(self, node: Node) -> Iterator[tuple[str, Callable[[], object]]]:
+        for _, given in node.all_inputs():
+            if given.path is not None:
+                yield given.at or node.at, partial(self.world.tree, given.path)
+        for step in node.steps:
+            at = step.where.get("tools", ("", None))[1] or node.at
+            yield from ((at, partial(self.world.tool, name)) for name in step.tools)
 
     def _forward(self, order: list[str], lost: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
         plans: dict[str, StagePlan] = {}

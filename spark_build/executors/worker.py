@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from spark_build.core.disk import disk_problem
-from spark_build.core.errors import SparkError, TransientError
+from spark_build.core.errors import SparkError, TransientError, UsageError
 from spark_build.core.job import Job, JobResult, JobStep, Outcome
 from spark_build.core.ports import Memo, Services
 from spark_build.executors.environment import secrets_of
@@ -25,8 +25,7 @@ MakeMemo = Callable[[Path, Callable[[str], None]], Memo]
 def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -> int:
     """The exit code; the JobResult lies at `job.result`, and whatever goes wrong is told there."""
     _prepare_process()
-    job = Job.load(Path(job_path))
-    _reserve(job.result)
+    job = _job(Path(job_path))
     report = EventStream(job.events, secrets_of(job, os.environ).values())
     try:
         services = Services(make_memo(Path(job.store, "memo"), report.log), report)
@@ -35,7 +34,8 @@ def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as error:
-        result = JobResult(False, error=f"{_rule_of(job, error)} called sys.exit({error.code!r})")
+        told = f"{_rule_of(job, error)} called sys.exit({error.code!r})"
+        result = JobResult(False, error=told, fix="a rule raises an error that says what is wrong")
     except SparkError as error:
         result = _failed(error)
     except OSError as error:
@@ -46,6 +46,18 @@ def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -
         report.close()
     _write(result, job.result)
     return DONE if result.ok else FAILED
+
+
+def _job(path: Path) -> Job:
+    """Errors: UsageError where the file is no job, or its folders are gone."""
+    try:
+        job = Job.load(path)
+        _reserve(job.result)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", fix="a build writes jobs and runs them") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is no job of this version", fix="a build writes jobs and runs them") from None
+    return job
 
 
 def _prepare_process() -> None:
@@ -75,7 +87,9 @@ def _write(result: JobResult, path: str) -> None:
 
 
 def _failed(error: SparkError) -> JobResult:
-    _say(error)
+    """A problem that a user can act on: no traceback, its words say it all."""
+    with suppress(OSError):
+        print(error, file=sys.stderr)
     return JobResult(
         False, error=error.message[:_MOST_TEXT], fix=error.fix, transient=isinstance(error, TransientError)
     )

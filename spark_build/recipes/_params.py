@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from spark_build.contract import RuleParams
+from spark_build.contract import RuleParams, Unkeyed
 from spark_build.training import trainer_fields
 from spark_build.training.loop import FitSettings
 
@@ -37,12 +37,12 @@ class FitParams(RuleParams):
     grad_clip: float = Field(1.0, ge=0, description="highest norm of the gradient; 0 turns clipping off")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of weights, dropout and order of the data")
     max_length: int = Field(512, gt=1, description="tokens of an example, or of a packed block")
-    checkpoint_every: int | None = Field(
+    checkpoint_every: Unkeyed[int | None] = Field(
         None,
         gt=0,
         description="steps between checkpoints; by default each tenth of the run, at least once a minute",
     )
-    log_every: int | None = Field(
+    log_every: Unkeyed[int | None] = Field(
         None, gt=0, description="steps between reports of the loss; by default a hundredth"
     )
     trainer: dict[str, Any] = Field(

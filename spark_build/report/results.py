@@ -45,13 +45,20 @@ def failure_text(result: "StageResult", paint: Paint, *, project: str, resume: s
     lines.append(f"  {where}{printable_lines(result.error or 'failed without a word', '  ')}")
     if result.fix:
         lines.append(f"  fix: {printable_lines(result.fix, '       ')}")
-    if tail := result.log_tail.rstrip().splitlines()[-_LOG_LINES:]:
+    if tail := _untold(result):
         lines += ["  the end of its log:", *(f"  | {printable(line)}" for line in tail)]
     if result.log:
         lines.append(f"  log      {shown_path(result.log, project)}")
     if result.scratch:
         lines.append(f"  scratch  {shown_path(result.scratch, project)}")
     return "\n".join([*lines, f"  go on    {resume}"])
+
+
+def _untold(result: "StageResult") -> list[str]:
+    """The end of the log without the lines that the message says already."""
+    told = {line.strip() for line in f"{result.error}\nfix: {result.fix}".splitlines()}
+    lines = result.log_tail.rstrip().splitlines()[-_LOG_LINES:]
+    return [line for line in lines if line.strip() not in told]
 
 
 def printable_lines(text: str, indent: str) -> str:

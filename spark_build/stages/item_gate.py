@@ -78,7 +78,10 @@ def _verdict(step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, v
     if rejected is not None:
         raise rejected
     try:
-        return gate.decide_item(candidate.item, found, params)
+        verdict = gate.decide_item(candidate.item, found, params)
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"decide has to give a Verdict, not {type(verdict).__name__}")
+        return verdict
     except (ItemRejected, SparkError):
         raise
     except Exception as error:

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -139,8 +140,9 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
     sys.modules[name] = module  # pydantic looks annotations up there
     quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):  # what it prints is no part of a command's answer
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(file, error) from error
     finally:
@@ -148,14 +150,16 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
     return module
 
 
-def _broken(file: Path, error: Exception) -> UsageError:
+def _broken(file: Path, error: BaseException) -> UsageError:
     line = error.lineno if isinstance(error, SyntaxError) else _line_in(file, error)
     where = f"{file.name}:{line}" if line else file.name
+    if isinstance(error, SystemExit):
+        return UsageError(f"{where}: calls sys.exit when it is imported", fix="take it out; a rule is no script")
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     return UsageError(f"{where}: {type(error).__name__}: {said}", fix="mend the file; it can't be imported")
 
 
-def _line_in(file: Path, error: Exception) -> int | None:
+def _line_in(file: Path, error: BaseException) -> int | None:
     import traceback
 
     frames = traceback.extract_tb(error.__traceback__)

@@ -1,10 +1,12 @@
 """The four states and their causes, on graphs small enough to check by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from spark_build.engine.graph import Input
+from spark_build.engine.plan import Planner
 from tests.engine.fakes import Bench, node, step, tree
 
 INGEST, VERSION, TRAIN, EVAL = "dataset:d/ingest", "dataset:d/version", "model:m/train", "model:m/eval"
@@ -159,6 +161,24 @@ def test_an_artifact_that_only_a_maybe_would_read_is_a_maybe(bench: Bench) -> No
     plan = bench.plan(EVAL)
     assert plan[TRAIN].state == "maybe"
     assert plan[EVAL].state == "maybe"
+
+
+class FakeRemote:
+    """Holds everything."""
+
+    def bytes_missing(self, output: str) -> int:
+        return 42
+
+
+def test_an_artifact_that_only_the_remote_has_is_restored_and_wakes_nobody(bench: Bench) -> None:
+    build_all(bench)
+    bench.store.absent.add(bench.store.records[bench.store.last_keys[TRAIN][0]].output)
+    graph = bench.graph()
+    store: Any = bench.store
+    plan = Planner(graph, bench.world, store, store, store, FakeRemote()).plan([TRAIN, EVAL])
+    assert (plan[TRAIN].state, plan[TRAIN].bytes) == ("restore", 42)
+    assert plan[EVAL].state == "fresh"
+    assert plan.is_done
 
 
 def test_a_stage_that_waits_lists_its_own_causes_too(bench: Bench) -> None:

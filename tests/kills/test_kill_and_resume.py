@@ -51,7 +51,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, dict[
 def project(undisturbed: tuple[Folder, dict[str, str]], tmp_path: Path) -> Folder:
     """The same project with its dataset built and nothing trained."""
     folder = Folder(tmp_path / "project")
-    shutil.copytree(undisturbed[0].path, folder.path, ignore=shutil.ignore_patterns(".spark", "Sparkfile.lock"))
+    shutil.copytree(
+        undisturbed[0].path, folder.path, ignore=shutil.ignore_patterns(".spark", "Sparkfile.lock")
+    )
     folder.build("dataset:notes")
     return folder
 
@@ -112,7 +114,12 @@ def _quickstart(path: Path) -> Folder:
 
 
 def _kill_when(
-    folder: Folder, is_time: Moment, chance: random.Random, *, after_seconds: float = 0.0, poll_seconds: float = 0.02
+    folder: Folder,
+    is_time: Moment,
+    chance: random.Random,
+    *,
+    after_seconds: float = 0.0,
+    poll_seconds: float = 0.02,
 ) -> None:
     """Builds until it is time, waits at random, kills the build, and sees every process of it gone."""
     build = subprocess.Popen(
