@@ -139,8 +139,17 @@ def _own(family: str, name: str, project: Path) -> Found:
         raise UsageError(f"{path} has no rule class '{class_name}'", fix=f"class {class_name}(ItemGate): …")
     if rule.family != family:
         raise UsageError(f"{name} is a {rule.family}, not a {family}")
+    if lacking := _unwritten(rule):
+        raise UsageError(
+            f"{path}: '{class_name}' has no {' and no '.join(lacking)}", fix=f"def {lacking[0]}(self, …): …"
+        )
     relative = "./" + file.relative_to(project.resolve()).as_posix()
     return Found(rule, f"{relative}:{class_name}", is_own=True)
+
+
+def _unwritten(rule: type[Rule]) -> list[str]:
+    """The methods that its family asks for and that nobody wrote."""
+    return sorted(n for n in dir(rule) if getattr(getattr(rule, n), "__isabstractmethod__", False))
 
 
 def load_file(file: Path, project: Path) -> ModuleType:

@@ -59,6 +59,8 @@ class Project:
 
     @cached_property
     def request(self) -> Request:
+        if not Path(self.folder).is_dir():
+            raise UsageError(f"{self.folder} is no folder", fix="-C names the folder of a Sparkfile")
         return Request((Path(self.folder) / self.file).resolve(), self.profile, tuple(self.sets), self.limit)
 
     @property

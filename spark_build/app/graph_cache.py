@@ -149,8 +149,11 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         raise UsageError(
-            f"no {file.name} in this folder", fix="spark init makes one; -C DIR or -f FILE name another place"
+            f"no {file.name} in {file.parent}",
+            fix="spark init makes one; -C DIR or -f FILE name another place",
         ) from None
+    except IsADirectoryError:
+        raise UsageError(f"{file.name} is a folder", fix="-f FILE names another Sparkfile") from None
     except OSError as error:
         raise UsageError(f"{file.name}: {error.strerror}", fix="make it readable") from None
 

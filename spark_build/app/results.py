@@ -59,11 +59,14 @@ def tree_of(project: Project, output: Digest) -> Tree:
 
 
 def _tagged(project: Project, address: Address) -> Digest:
-    name = f"{address.kind or 'model'}:{address.name}@{address.tag}"
-    block = project.lock.tag(name)
-    if block is None:
-        raise UsageError(f"no tag '{name}'", fix=f"spark tag {name}")
-    return str(block["output"])
+    kinds = [address.kind] if address.kind else ["dataset", "model"]
+    for kind in kinds:
+        block = project.lock.tag(f"{kind}:{address.name}@{address.tag}")
+        if block is not None:
+            return str(block["output"])
+    asked = f"{address.kind}:{address.name}" if address.kind else address.name
+    known = ", ".join(project.lock.names("tags")) or "none"
+    raise UsageError(f"no tag '{asked}@{address.tag}'", fix=f"there are {known}; spark tag makes one")
 
 
 def _locked(project: Project, text: str) -> Digest:

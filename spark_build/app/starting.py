@@ -33,6 +33,8 @@ gates:
 
 def start_project(folder: Path, file: str) -> list[str]:
     """What was written. Errors: UsageError where there is a Sparkfile already; nothing is overwritten."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", fix="-C names the folder to begin in")
     sparkfile = folder / file
     if sparkfile.exists():
         raise UsageError(f"{file} is there already", fix="edit it, or name another with -f")

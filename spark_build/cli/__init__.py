@@ -3,8 +3,12 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spark_build import __version__
+
+if TYPE_CHECKING:
+    from spark_build.core.errors import SparkError
 
 EXIT_INTERRUPTED = 130
 
@@ -34,14 +38,29 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except SparkError as error:
-        sys.stdout.flush()
-        print(error, file=sys.stderr)
-        return error.exit_code
+        return _tell(error)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
-    except Exception:
-        print("BUG: spark build broke a promise of its own; what follows helps to mend it", file=sys.stderr)
+    except OSError as error:
+        from spark_build.core.disk import disk_problem, is_of_the_disk
+
+        if is_of_the_disk(error):
+            return _tell(disk_problem(error, options.folder))
+        _say_bug()
         raise
+    except Exception:
+        _say_bug()
+        raise
+
+
+def _tell(error: "SparkError") -> int:
+    sys.stdout.flush()
+    print(error, file=sys.stderr)
+    return error.exit_code
+
+
+def _say_bug() -> None:
+    print("BUG: spark build broke a promise of its own; what follows helps to mend it", file=sys.stderr)
 
 
 def entry() -> None:

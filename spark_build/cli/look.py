@@ -10,6 +10,7 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.cli.build import project_of
+from spark_build.core.errors import UsageError
 from spark_build.report.paint import is_colored
 from spark_build.report.tables import terminal_width
 
@@ -79,6 +80,7 @@ def _show_dataset(project: Project, options: argparse.Namespace) -> int:
 
     record = project.record_of(options.target)
     folder = view(project, record.output)
+    _refuse_unknown_split(folder, options.split)
     if options.json:
         rows = dataset_rows(folder, split=options.split, rejected=options.rejected, limit=options.limit)
         _print_json({"version": 1, "rows": rows})
@@ -93,6 +95,14 @@ def _show_dataset(project: Project, options: argparse.Namespace) -> int:
             )
         )
     return 0
+
+
+def _refuse_unknown_split(folder: Path, split: str | None) -> None:
+    from spark_build.contract.rows import DatasetFolder
+
+    splits = DatasetFolder(folder).splits
+    if split is not None and split not in splits:
+        raise UsageError(f"the dataset has no split '{split}'", fix=f"it has {', '.join(splits) or 'none'}")
 
 
 def run_log(options: argparse.Namespace) -> int:

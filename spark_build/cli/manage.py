@@ -33,6 +33,8 @@ def run_tag(options: argparse.Namespace) -> int:
 
     project = project_of(options)
     if options.tag is None:
+        if options.delete:
+            raise UsageError("--delete of which tag?", fix="spark tag --delete model:NAME@TAG")
         tags = sorted(project.lock.names("tags"))
         print(json.dumps({"version": 1, "tags": tags}) if options.json else "\n".join(tags) or "no tags")
         return 0
@@ -47,7 +49,10 @@ def run_update(options: argparse.Namespace) -> int:
     from spark_build.app.updating import update
 
     project = project_of(options)
-    for name, old, new in update(project, options.names):
+    updated = list(update(project, options.names))
+    if not updated:
+        print("nothing to look at: the Sparkfile names no hub id that moves")
+    for name, old, new in updated:
         print(
             f"{name}: {old[:12] if old else 'new'} → {new[:12]}"
             if old != new
@@ -62,6 +67,8 @@ def run_down(options: argparse.Namespace) -> int:
 
     project = project_of(options)
     names = [n.removeprefix("deployment:") for n in options.names] or list(project.graph.deployments)
+    if not names:
+        print("no deployments: the Sparkfile declares none")
     for name in names:
         if name not in project.graph.deployments and runtime.state(folder_of(project), name) is None:
             raise UsageError(

@@ -1,9 +1,10 @@
 """The command line's grammar. Only the parser of the command that is asked for is filled in."""
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from spark_build import __version__
 
@@ -12,7 +13,7 @@ Fill = Callable[[argparse.ArgumentParser], None]
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options with `run`, the function to call. Errors: SystemExit(2), as argparse says them."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="spark",
         description="make for machine learning: builds what a Sparkfile declares, and only what is stale",
     )
@@ -28,6 +29,24 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(arguments))
     options.run = _runner(options.command)
     return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, whose errors say what is wrong in two lines, and how to mend it."""
+
+    def error(self, message: str) -> NoReturn:
+        match = _NO_SUCH.fullmatch(message)
+        if match is None:
+            self.exit(2, f"{self.prog}: {message}\n  fix: {self.prog} --help lists what there is\n")
+        from difflib import get_close_matches
+
+        wrong, known = match[1], match[2].replace("'", "").split(", ")
+        close = get_close_matches(wrong, known, n=1)
+        fix = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)}"
+        self.exit(2, f"{self.prog}: '{wrong}' is not known here\n  fix: {fix}\n")
+
+
+_NO_SUCH = re.compile(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)")
 
 
 def _command_in(arguments: Sequence[str]) -> str | None:
@@ -93,7 +112,9 @@ def _plan_options(parser: argparse.ArgumentParser) -> None:
         "-B", "--again", metavar="STAGE", action="append", default=[], help="run it, fresh or not"
     )
     parser.add_argument("--strict", action="store_true", help="drift of a library reruns a training too")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N records of each dataset")
+    parser.add_argument(
+        "--limit", type=_from_one, metavar="N", help="only the first N records of each dataset"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="fresh stages as well")
 
 
@@ -122,10 +143,9 @@ def _build(parser: argparse.ArgumentParser) -> None:
 
 
 def _from_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is meant, not '{text}'")
+    return int(text)
 
 
 def _why(parser: argparse.ArgumentParser) -> None:

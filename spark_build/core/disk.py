@@ -14,8 +14,16 @@ _ADVICE = {
     errno.EROFS: ("the disk is read-only", "build where the project's folder can be written"),
     errno.EMFILE: ("too many files are open", "raise the limit (`ulimit -n`) or build with fewer --jobs"),
     errno.EIO: ("the disk reports an error", "look at the system's log; the disk may be failing"),
+    errno.EISDIR: ("is a folder", "name a file"),
+    errno.ENOTDIR: ("a file stands where a folder is meant", "name another place"),
+    errno.EEXIST: ("something is there already", "name another place, or move it away"),
     errno.ENAMETOOLONG: ("the name is too long for this disk", "use shorter names"),
 }
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether the system refused something that a user can put right; anything else is a fault of ours."""
+    return error.errno in _ADVICE
 
 
 @contextmanager
