@@ -43,10 +43,7 @@ class Lock:
             raise UsageError(f"{path.name} is no lock of this version", fix=_MEND)
         ends = [m.start() for m in found[1:]] + [len(text)]
         return cls(
-            {
-                (m[1], _name_of(m[2])): text[m.end() : end].strip()
-                for m, end in zip(found, ends, strict=True)
-            }
+            {(m[1], _name_of(m[2])): text[m.end() : end].strip() for m, end in zip(found, ends, strict=True)}
         )
 
     def get(self, group: str, name: str) -> dict[str, Any] | None:
@@ -127,7 +124,7 @@ def _name_of(quoted: str) -> str:
     try:
         return str(json.loads(f'"{quoted}"'))
     except ValueError:
-        raise UsageError(f"{LOCK_NAME}: a block is called \"{quoted}\", which is no name", fix=_MEND) from None
+        raise UsageError(f'{LOCK_NAME}: a block is called "{quoted}", which is no name', fix=_MEND) from None
 
 
 def stage_block(record: Record) -> dict[str, Any]:

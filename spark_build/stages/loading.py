@@ -154,7 +154,9 @@ def _broken(file: Path, error: BaseException) -> UsageError:
     line = error.lineno if isinstance(error, SyntaxError) else _line_in(file, error)
     where = f"{file.name}:{line}" if line else file.name
     if isinstance(error, SystemExit):
-        return UsageError(f"{where}: calls sys.exit when it is imported", fix="take it out; a rule is no script")
+        return UsageError(
+            f"{where}: calls sys.exit when it is imported", fix="take it out; a rule is no script"
+        )
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     return UsageError(f"{where}: {type(error).__name__}: {said}", fix="mend the file; it can't be imported")
 
