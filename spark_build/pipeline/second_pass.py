@@ -39,7 +39,7 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
             _position(file, use, place[:-1]), f"missing key '{dotted}' in {where}", f"add {dotted}: …"
         )
     message = found["msg"].removeprefix("Value error, ")
-    name = ".".join(str(p) for p in place if isinstance(p, str) and p in rule.Params.model_fields) or where
+    name = _dotted(place, rule, use)
     message, _, fix = message.partition("\n  fix: ")
     if found["type"] == "literal_error":
         message, fix = f"{found['input']!r} is not one of {found['ctx']['expected']}", _closest(found)
@@ -47,7 +47,7 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
         fix = type_advice(kind, found["input"], file.written(origin) or "") or fix
     return Problem(
         _position(file, use, place),
-        f"{where}: {name}: {message}" if place else f"{where}: {message}",
+        f"{where}: {name}: {message}" if name else f"{where}: {message}",
         fix or None,
     )
 
@@ -87,6 +87,14 @@ _ASKED_FOR: dict[str, Literal["text", "number", "boolean"]] = {
     "string_type": "text", "float_type": "number", "float_parsing": "number", "int_type": "number",
     "int_parsing": "number", "bool_type": "boolean", "bool_parsing": "boolean",
 }  # fmt: skip
+
+
+def _dotted(place: Place, rule: type[Rule], use: Use) -> str:
+    """`tokenizer.vocab_size`: the part of a loc that was written; unions add members of their own to it."""
+    for length in range(len(place), 0, -1):
+        if place[:length] in use.origins:
+            return ".".join(map(str, place[:length]))
+    return ".".join(str(p) for p in place[:1] if p in rule.Params.model_fields)
 
 
 def _asked_for(found: Any) -> Literal["text", "number", "boolean"] | None:
