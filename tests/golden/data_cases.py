@@ -1,0 +1,328 @@
+"""Golden cases of what makes datasets: sources, transforms, gates, versioners, and the stages around them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spark_build.contract import Context, Item, Raw, SourceFile
+from spark_build.core.digest import digest_bytes, digest_file
+from tests.golden import Golden, Heard, files_of, golden, rule_of
+
+CHAT = [{"role": "user", "content": "I am ann@example.com"}, {"role": "assistant", "content": "Hello."}]
+TEXTS = (
+    "The harbour was quiet that morning, and the boats lay still. Nobody had gone out, for the wind was wrong.",
+    "The harbour was quiet that morning, and the boats lay still. Nobody had gone out, for the tide was wrong.",
+    "Call +1 212-555-1234 or write to ann@example.com; my card is 4111 1111 1111 1111, the host 192.0.2.17.",
+    "- a line\n- a line\n- a line\n\nLorem ipsum { dolor } #tag #tag …\nThe end...",
+    "日本語の文章には空白がありません。 DE89 3704 0044 0532 0130 00, 078-05-1120",
+    "",
+)
+FILES: Mapping[str, bytes] = {
+    "a.md": b"# Title\r\n\r\n\r\n  A paragraph. \t\r\nIts end.\r\n",
+    "b.txt": "Grüße aus Köln, schöne Straße".encode("latin-1"),
+    "c.html": b"<html><head><title>T</title></head><body><nav>menu</nav><article><h1>Head</h1>"
+    b"<p>A first paragraph that is long enough to be kept by a reader of pages.</p>"
+    b"<ul><li>one</li><li>two</li></ul></article></body></html>",
+    "train/rows.jsonl": b'{"text": "one", "n": 1, "id": "x1"}\nnot json\n{"text": "zwei", "tags": ["a"]}\n',
+    "table.csv": b"text;label\nfirst;a\n\"second; quoted\";b\nuneven;c;d\n",
+    "list.json": b'[{"text": "in a list", "ok": true}, {"text": null}]',
+    "validation.tsv": b"text\tlabel\ntab\tx\n",
+    "empty.txt": b"",
+    "image.txt": b"\x89PNG\r\n\x1a\n\0\0",
+    ".hidden.md": b"never read",
+    "odd.xyz": b"of no known kind",
+}  # fmt: skip
+
+
+def items(texts: Sequence[str] = TEXTS) -> list[Item]:
+    return [Item(f"id{n}", "made.txt", "train", {"text": text}) for n, text in enumerate(texts)]
+
+
+def source_files(folder: Path, files: Mapping[str, bytes]) -> list[SourceFile]:
+    for path, data in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+    return [SourceFile(p, folder / p, len(d), digest_bytes(d)) for p, d in sorted(files.items())]
+
+
+def records(source: Any, files: Sequence[SourceFile]) -> list[Any]:
+    """What each file gives; of what can't be read the reason alone: details quote parsers, whose words change."""
+    return [
+        [
+            file.path,
+            [asdict(found) if isinstance(found, Raw) else found.reason for found in source.read(file)],
+        ]
+        for file in files
+    ]
+
+
+@golden("source", "files")
+def _files(folder: Path) -> Golden:
+    rule, found = rule_of("source", "files"), source_files(folder / "data", FILES)
+    changed = {
+        "include": ["*.md", "*.jsonl", "*.xyz"], "exclude": "b*", "whitespace": "keep", "types": {"xyz": "text"},
+        "columns": {"words": "text"}, "text_field": "body",
+    }  # fmt: skip
+    return Golden(
+        {
+            "defaults": records(rule(rule.Params(path="data")), found),
+            "changed": records(rule(rule.Params(path="data", **changed)), found),
+            "parquet": records(rule(rule.Params(path="data")), [_parquet(folder)]),
+        }
+    )
+
+
+def _parquet(folder: Path) -> SourceFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"text": ["one", None, "three"], "score": [0.5, 1.0, None], "tags": [["a"], [], None]})
+    pq.write_table(table, folder / "rows.parquet")
+    size, digest = (folder / "rows.parquet").stat().st_size, digest_file(folder / "rows.parquet")
+    return SourceFile("test/rows.parquet", folder / "rows.parquet", size, digest)
+
+
+@golden("source", "command")
+def _command(folder: Path) -> Golden:
+    rule = rule_of("source", "command")
+    source_files(folder / "raw", {"raw.md": FILES["a.md"]})
+    run = "cat {inputs.raw}/raw.md > {output}/copied.md; printf '%s' {params.word} > {output}/word.txt"
+    source = rule(rule.Params(run=run, inputs={"raw": "raw"}, params={"word": "it's"}))
+    written = source.fetch(context(folder, {"raw": folder / "raw"}))
+    found = source_files(written, {name: (written / name).read_bytes() for name in files_of(written)})
+    return Golden({"keyed": rule.keyed(source.params), "records": records(source, found)})
+
+
+def context(folder: Path, inputs: Mapping[str, Path], **more: Any) -> Context:
+    for name in ("output", "scratch"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return Context(inputs, folder / "output", folder / "scratch", Heard(), base_dir=folder, **more)
+
+
+@golden("transform", "chunk")
+def _chunk(folder: Path) -> Golden:
+    rule = rule_of("transform", "chunk")
+    ways: dict[str, dict[str, Any]] = {
+        "tokens": {"tokens": 7, "stride": 2},
+        "words": {"words": 5, "stride": 1, "min": 2},
+        "characters": {"characters": 20},
+        "own tokens": {"tokens": 3, "tokenizer": "tokenizer"},
+    }
+    inputs = {"tokenizer": _tokenizer(folder / "tokenizer")}
+    chunk = {way: rule(rule.Params(**params), inputs) for way, params in ways.items()}
+    return Golden({way: [_plain(one.apply(item)) for item in items()] for way, one in chunk.items()})
+
+
+def _plain(fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(one) for one in fields]
+
+
+def _tokenizer(folder: Path) -> Path:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {word: n for n, word in enumerate(["[UNK]", "the", "harbour", "was", "."])}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@golden("gate", "near_duplicates")
+def _near_duplicates(folder: Path) -> Golden:
+    rule = rule_of("gate", "near_duplicates")
+    exact: dict[str, Any] = {}
+    for method in ("minhash", "simhash"):
+        params = rule.Params(method=method, threshold=0.5, shingle=2)
+        gate, found = rule(params), items()
+        signatures = [gate.signature(item) for item in found]
+        alike = [[gate.similarity(a, b) for b in found] for a in found]
+        exact[f"{method} signatures"] = [signature.hex() for signature in signatures]
+        exact[f"{method} candidates"] = [list(pair) for pair in gate.candidates(signatures, params)]
+        exact[f"{method} verdicts"] = [[[s, gate.is_similar(s, params)] for s in row] for row in alike]
+    return Golden(exact)
+
+
+@golden("gate", "pii")
+def _pii(folder: Path) -> Golden:
+    """Of the own patterns; what Presidio finds is Presidio's, and its version is in the key."""
+    rule = rule_of("gate", "pii")
+    found = [*items(), Item("chat", "made.jsonl", "train", {"chat": CHAT, "text": "10.0.0.1"})]
+    exact: dict[str, Any] = {"measured": [rule(rule.Params()).measure(item) for item in found]}
+    for action in ("detect", "drop", "redact"):
+        gate = rule(rule.Params(action=action))
+        verdicts = [gate.decide_item(item, gate.measure(item), gate.params) for item in found]
+        exact[action] = [asdict(verdict) for verdict in verdicts]
+    return Golden(exact)
+
+
+@golden("gate", "quality")
+def _quality(folder: Path) -> Golden:
+    rule = rule_of("gate", "quality")
+    found = items((*TEXTS, " ".join([TEXTS[0]] * 8), "\n".join(TEXTS * 9)))
+    gate = rule(rule.Params())
+    exact: dict[str, Any] = {"measured": [gate.measure(item) for item in found]}
+    ways: dict[str, dict[str, Any]] = {"gopher": {}, "c4": {"rules": "c4"}, "low": {"min_words": 3}}
+    for name, params in ways.items():
+        chosen = rule.Params(**params)
+        exact[name] = [asdict(gate.decide(gate.measure(item), chosen)) for item in found]
+    return Golden(exact)
+
+
+@golden("versioner", "snapshot")
+def _snapshot(folder: Path) -> Golden:
+    """Digests and sizes of shards are left out: their bytes are pyarrow's, whose version is in the key."""
+    rule, own = rule_of("versioner", "snapshot"), context(folder, {}, facts=_facts())
+    write_dataset(own.output)
+    rule(rule.Params(tag="1.0", card={"license": "mit"})).write(own)
+    texts = {path: (own.output / path).read_text() for path in files_of(own.output) if "/" not in path}
+    return Golden({path: _without_sizes(text) for path, text in texts.items()})
+
+
+def _facts() -> dict[str, Any]:
+    card = {"license": "cc-by-4.0", "language": "en", "title": "Boats", "description": "Of a harbour."}
+    return {"card": card, "gates": ["pii"], "inputs": {"dataset": {"data/train-*": "ab" * 32}}}
+
+
+def _without_sizes(text: str) -> str:
+    return re.sub(r'"bytes": \d+', '"bytes": SIZE', re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text))
+
+
+FIELDS = {"text": "text", "label": "label", "score": "number", "chat": "messages", "more": "json"}
+
+
+def write_dataset(folder: Path) -> Path:
+    """A dataset as it lies before the versioner: two splits, and rejected rows."""
+    from spark_build.contract.shards import rejected_table, table_of, write_shard
+
+    rows = [
+        {"id": f"r{n}", "source": "made.jsonl", "text": text, "label": "ab"[n % 2], "score": n / 2,
+         "chat": CHAT, "more": {"n": n}, "meta": {"line": n}}
+        for n, text in enumerate(TEXTS)
+    ]  # fmt: skip
+    rejected = {"id": ["x"], "source": ["bad.txt"], "gate": ["files"], "reason": ["empty"]}
+    for path, table in {
+        "data/train-00000.parquet": table_of(rows[:4], FIELDS),
+        "data/test-00000.parquet": table_of(rows[4:], FIELDS),
+        "rejected/ingest-00000.parquet": rejected_table(
+            {**rejected, "score": [None], "threshold": [None], "split": [None], "matched": [None],
+             "detail": ["0 bytes"]}
+        ),
+    }.items():  # fmt: skip
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        write_shard(table, folder / path)
+    return folder
+
+
+# stages: what their own runners do, with rules of tests/golden/own_rules.py
+
+
+@golden("stage", "ingest")
+def _ingest(folder: Path) -> Golden:
+    rows = [{"text": f"{text} {n}", "n": n, "label": "ab"[n % 2]} for n in range(12) for text in TEXTS[:2]]
+    lines = [json.dumps(row).encode() for row in rows]
+    source_files(
+        folder / "data",
+        {"rows.jsonl": b"\n".join([*lines, b"not json", lines[0]]), "b.txt": b"One two three"},
+    )
+    options = {
+        "splits": {"ratios": {"train": 0.7, "test": 0.3}, "balance": "label"},
+        "fields": {"label": "label", "n": "number"},
+    }
+    steps = [step("Lines", inputs={"path": str(folder / "data")}), step("Halves", options={"only": "train"})]
+    return Golden(
+        {**run_stage(folder, "ingest", steps, options=options), "no options": _plainly_ingested(folder)}
+    )
+
+
+def _plainly_ingested(folder: Path) -> dict[str, Any]:
+    steps = [step("Lines", inputs={"path": str(folder / "data")})]
+    return run_stage(folder / "plain", "ingest", steps)
+
+
+@golden("stage", "filter")
+def _filter(folder: Path) -> Golden:
+    data = write_dataset(folder / "dataset")
+    steps = [step("Alike", {"threshold": 0.7}), step("Short", {"most": 104}), step("Masked")]
+    return Golden(run_stage(folder, "filter", steps, {"dataset": data}))
+
+
+@golden("stage", "version")
+def _version(folder: Path) -> Golden:
+    options = {"card": {"license": "mit"}, "tag": "1", "gates": ["pii"]}
+    data = write_dataset(folder / "dataset")
+    return Golden(run_stage(folder, "version", [step("Facts")], {"dataset": data, "ingest": data}, options))
+
+
+@golden("stage", "train")
+def _train(folder: Path) -> Golden:
+    data = write_dataset(folder / "dataset")
+    return Golden(run_stage(folder, "train", [step("Counting", {"epochs": 3})], {"dataset": data}))
+
+
+@golden("stage", "eval")
+def _eval(folder: Path) -> Golden:
+    data = write_dataset(folder / "dataset")
+    steps = [step("Size"), step("Leaves")]
+    return Golden(run_stage(folder, "eval", steps, {"dataset": data}, {"split": "test"}))
+
+
+@golden("stage", "package")
+def _package(folder: Path) -> Golden:
+    trained = write_dataset(folder / "trained")
+    return Golden(run_stage(folder, "package", [step("Copying")], {"trained": trained, "model": trained}))
+
+
+def step(
+    rule: str, params: Mapping[str, Any] | None = None, *, inputs: Any = None, options: Any = None
+) -> Any:
+    from spark_build.core.job import JobStep
+
+    manifest = {"rule": rule, "revision": 1, "params": dict(params or {}), "libraries": {"numpy": "2.4"}}
+    return JobStep(
+        rule, f"tests.golden.own_rules:{rule}", dict(params or {}), digest_bytes(rule.encode()),
+        inputs or {}, options or {}, label=rule.lower(), manifest=manifest,
+    )  # fmt: skip
+
+
+def run_stage(
+    folder: Path,
+    kind: str,
+    steps: Sequence[Any],
+    inputs: Mapping[str, Path] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the runner gives: rows of shards instead of their bytes, which are pyarrow's."""
+    from spark_build.core.job import Job
+    from spark_build.core.ports import Services
+    from spark_build.stages import run_stage
+    from spark_build.storage.memo import LocalMemo
+
+    places = {name: folder / kind / name for name in ("output", "scratch", "store")}
+    for place in places.values():
+        place.mkdir(parents=True)
+    job = Job(
+        f"x/{kind}", kind, "0" * 64, {"numerics": {"threads": 1}, "inputs": {"dataset": {"data/": "cd" * 32}}},
+        tuple(steps), {name: str(place) for name, place in (inputs or {}).items()}, str(folder),
+        str(places["store"]), str(places["output"]), str(places["scratch"]), "", "", options=options or {},
+    )  # fmt: skip
+    heard = Heard()
+    outcome = run_stage(job, Services(LocalMemo(places["store"]), heard))
+    told = {"metrics": heard.metrics, "notes": heard.notes}
+    return {"files": _contents(places["output"]), "outcome": asdict(outcome), "told": told}
+
+
+def _contents(folder: Path) -> dict[str, Any]:
+    import pyarrow.parquet as pq
+
+    def content(path: Path) -> Any:
+        if path.suffix != ".parquet":
+            return path.read_text()
+        table = pq.read_table(path)
+        told = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        return {"columns": [str(column) for column in table.schema], "told": told, "rows": table.to_pylist()}
+
+    return {path: content(folder / path) for path in files_of(folder)}
