@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
 
@@ -82,8 +84,13 @@ class Lock:
         if path.exists() and path.read_text() == text:
             return False
         beside = path.with_name(f".{path.name}.new")
-        beside.write_text(text)
-        beside.replace(path)
+        try:
+            beside.write_text(text)
+            beside.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise disk_problem(OSError(error.errno, error.strerror), path.name) from error
         return True
 
     def with_stages(self, records: Mapping[str, Record], existing: Iterable[str]) -> "Lock":

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
-from spark_build.core.errors import RequirementNotMet, UsageError
+from spark_build.core.disk import disk_problem
+from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.engine.build import Builder, BuildResult, Listener, StageResult
 from spark_build.engine.plan import Plan
 from spark_build.pinning import LOCK_NAME
@@ -38,7 +39,13 @@ def run_build(
         from spark_build.app.deploying import reconcile
 
         reconcile(project, name, result, listener)
-    _write_down(project, result, options, began)
+    try:
+        _write_down(project, result, options, began)
+    except (SparkError, OSError) as error:  # a disk that is full
+        if not result.count("failed"):
+            raise
+        told = disk_problem(error, LOCK_NAME) if isinstance(error, OSError) else error
+        result.warnings.append(f"this build is not in the journal: {told.message}")
     return result
 
 

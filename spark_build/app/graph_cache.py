@@ -80,8 +80,12 @@ def _resolved(text: bytes, request: Request, lock: Lock, world: World) -> tuple[
     if resolved.problems:
         raise UsageError("\n".join(str(problem) for problem in resolved.problems))
     if resolved.unpinned:
-        lines = [f"{at}: {hub} is not pinned to a revision" for hub, at in resolved.unpinned]
-        raise UsageError("\n".join(dict.fromkeys(lines)), fix="spark update")
+        lines = [
+            f"{at}: '{hub}': no folder here, and no hub id that is pinned" for hub, at in resolved.unpinned
+        ]
+        raise UsageError(
+            "\n".join(dict.fromkeys(lines)), fix="check the path; a hub id is pinned by: spark update"
+        )
     return resolved.graph, seen
 
 

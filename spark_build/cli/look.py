@@ -127,6 +127,8 @@ def run_log(options: argparse.Namespace) -> int:
         if not alive:
             break
         time.sleep(FOLLOW_SECONDS)
+    if not found:
+        print(f"{stage} reported nothing; --text shows what its worker printed")
     if curve := curve_text(found):
         print(curve)
     return 0

@@ -243,7 +243,11 @@ class Builder:
                 continue
             if not self._may_run(node, plan) or not self._has_room(node):
                 continue
-            lease = self.leases.acquire(stage_plan.key or "")
+            try:
+                lease = self.leases.acquire(stage_plan.key or "")
+            except SparkError as error:  # the disk is full, or can't be written
+                self._finish(self._failed(node, stage_plan, error, 0.0))
+                continue
             if lease is None:
                 self._wait_for_other(stage_plan)
                 continue
@@ -290,9 +294,10 @@ class Builder:
             job = self.workshop.prepare(node, plan, self._output_of, limit=self.limit)
             handle = self.executor.start(job, lease)
         except SparkError as error:
+            self._finish(self._failed(node, plan, error, 0.0))
+            self.workshop.clean(plan.key or "", keeps_scratch=True)
             lease.release()
             self.planner.forget(node.stage)
-            self._finish(self._failed(node, plan, error, 0.0))
             return
         self._running[id(handle)] = _Running(
             node, plan, job, lease, handle, datetime.now(UTC), time.monotonic()

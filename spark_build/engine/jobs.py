@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StageFailed
 from spark_build.core.job import Job, JobResult, JobStep
 from spark_build.core.ports import Objects, Records, World
@@ -60,8 +61,12 @@ class Workshop:
     def prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, *, limit: int | None = None) -> Job:
         """A job whose inputs lie ready. What an earlier attempt left in `scratch` stays.
 
-        Errors: StoreDamaged where an input's object is not what it should be.
+        Errors: StoreDamaged where an input's object is not what it should be; Unavailable where the disk refuses.
         """
+        with disk_problems(f"{self.store}/work"):
+            return self._prepare(node, plan, output_of, limit)
+
+    def _prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, limit: int | None) -> Job:
         assert plan.key is not None
         assert plan.manifest is not None
         folders = self.folders(plan.key)
@@ -121,7 +126,7 @@ class Workshop:
         """
         folders = self.folders(key)
         self._laid_out.pop(str(folders.root), None)
-        for left in folders.root.iterdir():
+        for left in folders.root.iterdir() if folders.root.is_dir() else ():
             if left.is_dir() and not (keeps_scratch and left == folders.scratch):
                 _remove(left)
             elif left.suffix == ".json":

@@ -16,6 +16,8 @@ from spark_build.pipeline.second_pass import checked_params, problem
 from sparkfile_schema import Problem, Sparkfile, Use
 from sparkfile_schema.suggest import did_you_mean
 
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@\S+)?")
+
 TRAINING_PARTS = ("data/train-*", "data/validation-*")
 
 
@@ -109,6 +111,11 @@ class Uses:
         return inputs
 
     def _hub(self, text: str, at: str) -> Input:
+        if not _HUB_ID.fullmatch(text):
+            self.report(
+                at, f"no folder '{text}'", "a folder of this project, a hub id (ORG/NAME), or model:NAME"
+            )
+            return Input(path=text, at=at)
         self.hub_ids.add(text)
         revision = self.lock.revision_of(text)
         if revision is None:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from spark_build.core.disk import disk_problems
@@ -19,7 +21,7 @@ def lay_out(objects: "LocalObjects", tree: Tree, to: str, *, link: bool) -> None
     """
     _refuse_hostile_paths(tree)
     beside = f"{to}.part-{os.getpid()}-{os.urandom(3).hex()}"
-    with disk_problems(to):
+    with disk_problems(to), _named(to, beside):
         if os.path.isdir(to) and os.listdir(to):
             raise BadInput(f"{to} is not empty", fix="name an empty folder, or one that is not there yet")
         os.makedirs(beside)
@@ -29,6 +31,17 @@ def lay_out(objects: "LocalObjects", tree: Tree, to: str, *, link: bool) -> None
         except BaseException:
             shutil.rmtree(beside, ignore_errors=True)
             raise
+
+
+@contextmanager
+def _named(to: str, beside: str) -> Iterator[None]:
+    """What the system refuses is told of the folder that was asked for, not of the one beside it."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str):
+            error.filename = error.filename.replace(beside, to)
+        raise
 
 
 def changed_paths(objects: "LocalObjects", tree: Tree) -> list[str]:
