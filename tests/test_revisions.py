@@ -136,7 +136,7 @@ def test_another_output_demands_a_revision() -> None:
 
 
 def test_a_figure_may_differ_by_what_processors_do_and_no_more() -> None:
-    assert told(now(loss=2.0001)) == ""
+    assert told(now(loss=2.00001)) == ""
     assert "loss: 2.0 → 2.01" in told(now(loss=2.01))
 
 

@@ -26,8 +26,8 @@ STAGES = "stage"  # beside the families of rules: what the stages' own runners d
 FOLDER = ROOT / "tests" / "golden"
 MODULES = "modules.json"  # digests of single modules, which say what moved
 _RUNNERS = {"eval": "evaluate"}
-# float32 on another processor was seen to move losses of these models by 1e-6; a changed schedule moves them by 1e-2
-_RELATIVE, _ABSOLUTE = 1e-3, 1e-5
+# other instruction sets and thread counts move these figures by 2e-6, a changed schedule by 1e-3 and more
+_RELATIVE, _ABSOLUTE = 1e-4, 1e-5
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _causal_lm(folder: Path) -> Golden:
 
 @golden("recipe", "llama_lora")
 def _llama_lora(folder: Path) -> Golden:
-    params = {"base": "model:base", "r": 4, "prompt": "question", "completion": "answer"}
+    params = {"base": "model:base", "r": 4, "prompt": "question", "completion": "answer", "max_length": 96}
     return _trained(folder, "llama_lora", params, base=llama(folder / "base"))
 
 
@@ -163,7 +163,7 @@ def _command(folder: Path) -> Golden:
 def _trained(folder: Path, name: str, params: Mapping[str, Any], **inputs: Path) -> Golden:
     rule = rule_of("recipe", name)
     own = context(folder / "run", {"dataset": dataset(folder / "dataset"), **inputs})
-    rule(rule.Params(**FIT, **params), inputs).train(own)
+    rule(rule.Params(**{**FIT, **params}), inputs).train(own)
     heard: Any = own.report
     losses = {f"loss {step:02}": value for metric, value, step in heard.metrics if metric == "loss" and step}
     tensors = _tensors(own.output)
