@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -141,11 +141,19 @@ def _installation() -> list[Any]:
                 seen.append([folder, os.stat(folder).st_mtime_ns])
             except OSError:
                 continue
-    here = os.path.dirname(__file__)
-    for folder in sorted(e.path for e in os.scandir(here) if e.is_dir() and e.name != "__pycache__"):
-        seen += sorted([e.path, e.stat().st_mtime_ns] for e in os.scandir(folder) if e.name.endswith(".py"))
-    seen += sorted([e.path, e.stat().st_mtime_ns] for e in os.scandir(here) if e.name.endswith(".py"))
+    ours = os.path.dirname(os.path.dirname(__file__))
+    for folder in (ours, os.path.join(os.path.dirname(ours), "sparkfile_schema")):
+        seen += sorted(_sources_below(folder))
     return seen
+
+
+def _sources_below(folder: str) -> Iterator[list[Any]]:
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                yield from _sources_below(entry.path)
+        elif entry.name.endswith(".py"):
+            yield [entry.path, entry.stat().st_mtime_ns]
 
 
 def _read(file: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -169,6 +169,7 @@ class Builder:
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
+        self._failed_keys: dict[Digest, StageResult] = {}
         self._blocked: set[str] = set()  # a requirement of theirs is not met
         self._waiting: set[str] = set()  # for another process
 
@@ -240,6 +241,9 @@ class Builder:
         for stage_plan in self._by_longest_path(plan):
             node = self.graph.nodes[stage_plan.stage]
             if stage_plan.stage in self.result.results or stage_plan.key in running_keys:
+                continue
+            if (failed := self._failed_keys.get(stage_plan.key or "")) is not None:
+                self._finish(replace(failed, stage=node.stage, at=node.at))  # another address of the same action
                 continue
             if not self._may_run(node, plan) or not self._has_room(node):
                 continue
@@ -352,7 +356,7 @@ class Builder:
         self, node: Node, plan: StagePlan, error: SparkError, seconds: float, running: _Running | None = None
     ) -> StageResult:
         tail = self.executor.log_tail(running.handle) if running is not None else ""
-        return StageResult(
+        failed = StageResult(
             node.stage,
             "failed",
             seconds,
@@ -363,6 +367,8 @@ class Builder:
             scratch=running.job.scratch if running else None,
             at=node.at,
         )
+        self._failed_keys[plan.key or ""] = failed
+        return failed
 
     def _finish(self, result: StageResult) -> None:
         self.result.results[result.stage] = result

@@ -213,3 +213,11 @@ def test_a_requirement_is_a_verdict(notes: Folder) -> None:
     assert "items is 30, required > 1000" in refused.err
     notes.edit("> 1000", "> 10")
     assert notes.build().ran == set()
+
+
+def test_two_addresses_of_one_failing_action_fail_once(folder: Folder) -> None:
+    use = "{use: command, with: {run: 'echo x >> ran; exit 3; echo {output}'}}"
+    folder.sparkfile(f"targets:\n  a: {{recipe: {use}}}\n  b: {{recipe: {use}}}\n")
+    built = folder.build("-j", "1", code=1)
+    assert list(built.outcomes.values()) == ["failed", "failed"]
+    assert (folder.path / "ran").read_text() == "x\n"
