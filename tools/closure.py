@@ -20,7 +20,7 @@ _SAYS_NOTHING = ("ctx", "kind", "type_comment", "type_ignores")
 
 @dataclass(frozen=True)
 class Sources:
-    """The package under `root`, as it lies on disk; a file is read once."""
+    """The package under `root`, as it lies on disk."""
 
     root: Path
 
@@ -35,15 +35,12 @@ class Sources:
                 open_modules += self._named_by(name)
         return dict(sorted(found.items()))
 
-    @cache  # noqa: B019 - lives as long as the command
     def _code(self, module: str) -> Digest:
-        return digest_json(_plain(self._tree(module)))
+        return _read(self._source(module))[0]
 
-    @cache  # noqa: B019
-    def _named_by(self, module: str) -> tuple[str, ...]:
+    def _named_by(self, module: str) -> set[str]:
         """Modules that it imports or names in a string, and their packages, whose __init__ runs as well."""
-        names = _names(self._tree(module))
-        return tuple(sorted({m for name in names for m in self._modules(name)}))
+        return {m for name in _read(self._source(module))[1] for m in self._modules(name)}
 
     def _modules(self, name: str) -> Iterator[str]:
         """The module that `name` stands for or lies in, and its packages; not spark_build itself."""
@@ -53,20 +50,24 @@ class Sources:
                 if self._file(module := ".".join(parts[:length])) is not None:
                     yield module
 
-    @cache  # noqa: B019
-    def _tree(self, module: str) -> ast.Module:
+    def _source(self, module: str) -> bytes:
         file = self._file(module)
         if file is None:
             raise LookupError(f"BUG: there is no module {module} in {self.root}")
-        tree = ast.parse(file.read_bytes())
-        _drop_type_checking(tree)
-        return tree
+        return file.read_bytes()
 
-    @cache  # noqa: B019
     def _file(self, module: str) -> Path | None:
         place = self.root.joinpath(*module.split("."))
         files = (place.with_suffix(".py"), place / "__init__.py")
         return next((file for file in files if file.is_file()), None)
+
+
+@cache
+def _read(source: bytes) -> tuple[Digest, frozenset[str]]:
+    """Digest of a module's code, and the names that it imports."""
+    tree = ast.parse(source)
+    _drop_type_checking(tree)
+    return digest_json(_plain(tree)), frozenset(_names(tree))
 
 
 def _names(tree: ast.AST) -> Iterator[str]:

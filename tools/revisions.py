@@ -49,7 +49,8 @@ class Accepted:
 class Found:
     """What the rule is now."""
 
-    place: str  # of its revision: file and name
+    module: str
+    place: str  # of its revision, in words
     revision: int
     modules: Mapping[str, Digest]
     golden: Mapping[str, Digest] = field(default_factory=dict)
@@ -147,13 +148,12 @@ def _moved(now: Found, modules: Mapping[str, Digest]) -> str:
 # what is
 
 
-def code(rules: Sequence[str] = ()) -> dict[str, Found]:
-    """Every built-in rule and runner (or `rules` alone): its revision and its code; not yet what it gives."""
+def code() -> dict[str, Found]:
+    """Every built-in rule and runner: its revision and its code; not yet what it gives."""
     sources = Sources(ROOT)
     return {
-        rule: Found(place, revision, sources.closure(module))
+        rule: Found(module, place, revision, sources.closure(module))
         for rule, (module, place, revision) in _places().items()
-        if not rules or rule in rules
     }
 
 
