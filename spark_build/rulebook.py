@@ -121,7 +121,7 @@ def _the_one(family: str, module: ModuleType, impl: str) -> Found:
 
 def _checked(family: str, rule: type[Rule], impl: str) -> Found:
     if rule.family != family:
-        raise UsageError(f"{impl} is a {rule.family}, not a {family}")
+        raise UsageError(f"{impl} is a {rule.family}, not a {family}", fix=_known(family))
     return Found(rule, impl, is_own=False)
 
 
@@ -138,7 +138,7 @@ def _own(family: str, name: str, project: Path) -> Found:
     if not (inspect.isclass(rule) and issubclass(rule, Rule)):
         raise UsageError(f"{path} has no rule class '{class_name}'", fix=f"class {class_name}(ItemGate): …")
     if rule.family != family:
-        raise UsageError(f"{name} is a {rule.family}, not a {family}")
+        raise UsageError(f"{name} is a {rule.family}, not a {family}", fix=_known(family))
     if lacking := _unwritten(rule):
         raise UsageError(
             f"{path}: '{class_name}' has no {' and no '.join(lacking)}", fix=f"def {lacking[0]}(self, …): …"

@@ -5,7 +5,7 @@ from typing import Any
 
 from spark_build.contract.items import Verdict
 from spark_build.contract.rules import ItemGate
-from spark_build.core.errors import ItemRejected, SparkError
+from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Services
 from spark_build.stages.gating import Candidate, Gated, rejection
@@ -80,7 +80,10 @@ def _verdict(step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, v
     try:
         verdict = gate.decide_item(candidate.item, found, params)
         if not isinstance(verdict, Verdict):
-            raise TypeError(f"decide has to give a Verdict, not {type(verdict).__name__}")
+            raise StageFailed(
+                f"'{step.label or step.rule}': decide has to give a Verdict, not {type(verdict).__name__}",
+                fix="return Verdict.keep() or Verdict.drop('reason')",
+            )
         return verdict
     except (ItemRejected, SparkError):
         raise

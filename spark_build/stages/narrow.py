@@ -6,9 +6,8 @@ from typing import Any
 
 from spark_build.contract.items import Item
 from spark_build.core.digest import canonical_json
-from spark_build.core.errors import BadInput, ItemRejected
+from spark_build.core.errors import BadInput, ItemRejected, StageFailed
 from spark_build.core.job import JobStep
-from spark_build.stages.loading import failed
 
 
 def narrowed(item: Item, names: Sequence[str]) -> Item:
@@ -24,8 +23,9 @@ def encoded_found(found: Any, step: JobStep, item: Item) -> bytes:
     try:
         return canonical_json({"found": found})
     except (TypeError, ValueError) as error:
-        raise failed(
-            step, f"on item '{item.id}' of {item.source}: what it found is not JSON", error
+        raise StageFailed(
+            f"'{step.label or step.rule}': on item '{item.id}' of {item.source}: what it found is not JSON: {error}",
+            fix="what it finds is text, numbers, true, false, None, and lists and dicts of these",
         ) from error
 
 

@@ -93,7 +93,7 @@ def test_broken_utf8_is_mended_and_stays(project: tuple[Folder, Ran]) -> None:
         ("few/ingest", "9:8", "1 record can't fill 3 splits (test, train, validation)",
          "add records, or leave `splits` out"),
         ("scarce/ingest", "10:11", "split 'test' has 5 items, and at_least asks for 20", ""),
-        ("broken/ingest", "11:11", "every one of 1 records was rejected: not_json (1). First: rows.jsonl: not_json (line 1", ""),
+        ("broken/ingest", "11:11", "every one of 1 records was rejected: not_json (1). First: rows.jsonl", ""),
     ],
 )  # fmt: skip
 def test_a_bad_dataset_says_where_what_and_fix(
