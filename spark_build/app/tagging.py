@@ -2,12 +2,13 @@
 
 from spark_build.app import Project
 from spark_build.core.address import Address
+from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
 from spark_build.pinning import LOCK_NAME, tag_block
 
 
-def put_tag(project: Project, address: Address) -> None:
-    """Names what is built now. Errors: SparkError where it is not built; UsageError where the tag is taken."""
+def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
+    """Names what is built now: the tag and its result. Errors: SparkError where it is not built; UsageError where the tag is taken."""
     target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
     if target.kind == "deployment":
         raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")
@@ -21,14 +22,18 @@ def put_tag(project: Project, address: Address) -> None:
         )
     project.lock.put("tags", name, tag_block(project.main_stage(target.target), record))
     project.lock.save(project.root / LOCK_NAME)
+    return name, record.output
 
 
-def delete_tag(project: Project, address: Address) -> None:
+def delete_tag(project: Project, address: Address) -> tuple[str, Digest]:
+    """The tag, and what it named. Errors: UsageError where there is none."""
     target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
     name = f"{target.target}@{address.tag}"
-    if project.lock.tag(name) is None:
+    known = project.lock.tag(name)
+    if known is None:
         raise UsageError(
             f"no tag '{name}'", fix=f"there are {', '.join(project.lock.names('tags')) or 'none'}"
         )
     project.lock.drop("tags", name)
     project.lock.save(project.root / LOCK_NAME)
+    return name, str(known["output"])

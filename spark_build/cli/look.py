@@ -10,7 +10,7 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.cli.build import project_of
-from spark_build.core.errors import UsageError
+from spark_build.core.errors import SparkError, UsageError
 from spark_build.report.paint import is_colored
 from spark_build.report.tables import terminal_width
 
@@ -66,7 +66,12 @@ def run_show(options: argparse.Namespace) -> int:
     from spark_build.app.inspecting import records_of, tags_of
     from spark_build.report.shows import model_text
 
+    project.main_stage(options.target)  # a deployment has nothing to show
     records = records_of(project, address.target if address.stage is None else str(address))
+    if not records:
+        raise SparkError(
+            f"{address} is not built as the Sparkfile stands", fix=f"spark build {options.target}"
+        )
     if options.json:
         _print_json({"version": 1, "stages": [record.to_json() for record in records]})
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from spark_build.cli.build import project_of
 from spark_build.core.address import Address
 from spark_build.core.errors import UsageError
+from spark_build.pinning import LOCK_NAME
 
 EXIT_DAMAGED = 4
 
@@ -16,7 +17,7 @@ def run_init(options: argparse.Namespace) -> int:
 
     for path in start_project(Path(options.folder), options.file):
         print(f"wrote {path}")
-    print("next: spark plan, then spark build")
+    print("next: put documents into data/notes, then: spark plan, spark build")
     return 0
 
 
@@ -41,7 +42,11 @@ def run_tag(options: argparse.Namespace) -> int:
     address = Address.parse(options.tag)
     if address.tag is None:
         raise UsageError(f"'{options.tag}' names no tag", fix=f"spark tag {options.tag}@v1")
-    (delete_tag if options.delete else put_tag)(project, address)
+    name, output = (delete_tag if options.delete else put_tag)(project, address)
+    if options.json:
+        print(json.dumps({"version": 1, "tag": name, "output": output, "is_deleted": options.delete}))
+    else:
+        print(f"{name} is gone from {LOCK_NAME}" if options.delete else f"{name} is {output[:12]}")
     return 0
 
 
