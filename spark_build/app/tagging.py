@@ -8,7 +8,10 @@ from spark_build.pinning import LOCK_NAME, tag_block
 
 
 def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
-    """Names what is built now: the tag and its result. Errors: SparkError where it is not built; UsageError where the tag is taken."""
+    """Names what is built now: the tag and its result.
+
+    Errors: SparkError where it is not built; UsageError where the tag is taken.
+    """
     target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
     if target.kind == "deployment":
         raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")

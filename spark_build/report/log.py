@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ class EventLines:
         self._running = Running("", None, lambda: self._now)
 
     def lines(self, events: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-        for event in events:
-            self._now = float(event.get("time") or self._now)
-            if self._began is None:
-                self._began = self._running.began = self._now
-            self._running.take(event)
-            yield from (f"{duration(self._now - self._began):>9}  {line}" for line in self._told(event))
+        for together in _by_step(events):
+            for event in together:
+                self._now = float(event.get("time") or self._now)
+                if self._began is None:
+                    self._began = self._running.began = self._now
+                self._running.take(event)
+            began = self._began or 0.0
+            yield from (f"{duration(self._now - began):>9}  {line}" for line in self._told(together))
 
-    def _told(self, event: Mapping[str, Any]) -> list[str]:
+    def _told(self, together: Sequence[Mapping[str, Any]]) -> list[str]:
+        event = together[0]
         kind = event.get("event")
         if kind == "progress":
             running = self._running
@@ -35,12 +39,22 @@ class EventLines:
             ]
         if kind == "metric":
             step = f" at step {event['step']}" if event.get("step") is not None else ""
-            return [f"{printable(event['name'])} {_figure(event.get('value'))}{step}"]
+            figures = ", ".join(f"{printable(e['name'])} {_figure(e.get('value'))}" for e in together)
+            return [f"{figures}{step}"]
         if kind == "checkpoint":
             return [f"checkpoint at step {event.get('step')}"]
         if kind == "note":
             return [f"{printable(str(event.get('name')))}: {value(event.get('value'))}"]
         return [printable(line) for line in str(event.get("text", "")).splitlines()]
+
+
+def _by_step(events: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Each event by itself, but the figures of one step together."""
+    numbered = enumerate(events)
+    for _, group in groupby(
+        numbered, lambda e: e[1].get("step") if e[1].get("event") == "metric" else f"#{e[0]}"
+    ):
+        yield [event for _, event in group]
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -86,6 +86,8 @@ def _count_line(result: "BuildResult", seconds: float) -> str:
         end = "; what does not depend on the failure went on (--fail-fast stops at the first)"
     else:
         end = ""
+    if not result.results and not end:
+        return "nothing to do: the Sparkfile declares no datasets and no models"
     if not any(counts[o] for o in ("ran", "restored", "failed", "skipped")):
         return f"nothing to do: {count(counts['fresh'], 'stage is', 'stages are')} fresh{end}"
     return ", ".join(f"{n} {o}" for o, n in counts.items() if n) + f" in {duration(seconds)}{end}"

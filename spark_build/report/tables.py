@@ -111,7 +111,7 @@ def status_text(plan: "Plan", deployments: Sequence[Deployed], color: bool, widt
         targets.setdefault(s.stage.partition("/")[0], []).append(s.state)
     name_width = max(map(len, targets), default=0)
     lines = [f"{name.ljust(name_width)}  {_states(states, paint)}" for name, states in targets.items()]
-    lines += ["", summary_text(plan)]
+    lines += [*([""] if lines else []), summary_text(plan)]
     if deployments:
         rows = [_deployed_row(d) for d in deployments]
         lines += ["", table(("deployment", "state", "url", "model", "digest", "since"), rows, width)]

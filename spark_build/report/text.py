@@ -54,6 +54,8 @@ def summary_text(plan: "Plan") -> str:
     """`1 to run, 4 maybe, 1 fresh; 1.9 s of work, up to 4 min 2 s more`"""
     n = plan.summary
     if not n["run"] and not n["maybe"] and not n["restore"]:
+        if not plan.stages:
+            return "nothing to do: the Sparkfile declares no datasets and no models"
         return f"nothing to do: {count(n['fresh'], 'stage is', 'stages are')} fresh"
     words = {"run": "to run", "restore": "to restore", "maybe": "maybe", "fresh": "fresh"}
     counts = ", ".join(f"{n[state]} {word}" for state, word in words.items() if n[state])
