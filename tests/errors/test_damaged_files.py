@@ -1,7 +1,7 @@
 """Files of the project and of the store that are not what they were: said, or simply made again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture
-def lock(built: Folder) -> Path:
+def lock(built: Folder) -> Iterator[Path]:
     path = built.path / "Sparkfile.lock"
     text = path.read_bytes()
     yield path
