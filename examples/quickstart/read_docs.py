@@ -34,7 +34,11 @@ def main(form: str, folder: str) -> None:
             write(target, ".".join(name.parts), rows_of(".".join(name.parts), file))
     if form == "text":
         for topic, text in sorted(pydoc_data.topics.topics.items()):
-            write(target, f"topic-{topic}", iter([text_row(text.strip(), "language reference", f"topic {topic}")]))
+            write(
+                target,
+                f"topic-{topic}",
+                iter([text_row(text.strip(), "language reference", f"topic {topic}")]),
+            )
 
 
 def write(target: Path, name: str, rows: Iterator[dict[str, str]]) -> None:

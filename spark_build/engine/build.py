@@ -243,7 +243,9 @@ class Builder:
             if stage_plan.stage in self.result.results or stage_plan.key in running_keys:
                 continue
             if (failed := self._failed_keys.get(stage_plan.key or "")) is not None:
-                self._finish(replace(failed, stage=node.stage, at=node.at))  # another address of the same action
+                self._finish(
+                    replace(failed, stage=node.stage, at=node.at)
+                )  # another address of the same action
                 continue
             if not self._may_run(node, plan) or not self._has_room(node):
                 continue

@@ -38,7 +38,7 @@ class Asked:
     prompt_field: str = "prompt"
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
+class Refused(Exception):
     """An error object of the OpenAI API, and the status that goes with it."""
 
     def __init__(

@@ -52,7 +52,9 @@ def test_whole_source_files_are_held_out(quickstart: Folder) -> None:
     modules = {}
     for split in ("train", "test"):
         rows = json.loads(
-            quickstart.spark("show", "dataset:pairs", "--split", split, "--limit", "100000", "--json", *SMALL).out
+            quickstart.spark(
+                "show", "dataset:pairs", "--split", split, "--limit", "100000", "--json", *SMALL
+            ).out
         )["rows"]
         modules[split] = {row["module"] for row in rows}
     assert modules["test"]
@@ -86,7 +88,7 @@ def test_the_classifier_learns_topics_and_shuffled_ones_it_cannot(tmp_path: Path
     print(_figures(folder, "topic-classifier"))
     assert _figures(folder, "topic-classifier")["accuracy_over_majority"] >= 0.20
     folder.edit(
-        'lines = [json.dumps(row, ensure_ascii=False) for row in rows][:MOST_PER_MODULE]',
+        "lines = [json.dumps(row, ensure_ascii=False) for row in rows][:MOST_PER_MODULE]",
         "rows = iter([{**r, **({'topic': random.choice(sorted(TOPICS))} if 'topic' in r else {})} for r in rows])\n"
         "    lines = [json.dumps(row, ensure_ascii=False) for row in rows][:MOST_PER_MODULE]",
         "read_docs.py",
@@ -106,7 +108,9 @@ def test_the_deployment_answers_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert folder.build("deployment:helper").outcomes["deployment:helper/serve"] == "fresh"
     request = urllib.request.Request(
         "http://127.0.0.1:18431/v1/chat/completions",
-        json.dumps({"messages": [{"role": "user", "content": "What does the function json.dumps do?"}]}).encode(),
+        json.dumps(
+            {"messages": [{"role": "user", "content": "What does the function json.dumps do?"}]}
+        ).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
