@@ -84,7 +84,7 @@ class Project:
         graph = load_graph(self.request, self.lock, self.world, self.state)
         if graph.store.get("remote") and not self.offline:
             raise UsageError(
-                f"{self.file}: store.remote: this version keeps results on this machine only",
+                f"{graph.store['remote_at']}: store.remote: this version keeps results on this machine only",
                 fix="take `remote` out of the Sparkfile, or say --offline",
             )
         return graph

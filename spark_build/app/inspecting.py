@@ -180,6 +180,7 @@ def findings(project: Project) -> list[Finding]:
     ports: list[PortNeed] = []
     remote = None
     if project.request.file.exists():
+        project.offline = True  # a remote is one of the findings, no reason to stop
         graph = project.graph
         remote = graph.store.get("remote")
         for stage, node in graph.nodes.items():

@@ -71,7 +71,7 @@ class _Resolver:
             ask_above_seconds=float(self.file.limits.get("ask_above", 3600.0)),
             project=self.file.project,
             deployments=deployments,
-            store=dict(self.file.store),
+            store={**self.file.store, "remote_at": self.uses.at(("store", "remote"))},
         )
 
     # datasets

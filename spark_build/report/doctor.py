@@ -63,7 +63,7 @@ def doctor(
         *_instruction_sets(needs),
         _gpu(needs),
         *_ports(ports),
-        _remote(remote, library),
+        _remote(remote),
         *_clock(store),
     ]
 
@@ -247,14 +247,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _remote(remote: str | None, library: LibraryVersion) -> Finding:
+def _remote(remote: str | None) -> Finding:
     if remote is None:
         return Finding("remote", "ok", "none: results stay in the local store")
-    if library("obstore") is None:
-        return Finding(
-            "remote", "problem", f"{remote}: obstore is not installed", 'pip install "spark-build[s3]"'
-        )
-    return Finding("remote", "ok", f"{remote}: obstore {library('obstore')}; not asked whether it answers")
+    return Finding(
+        "remote",
+        "problem",
+        f"{remote}: this version keeps results on this machine only",
+        "take it out, or say --offline",
+    )
 
 
 def _clock(store: Path) -> Iterator[Finding]:

@@ -74,6 +74,12 @@ def test_nothing_runs_twice(models: Folder) -> None:
     assert models.build().ran == set()
 
 
+def test_moving_the_project_trains_nothing(models: Folder) -> None:
+    moved = models.path.with_name("elsewhere")
+    models.path.rename(moved)
+    assert Folder(moved).build("-j", "3").ran == set()
+
+
 def test_a_changed_rate_reruns_that_model_and_those_built_on_it(models: Folder) -> None:
     models.edit('{params.rate}", params: {rate: 1}}\n  more', '{params.rate}", params: {rate: 2}}\n  more')
     assert models.build().ran == {*FIRST, SECOND}
