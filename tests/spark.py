@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class Folder:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear_interrupts,
         )
 
     @property
@@ -100,6 +102,11 @@ class Folder:
 
     def reasons(self, stage: str) -> list[dict[str, Any]]:
         return next(s["reasons"] for s in self.plan()["stages"] if s["stage"] == stage)
+
+
+def _hear_interrupts() -> None:
+    """A test run in the background of a shell ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def spark_command() -> list[str]:

@@ -99,6 +99,9 @@ def _pinned(numerics: Mapping[str, object]) -> dict[str, str]:
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "OMP_DYNAMIC": "FALSE",
+        # libgomp's threads spin while they wait: beside any other work two of them on two cores fall to a sixth of
+        # their speed (docs/measurements.md); a short spin costs nothing on an idle machine, and no bit of the result
+        "GOMP_SPINCOUNT": "2000",
         "MKL_DYNAMIC": "FALSE",
         "ATEN_CPU_CAPABILITY": aten,
         "ONEDNN_MAX_CPU_ISA": onednn,

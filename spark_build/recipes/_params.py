@@ -16,6 +16,9 @@ Schedule = Literal[
 ]  # fmt: skip
 
 
+LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors")
+
+
 class FitParams(RuleParams):
     """How to train: shared by every recipe that runs a training loop."""
 
@@ -136,3 +139,11 @@ class CausalParams(FitParams):
 
         names_in(value or "")
         return value
+
+
+def check_start(base: str | None, config: object | None, tokenizer: object | None) -> None:
+    """Errors: ValueError where a model would start from nothing, or from two things."""
+    if (base is None) == (config is None):
+        raise ValueError("give either `base` (a model to start from) or `config` (a model to make anew)")
+    if base is not None and tokenizer is not None:
+        raise ValueError("`tokenizer` goes with `config`: a base brings its own")

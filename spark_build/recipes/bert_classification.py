@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spark_build.contract import Base, Context, Recipe
-from spark_build.recipes._params import FitParams
+from spark_build.recipes._params import LIBRARIES, FitParams, check_start
 from spark_build.training.classes import ClassRows, ClassText
 
 
@@ -56,23 +56,14 @@ class Params(FitParams):
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> Self:
-        if (self.base is None) == (self.config is None):
-            raise ValueError("give either `base` (a model to start from) or `config` (a model to make anew)")
-        if self.base is not None and self.tokenizer is not None:
-            raise ValueError("`tokenizer` goes with `config`: a base brings its own")
+        check_start(self.base, self.config, self.tokenizer)
         return self
 
 
 class BertClassification(Recipe):
     Params = Params
     revision = 1
-    libraries: ClassVar[tuple[str, ...]] = (
-        "torch",
-        "transformers",
-        "accelerate",
-        "tokenizers",
-        "safetensors",
-    )
+    libraries: ClassVar[tuple[str, ...]] = LIBRARIES
 
     def train(self, context: Context) -> None:
         from spark_build.training.loop import fit
