@@ -23,6 +23,7 @@ SMALL = [
     )
     for word in ("--set", change)
 ]
+QUESTION = "What does the function json.dumps do?"
 DATASETS = {f"dataset:{d}/{s}" for d in ("docs", "pairs") for s in ("ingest", "filter", "version")}
 HELPER = {
     "model:python-base/train", "model:python-base/eval", "model:python-helper/train", "model:python-helper/eval",
