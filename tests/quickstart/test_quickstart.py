@@ -109,9 +109,7 @@ def test_the_deployment_answers_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert folder.build("deployment:helper").outcomes["deployment:helper/serve"] == "fresh"
     request = urllib.request.Request(
         "http://127.0.0.1:18431/v1/chat/completions",
-        json.dumps(
-            {"messages": [{"role": "user", "content": "What does the function json.dumps do?"}]}
-        ).encode(),
+        json.dumps({"model": "helper", "messages": [{"role": "user", "content": QUESTION}]}).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
