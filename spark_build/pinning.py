@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
@@ -147,10 +146,6 @@ def stage_block(record: Record) -> dict[str, Any]:
 
 def tag_block(stage: str, record: Record) -> dict[str, Any]:
     return {"stage": stage, "key": record.key, "output": record.output, "parts": record.parts}
-
-
-def output_in(block: Mapping[str, Any]) -> Digest:
-    return str(block["output"])
 
 
 def _lines(values: Mapping[str, Any]) -> Iterable[str]:

@@ -15,8 +15,6 @@ from spark_build.core.ports import World
 from spark_build.engine.graph import Graph
 from spark_build.pinning import Lock
 
-MOST_CACHED = 8  # graphs kept: one per profile and set of overrides
-
 
 class Facts(Protocol):
     def get(self, name: str) -> bytes | None: ...

@@ -7,7 +7,6 @@ from spark_build.app import Project
 from spark_build.core.address import Address
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, UsageError
-from spark_build.core.tree import Tree
 from spark_build.pinning import LOCK_NAME
 
 
@@ -52,10 +51,6 @@ def view(project: Project, output: Digest) -> Path:
         except OSError:  # somebody else was quicker
             _remove(beside)
     return folder
-
-
-def tree_of(project: Project, output: Digest) -> Tree:
-    return project.objects.tree(output)
 
 
 def _tagged(project: Project, address: Address) -> Digest:

@@ -172,6 +172,7 @@ class Builder:
         self._failed_keys: dict[Digest, StageResult] = {}
         self._blocked: set[str] = set()  # a requirement of theirs is not met
         self._waiting: set[str] = set()  # for another process
+        self._told_of_waiting: set[str] = set()
 
     def run(self, asked: Iterable[str]) -> BuildResult:
         asked = list(asked)
@@ -191,9 +192,8 @@ class Builder:
             plan = self.planner.plan(asked)
             self._settle(plan)
             self._restore(plan)
-            began = self._start_ready(plan)
-            if began:
-                continue  # a lease may have brought another's result: look again
+            if self._start_ready(plan):
+                continue  # a lease has brought another's result: look again
             if not self._running and not self._waiting:
                 return
             self._await()
@@ -243,11 +243,10 @@ class Builder:
             if stage_plan.stage in self.result.results or stage_plan.key in running_keys:
                 continue
             if (failed := self._failed_keys.get(stage_plan.key or "")) is not None:
-                self._finish(
-                    replace(failed, stage=node.stage, at=node.at)
-                )  # another address of the same action
+                # another address of the same action
+                self._finish(replace(failed, stage=node.stage, at=node.at))
                 continue
-            if not self._may_run(node, plan) or not self._has_room(node):
+            if not self._may_run(node) or not self._has_room(node):
                 continue
             try:
                 lease = self.leases.acquire(stage_plan.key or "")
@@ -264,7 +263,7 @@ class Builder:
             running_keys.add(stage_plan.key)
         return False
 
-    def _may_run(self, node: Node, plan: Plan) -> bool:
+    def _may_run(self, node: Node) -> bool:
         """Whether everything that it reads or waits for has come to rest, and well."""
         before = {*node.upstream(), *node.guards}
         ended = self.result.results
@@ -281,7 +280,8 @@ class Builder:
         return fits and len(self._running) < self.jobs
 
     def _wait_for_other(self, plan: StagePlan) -> None:
-        if plan.stage not in self._waiting:
+        if plan.stage not in self._told_of_waiting:
+            self._told_of_waiting.add(plan.stage)
             self.listener.waiting(plan.stage, self.leases.holder(plan.key or ""))
         self._waiting.add(plan.stage)
 

@@ -111,7 +111,7 @@ class Workshop:
 
         Errors: StageFailed where the stage changed its inputs, or an input changed while it ran.
         """
-        self._check_links(node, job)
+        self._check_links(node.stage, job)
         assert plan.manifest is not None
         sources = self._sources_still(node, plan.manifest)
         tree = self.objects.add_folder(Path(job.output))
@@ -211,11 +211,11 @@ class Workshop:
             return tree
         return Tree.of({entry for part in given.parts for entry in tree.select(part)})
 
-    def _check_links(self, node: Node, job: Job) -> None:
+    def _check_links(self, stage: str, job: Job) -> None:
         trees = self._laid_out.pop(str(self.folders(job.key).root), [])
         if changed := [path for tree in trees for path in self.objects.changed_links(tree)]:
             raise StageFailed(
-                f"{node.stage} wrote into its inputs: {', '.join(changed[:5])}",
+                f"{stage} wrote into its inputs: {', '.join(changed[:5])}",
                 fix="inputs are read-only; copy what has to change into {scratch} or {output}. "
                 "The changed objects were set aside and are built again when needed",
             )
