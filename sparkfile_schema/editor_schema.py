@@ -53,7 +53,10 @@ def _top() -> Schema:
         "project": _or_reference({"type": "string", "pattern": _NAME}),
         "vars": _named({"type": ["string", "number", "boolean"]}),
         "store": _object(keys.STORE, dict.fromkeys(keys.STORE, _TEXT)),
-        "environment": _object(keys.ENVIRONMENT, {"libraries": {"enum": list(keys.LIBRARIES)}}),
+        "environment": _object(
+            keys.ENVIRONMENT,
+            {"libraries": {"enum": list(keys.LIBRARIES)}, "hermetic": {"enum": list(keys.HERMETIC)}},
+        ),
         "limits": _object(
             keys.LIMITS, {"ask_above": {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}}
         ),

@@ -11,7 +11,7 @@ TOP: Keys = {
     "project": "Name of the project.",
     "vars": "Scalars that ${vars.NAME} stands for.",
     "store": "Where results are kept.",
-    "environment": "How much of the installed libraries counts in a key.",
+    "environment": "What of the installation counts in a key, and what a stage may touch besides its inputs.",
     "limits": "When to ask before something is run.",
     "numerics": "What shapes floating-point results, for all rules of the project.",
     "datasets": "Datasets by name: where each comes from and what is done to it.",
@@ -30,6 +30,7 @@ STORE: Keys = {
 
 ENVIRONMENT: Keys = {
     "libraries": "Library versions in keys: exact, compatible (major.minor, the default) or ignore.",
+    "hermetic": "Reads of undeclared project files, and undeclared hosts: warn (the default), strict (refused) or off.",
 }
 
 LIMITS: Keys = {
@@ -112,6 +113,7 @@ DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 ISAS = ("sse4", "avx2", "avx512", "default")
 LIBRARIES = ("exact", "compatible", "ignore")
+HERMETIC = ("warn", "strict", "off")
 ON_ERROR = ("reject", "fail")
 PUSH = ("last", "all", "none")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sparkfile_schema.datasets import Uses, read_dataset
-from sparkfile_schema.keys import ENVIRONMENT, LIBRARIES, LIMITS, STORE, TOP
+from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, LIBRARIES, LIMITS, STORE, TOP
 from sparkfile_schema.model import Dataset, Deployment, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
@@ -98,8 +98,9 @@ def _texts(reader: Reader, part: Part | None, keys: Mapping[str, str]) -> dict[s
 
 def _environment(reader: Reader, part: Part | None) -> dict[str, str]:
     entries = reader.section(part, ENVIRONMENT) if part else {}
-    libraries = reader.choice(entries["libraries"], LIBRARIES) if "libraries" in entries else None
-    return {"libraries": libraries} if libraries else {}
+    allowed = {"libraries": LIBRARIES, "hermetic": HERMETIC}
+    read = {key: reader.choice(entry, allowed[key]) for key, entry in entries.items()}
+    return {key: choice for key, choice in read.items() if choice}
 
 
 def _limits(reader: Reader, part: Part | None) -> dict[str, float]:

@@ -111,7 +111,15 @@ def _builder(project: Project, planner: Any, options: BuildOptions, listener: Li
     return Builder(
         project.graph,
         planner,
-        Workshop(project.root, project.store, project.objects, project.records, project.world, look_again),
+        Workshop(
+            project.root,
+            project.store,
+            project.objects,
+            project.records,
+            project.world,
+            look_again,
+            hermetic=project.graph.hermetic,
+        ),
         LocalExecutor(project.store),
         LocalLeases(project.store),
         listener,

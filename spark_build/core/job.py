@@ -44,6 +44,8 @@ class Job:
     env: tuple[str, ...] = ()  # names that the worker's environment holds besides the fixed ones
     hub: Mapping[str, str] = field(default_factory=dict)  # step input name -> 'org/name@revision'
     limit: int | None = None
+    hermetic: str = "warn"  # what becomes of reads that the Sparkfile does not declare: warn, strict, off
+    reads: tuple[str, ...] = ()  # project files and folders that it may read, relative
     # per kind. ingest: splits, fields, on_error · version: card, tag · eval: split
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,7 +56,7 @@ class Job:
     def load(cls, path: Path) -> "Job":
         data = json.loads(path.read_text())
         data["steps"] = tuple(JobStep(**step) for step in data["steps"])
-        data["secrets"], data["env"] = tuple(data["secrets"]), tuple(data["env"])
+        data.update({name: tuple(data[name]) for name in ("secrets", "env", "reads")})
         return cls(**data)
 
 

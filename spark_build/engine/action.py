@@ -54,10 +54,15 @@ def loose_key_of(manifest: Manifest) -> Digest:
     return digest_json(_without_libraries(manifest))
 
 
-def operation_of(step: Manifest, decides: tuple[str, ...], numerics: Mapping[str, Any] | None) -> Digest:
-    """Scopes the item memo: the step without the params that only decide, with numerics where a model runs."""
+def operation_of(
+    step: Manifest, decides: tuple[str, ...], numerics: Mapping[str, Any] | None, *, is_strict: bool = False
+) -> Digest:
+    """Scopes the item memo: the step without the params that only decide, with numerics where a model runs.
+
+    `is_strict`: what was found while nobody looked at undeclared reads is found again.
+    """
     params = {name: value for name, value in step.get("params", {}).items() if name not in decides}
-    return digest_json([{**step, "params": params}, numerics])
+    return digest_json([{**step, "params": params}, numerics, *(["strict"] if is_strict else [])])
 
 
 def input_digests(given: Input, world: World, parts_of: PartsOf) -> Any:

@@ -10,6 +10,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, StageFailed
 from spark_build.core.job import Job, JobResult
 from spark_build.core.record import Record
+from spark_build.core.undeclared import FIX, NOTE, touched_text
 from spark_build.engine.graph import Graph, Node, Requirement
 from spark_build.engine.jobs import Workshop
 from spark_build.engine.plan import Plan, Planner, StagePlan
@@ -351,6 +352,8 @@ class Builder:
                 f"{record.stage}: not deterministic: the same action gave {other.output[:12]} before and "
                 f"{record.output[:12]} now; both are kept, the lock says which one counts"
             )
+        if (touched := record.notes.get(NOTE)) is not None:
+            self.result.warnings.append(f"{running.node.at}: {record.stage} {touched_text(touched)}; {FIX}")
         self._finish(StageResult(record.stage, "ran", seconds, record))
         self._judge(StagePlan(record.stage, "fresh", record.key, record.output, record=record))
 

@@ -113,6 +113,7 @@ class Graph:
 
     nodes: Mapping[str, Node]
     libraries_policy: str = "compatible"  # exact | compatible | ignore
+    hermetic: str = "warn"  # warn | strict | off
     ask_above_seconds: float = 3600.0
     project: str = ""
     deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -150,7 +151,7 @@ class Graph:
         return cls({n.stage: n for n in nodes}, **{name: data[name] for name in _GRAPH_FIELDS})
 
 
-_GRAPH_FIELDS = ("libraries_policy", "ask_above_seconds", "project", "deployments", "store")
+_GRAPH_FIELDS = ("libraries_policy", "hermetic", "ask_above_seconds", "project", "deployments", "store")
 
 
 def absolute_impl(impl: str, project: Path) -> str:

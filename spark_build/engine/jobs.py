@@ -50,9 +50,12 @@ class Workshop:
         records: Records,
         world: World,
         look_again: Callable[[], World],
+        *,
+        hermetic: str = "warn",
     ) -> None:
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
+        self.hermetic = hermetic
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/
 
     def folders(self, key: Digest) -> Folders:
@@ -98,6 +101,8 @@ class Workshop:
             env=tuple(sorted({e for step in node.steps for e in step.env})),
             hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
             limit=limit,
+            hermetic=self.hermetic,
+            reads=_reads(node),
             options={**node.options, **self._listing(node)},
         )
         Path(job.events).parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +180,7 @@ class Workshop:
             rule=step.rule,
             impl=absolute_impl(step.impl, self.project),
             params=step.values,
-            operation=operation_of(own, step.decides, numerics),
+            operation=operation_of(own, step.decides, numerics, is_strict=self.hermetic == "strict"),
             inputs=self._lay_out(step.inputs, f"{index}.", folders, output_of),
             options=step.options,
             label=step.label,
@@ -238,6 +243,12 @@ class Workshop:
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+
+
+def _reads(node: Node) -> tuple[str, ...]:
+    """The project files and folders that the Sparkfile names for the stage, and its rules' own code."""
+    paths = {given.path for _, given in node.all_inputs() if given.path is not None}
+    return tuple(sorted(paths.union(*(step.code for step in node.steps))))
 
 
 def _changed_meanwhile(path: str) -> StageFailed:

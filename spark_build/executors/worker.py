@@ -10,8 +10,10 @@ from spark_build.core.disk import disk_problem
 from spark_build.core.errors import SparkError, TransientError, UsageError
 from spark_build.core.job import Job, JobResult, JobStep, Outcome
 from spark_build.core.ports import Memo, Services
+from spark_build.executors.audit import watching
 from spark_build.executors.environment import secrets_of
 from spark_build.executors.events import EventStream
+from spark_build.executors.undeclared import allowance_of, refuse_undeclared, undeclared_note
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -29,8 +31,11 @@ def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -
     report = EventStream(job.events, secrets_of(job, os.environ).values())
     try:
         services = Services(make_memo(Path(job.store, "memo"), report.log), report)
-        outcome = run_stage(job, services)
-        result = JobResult(True, outcome.metrics, outcome.items, {**report.notes, **outcome.notes})
+        with watching(allowance_of(job, os.environ)) as undeclared:
+            outcome = run_stage(job, services)
+        refuse_undeclared(job, undeclared)
+        notes = {**report.notes, **outcome.notes, **undeclared_note(undeclared)}
+        result = JobResult(True, outcome.metrics, outcome.items, notes)
     except KeyboardInterrupt:
         return INTERRUPTED
     except SystemExit as error:

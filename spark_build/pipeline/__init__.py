@@ -68,6 +68,7 @@ class _Resolver:
         return Graph.of(
             nodes,
             libraries_policy=self.file.environment.get("libraries", "compatible"),
+            hermetic=self.file.environment.get("hermetic", "warn"),
             ask_above_seconds=float(self.file.limits.get("ask_above", 3600.0)),
             project=self.file.project,
             deployments=deployments,

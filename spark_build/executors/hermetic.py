@@ -1,0 +1,132 @@
+"""What a job may read and whom it may ask, and what it touched besides (design section 8).
+
+The keeper, a bare interpreter, loads this file by its path: the standard library alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WARN, STRICT, OFF = "warn", "strict", "off"
+MOST_NAMED = 50  # files or hosts of one job; the rest is counted
+_MOST_ALLOWED = 500  # an order to the watchdog is one packet
+_OWN_INSTALLATION = ("pyvenv.cfg", "conda-meta")  # what marks a Python environment inside the project
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a job declares: everything else in the project, and every other host, is undeclared."""
+
+    project: str  # real path of the Sparkfile's folder
+    allowed: tuple[str, ...]  # files and folders
+    hosts: tuple[str, ...] = ()  # as the Sparkfile's text names them
+    is_strict: bool = False
+
+    @classmethod
+    def of(
+        cls, project: str, allowed: Iterable[str], hosts: Iterable[str], *, is_strict: bool
+    ) -> "Allowance":
+        real = os.path.realpath(project)
+        found = {os.path.realpath(os.path.join(project, path)) for path in allowed}
+        if len(found) > _MOST_ALLOWED:
+            found = {os.path.dirname(path) if os.path.isfile(path) else path for path in found}
+        return cls(real, tuple(sorted(found)), tuple(sorted(set(hosts))), is_strict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Allowance":
+        return cls(data["project"], tuple(data["allowed"]), tuple(data["hosts"]), data["is_strict"])
+
+    def undeclared(self, path: str, working_folder: str) -> str | None:
+        """The path from the project of a file that the job does not declare; None for any other."""
+        location = os.path.normpath(os.path.join(working_folder, path))
+        if not location.startswith(self.project + os.sep):
+            return None
+        real = os.path.realpath(location)
+        if any(_is_below(place, known) for known in self.allowed for place in (location, real)):
+            return None
+        if not os.path.isfile(real) or self._is_of_an_installation(location):
+            return None
+        return os.path.relpath(location, self.project)
+
+    def is_named(self, host: str) -> bool:
+        """Whether the Sparkfile names the host, or a domain that it belongs to."""
+        return any(host == known or host.endswith(f".{known}") for known in self.hosts)
+
+    def _is_of_an_installation(self, location: str) -> bool:
+        """Compiled Python, and environments that lie in the project: libraries have their own place in a key."""
+        if f"{os.sep}__pycache__{os.sep}" in location:
+            return True
+        folder = os.path.dirname(location)
+        while len(folder) > len(self.project):
+            if any(os.path.exists(os.path.join(folder, mark)) for mark in _OWN_INSTALLATION):
+                return True
+            folder = os.path.dirname(folder)
+        return False
+
+
+@dataclass
+class Undeclared:
+    """What a job touched and does not declare."""
+
+    files: dict[str, None] = field(default_factory=dict)  # in the order of their first reading
+    hosts: dict[str, None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.hosts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Sorted, so that two runs alike tell the same."""
+        told: dict[str, Any] = {}
+        for name, found in (("files", sorted(self.files)), ("hosts", sorted(self.hosts))):
+            if found:
+                told[name] = found[:MOST_NAMED]
+                if len(found) > MOST_NAMED:
+                    told[f"more_{name}"] = len(found) - MOST_NAMED
+        return told
+
+
+def listens_here(port: int, session: int) -> bool:
+    """Whether a process of this session listens at the port: a job that talks to itself asks nobody outside."""
+    inodes = {f"socket:[{inode}]" for inode in _listening_at(port)}
+    return bool(inodes) and any(inodes & set(_open_files(process)) for process in _of_session(session))
+
+
+def _is_below(location: str, folder: str) -> bool:
+    return location == folder or location.startswith(folder + os.sep)
+
+
+def _listening_at(port: int) -> Iterable[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as file:
+                rows = [line.split() for line in file.readlines()[1:]]
+        except OSError:
+            continue
+        # columns: 1 local address, 3 state (0A: listening), 9 inode
+        yield from (row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port)
+
+
+def _of_session(session: int) -> Iterable[str]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.getsid(int(name)) == session:
+                    yield name
+            except OSError:
+                continue  # gone meanwhile
+
+
+def _open_files(process: str) -> Iterable[str]:
+    try:
+        names = os.listdir(f"/proc/{process}/fd")
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield os.readlink(f"/proc/{process}/fd/{name}")
+        except OSError:
+            continue
