@@ -92,13 +92,22 @@ class Lock:
             raise disk_problem(OSError(error.errno, error.strerror), path.name) from error
         return True
 
-    def with_stages(self, records: Mapping[str, Record], existing: Iterable[str]) -> "Lock":
-        """This lock with the blocks of `records`, and without those of stages that are no more."""
+    def with_stages(
+        self,
+        records: Mapping[str, Record],
+        existing: Iterable[str],
+        accepted: Mapping[str, str] | None = None,
+    ) -> "Lock":
+        """This lock with the blocks of `records`, and without those of stages that are no more.
+
+        A result that is `accepted` stands under the key that really gave it, with a line that says so.
+        """
         known = set(existing)
         kept = {key: text for key, text in self.blocks.items() if key[0] != "stages" or key[1] in known}
         lock = Lock(kept)
         for stage, record in records.items():
-            lock.put("stages", stage, stage_block(record))
+            note = (accepted or {}).get(stage)
+            lock.put("stages", stage, {**stage_block(record), **({"accepted": note} if note else {})})
         return lock
 
     def revision_of(self, hub_id: str) -> str | None:

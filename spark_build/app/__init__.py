@@ -1,6 +1,5 @@
 """The application: wires project, store, engine and reports together; also the Python API."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app.graph_cache import Request, load_graph
+from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.engine.graph import Graph
 from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
-from spark_build.storage.journal import BuildEntry, Journal
+from spark_build.storage.acceptances import LocalAcceptances
+from spark_build.storage.journal import BuildEntry, Journal, build_id
 from spark_build.storage.local import LocalStore
 from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld
@@ -106,6 +107,10 @@ class Project:
         return self.local_store.records
 
     @cached_property
+    def acceptances(self) -> LocalAcceptances:
+        return LocalAcceptances(self.store)
+
+    @cached_property
     def journal(self) -> Journal:
         return Journal(self.store / "builds", self.state)
 
@@ -115,7 +120,7 @@ class Project:
 
     def look_again(self) -> None:
         """Forgets what was seen of the project: each plan and build begins with the world as it is."""
-        for name in ("world", "graph", "store", "local_store", "journal", "lock"):
+        for name in ("world", "graph", "store", "local_store", "acceptances", "journal", "lock"):
             self.__dict__.pop(name, None)
         self._planners.clear()
 
@@ -187,6 +192,7 @@ class Project:
                 self.journal,
                 again=stages,
                 is_strict=is_strict,
+                acceptances=self.acceptances,
             )
         return self._planners[stages, is_strict]
 
@@ -280,7 +286,7 @@ def check_against_lock(plan: Plan, lock: Lock) -> None:
         block = lock.get("stages", stage.stage)
         if block is None:
             differing.append(f"{stage.stage}: not in the lock")
-        elif stage.key != block["key"] or (stage.output is not None and stage.output != block["output"]):
+        elif accepted_note(stage.drift) or _differs(stage, block):
             differing.append(f"{stage.stage}: {_first_cause(stage)}")
     if differing:
         lines = "\n".join(f"  {line}" for line in differing)
@@ -289,9 +295,15 @@ def check_against_lock(plan: Plan, lock: Lock) -> None:
         )
 
 
+def _differs(stage: StagePlan, block: Mapping[str, Any]) -> bool:
+    return stage.key != block["key"] or (stage.output is not None and stage.output != block["output"])
+
+
 def _first_cause(stage: StagePlan) -> str:
     from spark_build.report.causes import causes_text
 
+    if (note := accepted_note(stage.drift)) is not None:
+        return f"{note} (spark accept; a locked build takes only what was built)"
     reasons: tuple[Reason, ...] = stage.reasons
     return causes_text(reasons, stage.state)[0] if reasons else "another result"
 
@@ -303,13 +315,14 @@ def entry_of(project: Project, result: "BuildResult", began: float, command: str
             "key": r.record.key if r.record else None,
             "outcome": r.outcome,
             "seconds": round(r.seconds, 3),
+            **({"accepted": note} if (note := accepted_note(r.drift)) else {}),
         }
         for stage, r in result.results.items()
     }
     overrides = [f"--profile {project.profile}"] if project.profile else []
     overrides += [f"--set {text}" for text in project.sets]
     return BuildEntry(
-        id=f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(began))}-{os.getpid():x}",
+        id=build_id(began),
         started=started,
         seconds=round(time.time() - began, 3),
         command=command,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
+from spark_build.core.acceptance import accepted_note
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.engine.build import Builder, BuildResult, Listener, StageResult
@@ -147,15 +148,18 @@ def _write_down(project: Project, result: BuildResult, options: BuildOptions, be
     records = {stage: r.record for stage, r in result.results.items() if r.record is not None}
     counted = {stage: r for stage, r in records.items() if stage in project.graph.nodes}
     if not project.request.is_override:
-        _write_lock(project, counted, options)
+        accepted = {s: note for s, r in result.results.items() if (note := accepted_note(r.drift))}
+        _write_lock(project, counted, accepted, options)
     ran = any(r.outcome not in ("fresh", "restored") for r in result.results.values())
     if ran or project.journal.has_news({stage: r.key for stage, r in counted.items()}):
         project.journal.write(entry_of(project, result, began, options.command))
     project.state.flush()
 
 
-def _write_lock(project: Project, records: Mapping[str, "Record"], options: BuildOptions) -> None:
-    lock = project.lock.with_stages(records, project.graph.nodes)
+def _write_lock(
+    project: Project, records: Mapping[str, "Record"], accepted: Mapping[str, str], options: BuildOptions
+) -> None:
+    lock = project.lock.with_stages(records, project.graph.nodes, accepted)
     path = project.root / LOCK_NAME
     if options.is_locked:
         if lock.render() != project.lock.render():

@@ -1,10 +1,12 @@
 """What there is to see: results, builds, what is served, what the machine lacks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spark_build.app import Project
+from spark_build.core.acceptance import accepted_note
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.engine.explain import Reason, differences
@@ -22,7 +24,8 @@ def listed(project: Project, addresses: Sequence[str]) -> list[Listed]:
     for stage in stages:
         record = plan[stage].record
         if record is not None:
-            found.append(_listed(project, _short_address(stage), record))
+            listed_one = _listed(project, _short_address(stage), record)
+            found.append(replace(listed_one, accepted=accepted_note(plan[stage].drift)))
     wanted = {stage.partition("/")[0] for stage in stages}
     for name in project.lock.names("tags"):
         block = project.lock.tag(name)
@@ -51,6 +54,13 @@ def tags_of(project: Project, target: str) -> list[str]:
     return [name.rpartition("@")[2] for name in project.lock.names("tags") if name.startswith(f"{target}@")]
 
 
+def accepted_of(project: Project, address: str) -> dict[str, str]:
+    """What of a target, or of one stage, is accepted as things stand: stage -> the note."""
+    stages = [address] if "/" in address else project.graph.of_target(address)
+    plan = project.planner().plan(stages)
+    return {s: note for s in stages if (note := accepted_note(plan[s].drift)) is not None}
+
+
 def records_of(project: Project, address: str) -> list[Record]:
     """The Records of a target's stages, or of one stage, as things stand."""
     stages = [address] if "/" in address else project.graph.of_target(address)
@@ -63,7 +73,7 @@ def runs(project: Project, target: str | None, limit: int) -> list[Run]:
     chosen = project.resolve(target).target if target else None
     found = []
     for entry in project.journal.entries():
-        if chosen is not None and not any(stage.partition("/")[0] == chosen for stage in _ran(entry)):
+        if chosen is not None and not any(stage.partition("/")[0] == chosen for stage in _did(entry)):
             continue
         found.append(_run(project, entry, chosen))
         if len(found) == limit:
@@ -71,8 +81,9 @@ def runs(project: Project, target: str | None, limit: int) -> list[Run]:
     return found
 
 
-def _ran(entry: BuildEntry) -> list[str]:
-    return [stage for stage, told in entry.stages.items() if told["outcome"] in ("ran", "failed")]
+def _did(entry: BuildEntry) -> list[str]:
+    """The stages of which a build tells something new."""
+    return [stage for stage, told in entry.stages.items() if told["outcome"] in ("ran", "failed", "accepted")]
 
 
 def _run(project: Project, entry: BuildEntry, target: str | None) -> Run:
@@ -80,11 +91,13 @@ def _run(project: Project, entry: BuildEntry, target: str | None) -> Run:
     ran = tuple(stage for stage, how in outcome.items() if how == "ran")
     records = {stage: r for stage in ran if (r := _record(project, entry.stages[stage]["key"])) is not None}
     return Run(
+        id=entry.id,
         started=entry.started,
         seconds=entry.seconds,
         ran=ran,
         failed=tuple(stage for stage, how in outcome.items() if how == "failed"),
         fresh=sum(how == "fresh" for how in outcome.values()),
+        accepted=tuple(f"{s}: {told['accepted']}" for s, told in entry.stages.items() if "accepted" in told),
         changed=tuple(
             reason for stage, record in records.items() for reason in _changes(project, stage, record)
         ),

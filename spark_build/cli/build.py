@@ -1,4 +1,4 @@
-"""`plan`, `build`, `why`, `check`, `up`."""
+"""`plan`, `build`, `check`, `up`."""
 
 import argparse
 import json
@@ -113,28 +113,3 @@ def _print_plan(plan: Plan, options: argparse.Namespace) -> None:
     from spark_build.report.text import plan_text
 
     print(plan_text(plan, is_colored(sys.stdout), verbose=options.verbose))
-
-
-def run_why(options: argparse.Namespace) -> int:
-    from spark_build.report.paint import is_colored
-    from spark_build.report.text import why_text
-
-    project = project_of(options)
-    stage = project.main_stage(options.stage)
-    if options.item is not None:
-        from spark_build.app.results import checked_out
-        from spark_build.report.shows import item_text
-
-        if not stage.startswith("dataset:"):
-            raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
-        print(item_text(checked_out(project, stage), options.item))
-        return 0
-    plan = project.plan(stage)
-    if options.json:
-        print(json.dumps(plan[stage].to_json(), ensure_ascii=False))
-        return 0
-    key = project.journal.last(stage)
-    last = project.records.get(key) if key is not None else None
-    print(why_text(plan, stage, last=last, color=is_colored(sys.stdout)))
-    project.close()
-    return 0

@@ -63,33 +63,39 @@ def run_show(options: argparse.Namespace) -> int:
     address = project.resolve(options.target)
     if address.kind == "dataset":
         return _show_dataset(project, options)
-    from spark_build.app.inspecting import records_of, tags_of
+    from spark_build.app.inspecting import accepted_of, records_of, tags_of
     from spark_build.report.shows import model_text
 
     project.main_stage(options.target)  # a deployment has nothing to show
-    records = records_of(project, address.target if address.stage is None else str(address))
+    asked = address.target if address.stage is None else str(address)
+    records, accepted = records_of(project, asked), accepted_of(project, asked)
     if not records:
         raise SparkError(
             f"{address} is not built as the Sparkfile stands", fix=f"spark build {options.target}"
         )
     if options.json:
-        _print_json({"version": 1, "stages": [record.to_json() for record in records]})
+        told = [record.to_json() for record in records]
+        _print_json({"version": 1, "stages": told, "accepted": accepted})
     else:
-        print(model_text(str(address), records, tags=tags_of(project, address.target)))
+        tags = tags_of(project, address.target)
+        print(model_text(str(address), records, tags=tags, accepted=accepted))
     return 0
 
 
 def _show_dataset(project: Project, options: argparse.Namespace) -> int:
+    from spark_build.app.inspecting import accepted_of
     from spark_build.app.results import view
-    from spark_build.report.shows import dataset_rows, dataset_text
+    from spark_build.report.shows import accepted_lines, dataset_rows, dataset_text
 
     record = project.record_of(options.target)
     folder = view(project, record.output)
     _refuse_unknown_split(folder, options.split)
+    accepted = accepted_of(project, project.resolve(options.target).target)
     if options.json:
         rows = dataset_rows(folder, split=options.split, rejected=options.rejected, limit=options.limit)
-        _print_json({"version": 1, "rows": rows})
+        _print_json({"version": 1, "rows": rows, "accepted": accepted})
     else:
+        _print_lines(accepted_lines(accepted))
         print(
             dataset_text(
                 folder,

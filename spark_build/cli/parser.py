@@ -153,6 +153,18 @@ def _why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", nargs="?", metavar="ITEM", help="of a dataset: an item's id or file")
 
 
+def _accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "stage", nargs="?", metavar="STAGE", help="a stage that is to run: dataset:NAME/filter"
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why its earlier result is still good")
+    parser.add_argument(
+        "--from", dest="build", metavar="BUILD", help="the result of that build (default: the newest)"
+    )
+    parser.add_argument("--list", action="store_true", help="what was accepted, by whom, when and why")
+    parser.add_argument("--revoke", action="store_true", help="no longer accept a stage's earlier result")
+
+
 def _show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET")
     parser.add_argument("--split", metavar="NAME")
@@ -223,6 +235,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "plan": ("what is stale, and why; runs nothing", _plan),
     "build": ("run what is stale", _build),
     "why": ("why a stage is stale, or what became of an item", _why),
+    "accept": ("take an earlier result as still good, without running its stage", _accept),
     "runs": ("the builds so far: what changed, figures, time", _runs),
     "show": ("a model with all that is known of it, or rows of a dataset", _show),
     "log": ("a stage's events and log", _log),
@@ -240,7 +253,8 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "worker": ("run one job (used by the build)", _worker),
 }
 MODULES = {
-    **dict.fromkeys(("plan", "build", "why", "check", "up"), "build"),
+    **dict.fromkeys(("plan", "build", "check", "up"), "build"),
+    **dict.fromkeys(("why", "accept"), "explain"),
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
     **dict.fromkeys(("init", "get", "tag", "update", "down", "schema", "store", "worker"), "manage"),
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from spark_build.core.acceptance import Acceptance
 from spark_build.core.digest import Digest
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
@@ -52,6 +53,12 @@ class Records(Protocol):
         """Writes a record, last of all; where another output stands under its key, returns that one and keeps both."""
 
     def all(self) -> Iterator[Record]: ...
+
+
+class Acceptances(Protocol):
+    """Earlier results that a user takes as still good (`spark accept`); asked where a key has no Record."""
+
+    def get(self, key: Digest) -> Acceptance | None: ...
 
 
 class Memo(Protocol):

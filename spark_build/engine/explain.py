@@ -33,9 +33,14 @@ class Reason:
 
     def to_json(self) -> dict[str, Any]:
         data = {"kind": self.kind, "name": self.name, "old": self.old, "new": self.new, "at": self.at}
-        if self.kind == "input":
+        if self.kind == "input" or self.added or self.changed or self.removed:
             data.update(added=list(self.added), changed=list(self.changed), removed=list(self.removed))
         return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Reason":
+        files = {name: tuple(data.get(name, ())) for name in ("added", "changed", "removed")}
+        return cls(data["kind"], data["name"], data["old"], data["new"], data["at"], **files)
 
 
 def differences(

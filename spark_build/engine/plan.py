@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
-from spark_build.core.ports import Objects, Records, World
+from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.engine.action import Manifest, key_of, loose_key_of, manifest_of
 from spark_build.engine.explain import Reason, differences
@@ -92,11 +92,13 @@ class Planner:
         *,
         again: Iterable[str] = (),
         is_strict: bool = False,
+        acceptances: Acceptances | None = None,
     ) -> None:
         self.graph, self.world = graph, world
         self.objects, self.records, self.history, self.remote = objects, records, history, remote
         self.again = set(again)
         self.is_strict = is_strict
+        self.acceptances = None if is_strict else acceptances  # strict takes nobody's word for a result
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
         self._seen: set[str] = set()  # stages whose project files were there
@@ -185,7 +187,10 @@ class Planner:
         damaged = getattr(self.objects, "is_damaged", lambda _: False)
         kind = "corrupt" if any(damaged(digest) for digest in missing) else "missing"
         reason = Reason(kind, plan.stage, old=plan.output)
-        return replace(plan, state="run" if is_certain else "maybe", output=None, reasons=(reason,))
+        state = "run" if is_certain else "maybe"
+        # what it was taken for (an accepted result, one with other libraries) is gone: it runs under its own key
+        key = key_of(plan.manifest or {}) if is_certain else None
+        return replace(plan, state=state, key=key, output=None, reasons=(reason,), drift=())
 
     def _known(self, node: Node, plans: Mapping[str, StagePlan]) -> StagePlan:
         """The state of a stage all of whose inputs are known."""
@@ -201,6 +206,12 @@ class Planner:
     def _by_record(self, node: Node, manifest: Manifest, plans: Mapping[str, StagePlan]) -> StagePlan:
         key = key_of(manifest)
         record, drift = self.records.get(key), tuple[str, ...]()
+        if record is None and node.stage not in self.again:
+            record, drift = self._accepted(key)
+            if record is not None:
+                return StagePlan(
+                    node.stage, "fresh", key, record.output, (), record.seconds, None, drift, manifest, record
+                )
         if record is None and node.kind == "train" and not self.is_strict:
             record, drift = self._drifted(manifest)
         if record is not None and node.stage not in self.again:
@@ -224,6 +235,12 @@ class Planner:
         return StagePlan(
             node.stage, "run", key, None, reasons, last.seconds if last else None, None, (), manifest
         )
+
+    def _accepted(self, key: Digest) -> tuple[Record | None, tuple[str, ...]]:
+        """The Record that a user takes for this key's, and the line that says so in every plan."""
+        accepted = self.acceptances.get(key) if self.acceptances is not None else None
+        record = self.records.get(accepted.record) if accepted is not None else None
+        return record, (accepted.note,) if accepted is not None and record is not None else ()
 
     def _drifted(self, manifest: Manifest) -> tuple[Record | None, tuple[str, ...]]:
         """A training's Record that only library versions tell from this one, and what drifted."""

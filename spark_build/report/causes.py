@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from spark_build.core.acceptance import is_accepted_note
 from spark_build.report.words import change, listed, printable, value
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def causes_text(reasons: Iterable["Reason"], state: str) -> list[str]:
         return lines
     behind = f"behind {listed(waits_for, 2)}"
     return [f"{lines[0]}, {behind}"] if len(lines) == 1 else [*lines, behind]
+
+
+def drift_lines(drift: Sequence[str], hint: str = "") -> list[str]:
+    """What a result is taken for, though its key says otherwise: an acceptance, libraries that drifted."""
+    accepted = [printable(line) for line in drift if is_accepted_note(line)]
+    libraries = [printable(line) for line in drift if not is_accepted_note(line)]
+    return [*accepted, *([f"drift: {', '.join(libraries)}{hint}"] if libraries else [])]
 
 
 def _param(reason: "Reason", state: str) -> str:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from spark_build.report.causes import drift_lines
 from spark_build.report.paint import Paint
 from spark_build.report.words import count, duration, figure, printable
 
@@ -28,7 +29,7 @@ def _facts(result: "StageResult") -> Iterator[str]:
             yield f"{count(items['handled'], 'item')} handled, {items['remembered']} remembered"
         yield from _figures(result.record.metrics)
     if result.drift:
-        yield f"drift: {', '.join(map(printable, result.drift))}"
+        yield from drift_lines(result.drift)
 
 
 def _figures(metrics: Mapping[str, float]) -> Iterator[str]:

@@ -16,12 +16,24 @@ if TYPE_CHECKING:
 _LONGEST_CELL = 400
 
 
-def model_text(address: str, records: Sequence["Record"], *, tags: Sequence[str] = ()) -> str:
+def model_text(
+    address: str,
+    records: Sequence["Record"],
+    *,
+    tags: Sequence[str] = (),
+    accepted: Mapping[str, str] | None = None,
+) -> str:
     """A target's stages as their Records tell them: params, inputs, figures, digests, size, when."""
     if not records:
         return f"{address} is not built yet"
     head = f"{address}{'  tags: ' + ', '.join(tags) if tags else ''}"
-    return "\n\n".join([head, *("\n".join(_stage_lines(record)) for record in records)])
+    told = [head, *accepted_lines(accepted or {})]
+    return "\n\n".join(["\n".join(told), *("\n".join(_stage_lines(record)) for record in records)])
+
+
+def accepted_lines(accepted: Mapping[str, str]) -> list[str]:
+    """What was accepted rather than built, by stage."""
+    return [f"{printable(stage)}: {printable(note)}" for stage, note in accepted.items()]
 
 
 def _stage_lines(record: "Record") -> Iterator[str]:

@@ -21,11 +21,13 @@ _NARROWEST_COLUMN = 8
 class Run:
     """One build, as the journal keeps it."""
 
+    id: str
     started: str  # ISO 8601
     seconds: float
     ran: tuple[str, ...] = ()  # stages
     failed: tuple[str, ...] = ()
     fresh: int = 0
+    accepted: tuple[str, ...] = ()  # 'dataset:x/filter: accepted 2026-11-26: only comments changed'
     changed: tuple[Any, ...] = ()  # engine Reasons of the stages that ran
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # eval stage -> figures
     options: str = ""  # '--profile quick'
@@ -43,6 +45,7 @@ class Listed:
     tags: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     is_here: bool = True
+    accepted: str | None = None  # 'accepted 2026-11-26: only comments changed'
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,24 @@ def runs_text(runs: Sequence[Run], width: int | None = None) -> str:
     """One line per build, the newest first: when, how long, what ran, what had changed, figures."""
     if not runs:
         return "no build yet"
-    headers = ("when", "took", "outcome", "changed", "figures")
+    headers = ("build", "when", "took", "outcome", "changed", "figures")
     return table(headers, [_run_row(run) for run in runs], width)
 
 
 def _run_row(run: Run) -> tuple[str, ...]:
     outcome = [f"{len(run.ran)} ran"] if run.ran else []
     outcome += [f"{len(run.failed)} failed"] if run.failed else []
+    outcome += [f"{len(run.accepted)} accepted"] if run.accepted else []
     outcome += ["interrupted"] if run.is_interrupted else []
     outcome += [run.options] if run.options else []
-    changed = list(dict.fromkeys(cause_text(reason) for reason in run.changed))
+    changed = list(dict.fromkeys([*run.accepted, *(cause_text(reason) for reason in run.changed)]))
     figures = [
         f"{stage.partition('/')[0]} {name} {figure(value)}"
         for stage, metrics in run.metrics.items()
         for name, value in metrics.items()
     ]
     return (
+        run.id,
         moment(run.started),
         duration(run.seconds),
         ", ".join(outcome) or "nothing to do",
@@ -88,13 +93,14 @@ def ls_text(results: Sequence[Listed], width: int | None = None) -> str:
     """What the store holds, by address."""
     if not results:
         return "nothing is built yet"
-    headers = ("result", "tags", "digest", "size", "built", "figures")
+    headers = ("result", "tags", "digest", "size", "", "built", "figures")
     rows = [
         (
             r.address,
             ", ".join(r.tags),
             short(r.output),
             size(r.size) + ("" if r.is_here else " (not here)"),
+            r.accepted or "",
             moment(r.built),
             listed([f"{n} {figure(v)}" for n, v in r.metrics.items()], 3) if r.metrics else "",
         )

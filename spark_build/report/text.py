@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from spark_build.report.causes import causes_text, shown
+from spark_build.report.causes import causes_text, drift_lines, shown
 from spark_build.report.paint import Paint
 from spark_build.report.words import count, duration, is_set, listed, moment, printable, short, size, value
 
@@ -41,7 +41,7 @@ def _details(s: "StagePlan", verbose: bool) -> list[str]:
     if s.state == "restore":
         details = [size(s.bytes) if s.bytes is not None else "size unknown", *details]
     if s.drift:
-        details = [*details, f"drift: {', '.join(map(printable, s.drift))} (--strict runs it again)"]
+        details = [*details, *drift_lines(s.drift, " (--strict runs it again)")]
     if s.seconds is not None and s.state in ("run", "maybe"):
         details = [
             f"{details[0]}  ({duration(s.seconds)})" if details else f"({duration(s.seconds)})",

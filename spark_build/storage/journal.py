@@ -2,17 +2,27 @@
 
 import json
 import os
+import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.errors import UsageError
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
 
 _FACT = "journal.keys"
 KEYS_KEPT = 20  # per stage
+_COUNTED_BACK = re.compile(r"@[1-9][0-9]*")
+
+
+def build_id(began: float) -> str:
+    """A new build's id: sorts by time, and two builds of one second differ."""
+    second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(began))
+    return f"{second}.{int(began % 1 * 1000):03}-{os.getpid():x}"
 
 
 @dataclass(frozen=True)
@@ -56,14 +66,34 @@ class Journal:
 
     def entries(self, newest: int | None = None) -> list[BuildEntry]:
         """The newest first; a file that can't be read is passed over."""
+        names = sorted(_names(self._folder), reverse=True)[:newest]
+        return self._read(name.removesuffix(".json") for name in names)
+
+    def _read(self, ids: Iterable[str]) -> list[BuildEntry]:
         found = []
-        for name in sorted(_names(self._folder), reverse=True)[:newest]:
+        for build in ids:
             try:
-                data = json.loads((self._folder / name).read_text())
+                data = json.loads((self._folder / f"{build}.json").read_text())
                 found.append(BuildEntry(**{**data, "overrides": tuple(data["overrides"])}))
             except (OSError, ValueError, TypeError, KeyError):
                 continue
         return found
+
+    def find(self, name: str) -> BuildEntry:
+        """A build by its id, the beginning of one, or counted back: `@1` is the last. Errors: UsageError."""
+        ids = sorted((n.removesuffix(".json") for n in _names(self._folder)), reverse=True)
+        if _COUNTED_BACK.fullmatch(name):
+            found = ids[int(name[1:]) - 1 :][:1]
+        else:
+            found = [name] if name in ids else [known for known in ids if known.startswith(name)]
+        if len(found) > 1:
+            raise UsageError(f"'{name}' begins {len(found)} builds", fix=f"say more of it: {found[0]}")
+        entries = self._read(found)
+        if not entries:
+            raise UsageError(
+                f"no build '{name}'", fix="spark runs lists them" if ids else "nothing was built here yet"
+            )
+        return entries[0]
 
     def _all(self) -> dict[str, list[Digest]]:
         if self._keys is None:

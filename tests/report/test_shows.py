@@ -142,7 +142,7 @@ def test_the_list_of_results_shows_tags_sizes_and_what_is_not_here() -> None:
 
 def test_a_build_shows_what_had_changed_and_its_figures() -> None:
     run = Run(
-        "2026-11-20T12:00:00+00:00", 62.0, ran=("model:x/train", "model:x/eval"),
+        "20261120T120000.000-1f", "2026-11-20T12:00:00+00:00", 62.0, ran=("model:x/train", "model:x/eval"),
         changed=(Reason("param", "recipes.sft.learning_rate", 2e-4, 1e-4, "S:1:2"),),
         metrics={"model:x/eval": {"perplexity": 12.3456}}, options="--profile quick",
     )  # fmt: skip

@@ -1,0 +1,71 @@
+"""`why` and `accept`: what a result rests on, and what a user takes it for."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from spark_build.cli.build import project_of
+from spark_build.core.errors import UsageError
+
+
+def run_why(options: argparse.Namespace) -> int:
+    from spark_build.report.paint import is_colored
+    from spark_build.report.text import why_text
+
+    project = project_of(options)
+    stage = project.main_stage(options.stage)
+    if options.item is not None:
+        from spark_build.app.results import checked_out
+        from spark_build.report.shows import item_text
+
+        if not stage.startswith("dataset:"):
+            raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
+        print(item_text(checked_out(project, stage), options.item))
+        return 0
+    plan = project.plan(stage)
+    if options.json:
+        print(json.dumps(plan[stage].to_json(), ensure_ascii=False))
+        return 0
+    key = project.journal.last(stage)
+    last = project.records.get(key) if key is not None else None
+    print(why_text(plan, stage, last=last, color=is_colored(sys.stdout)))
+    project.close()
+    return 0
+
+
+def run_accept(options: argparse.Namespace) -> int:
+    from spark_build.app.accepting import accept, accepted, revoke
+    from spark_build.report.accepted import acceptance_text, acceptances_text, revoked_text
+
+    _refuse_unclear_accept(options)
+    project = project_of(options)
+    told: dict[str, Any]
+    if options.list:
+        found = accepted(project)
+        text, told = acceptances_text(found), {"acceptances": [a.to_json() for a in found]}
+    elif options.revoke:
+        gone = revoke(project, options.stage)
+        text, told = revoked_text(gone), {"revoked": [a.to_json() for a in gone]}
+    else:
+        made = accept(project, options.stage, options.reason, build=options.build)
+        text, told = acceptance_text(made), {"acceptance": made.to_json()}
+    project.close()
+    print(json.dumps({"version": 1, **told}, ensure_ascii=False) if options.json else text)
+    return 0
+
+
+def _refuse_unclear_accept(options: argparse.Namespace) -> None:
+    if options.list and (options.stage or options.revoke or options.reason is not None):
+        raise UsageError("--list stands alone", fix="spark accept --list")
+    if options.list:
+        return
+    if options.stage is None:
+        raise UsageError("accept which stage?", fix="spark accept STAGE --reason TEXT, or --list")
+    if options.revoke and (options.reason is not None or options.build is not None):
+        raise UsageError("--revoke takes only a stage", fix=f"spark accept --revoke {options.stage}")
+    if not options.revoke and options.reason is None:
+        raise UsageError(
+            "an acceptance needs a reason",
+            fix=f"spark accept {options.stage} --reason 'only comments changed'",
+        )

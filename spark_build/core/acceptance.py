@@ -1,0 +1,43 @@
+"""Acceptances: an earlier result that counts for a key which never gave it, because somebody said so."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from spark_build.core.digest import Digest
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """From `spark accept`: the Record under `record` counts for `key` as well."""
+
+    key: Digest  # that counts as done
+    record: Digest  # key of the Record whose result is taken
+    stage: str  # the address that was named; others with the same key count too
+    reason: str  # one line, in the user's words
+    at: str  # ISO 8601, UTC
+    by: str | None = None  # git's user.name, where git has one; nothing else of the machine or its user
+    causes: tuple[dict[str, Any], ...] = ()  # reasons of the plan that were accepted, as its JSON has them
+
+    @property
+    def note(self) -> str:
+        """`accepted 2026-11-26: only comments changed`: how a plan's `drift` says it."""
+        return f"accepted {self.at[:10]}: {self.reason}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "causes": list(self.causes)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Acceptance":
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**known, "causes": tuple(data["causes"])})
+
+
+def accepted_note(drift: Iterable[str]) -> str | None:
+    """The line of a `drift` that tells of an acceptance; the others tell of libraries: `torch 2.12 → 2.13`."""
+    return next(filter(is_accepted_note, drift), None)
+
+
+def is_accepted_note(line: str) -> bool:
+    return re.match(r"accepted \d{4}-\d\d-\d\d: ", line) is not None
