@@ -1,16 +1,22 @@
 """Sparkfile.lock: what has to be pinned, and what each stage gave; sorted, one block per stage, valid TOML."""
 
 import json
+import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from spark_build.core.digest import Digest, canonical_json
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
+
+if TYPE_CHECKING:
+    from spark_build.engine.graph import Input, Node
+    from spark_build.engine.locked import Block
 
 HEADER = (
     "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
@@ -20,6 +26,7 @@ _BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILI
 _VERSION = re.compile(r"^version = 1$", re.MULTILINE)
 _NEEDED = {"stages": ("key", "output"), "tags": ("key", "output"), "pins": ()}
 _MEND = "take it from version control, or delete it (with it go pins and tags), then spark build"
+_PATH = "path:"  # before the name of a pin of the project's own files
 PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
 
 
@@ -95,20 +102,50 @@ class Lock:
     def with_stages(
         self,
         records: Mapping[str, Record],
-        existing: Iterable[str],
+        nodes: "Mapping[str, Node]",
         accepted: Mapping[str, str] | None = None,
     ) -> "Lock":
-        """This lock with the blocks of `records`, and without those of stages that are no more.
+        """This lock with the blocks of `records` and the pins of what they read, and without what is no more.
 
         A result that is `accepted` stands under the key that really gave it, with a line that says so.
         """
-        known = set(existing)
-        kept = {key: text for key, text in self.blocks.items() if key[0] != "stages" or key[1] in known}
-        lock = Lock(kept)
+        known = {"stages": nodes.keys(), "pins": {_path_pin(path) for path in paths_of(nodes.values())}}
+        lock = Lock({k: text for k, text in self.blocks.items() if not _is_past(k, known)})
         for stage, record in records.items():
-            note = (accepted or {}).get(stage)
-            lock.put("stages", stage, {**stage_block(record), **({"accepted": note} if note else {})})
+            if note := (accepted or {}).get(stage):
+                lock.put("stages", stage, {**stage_block(record, nodes[stage]), "accepted": note})
+            else:
+                lock._put_built(stage, record, nodes[stage])
         return lock
+
+    def _put_built(self, stage: str, record: Record, node: "Node") -> None:
+        if not _is_block_of(self.blocks.get(("stages", stage), ""), record):
+            self.put("stages", stage, stage_block(record, node))
+        for name, given in node.all_inputs():
+            if given.path is not None and name in record.sources:
+                self.put("pins", _path_pin(given.path), {"digest": record.sources[name]})
+
+    def digest_of(self, path: str) -> Digest | None:
+        """What a project file or folder was when the lock was written."""
+        pin = self.get("pins", _path_pin(path))
+        return str(pin["digest"]) if pin and isinstance(pin.get("digest"), str) else None
+
+    def paths(self) -> list[str]:
+        """The project files and folders that are pinned."""
+        return [name.removeprefix(_PATH) for name in self.names("pins") if name.startswith(_PATH)]
+
+    def stage(self, stage: str) -> "Block | None":
+        from spark_build.engine.locked import Block
+
+        values = self.get("stages", stage)
+        if values is None:
+            return None
+        try:
+            manifest = json.loads(values.get("manifest", "{}"))
+        except (ValueError, TypeError):
+            raise UsageError(f"{LOCK_NAME}, block {stage}: no manifest", fix="delete the block") from None
+        groups = {name: values.get(name, {}) for name in ("parts", "inputs", "libraries")}
+        return Block(values["key"], values["output"], manifest=manifest, **groups)
 
     def revision_of(self, hub_id: str) -> str | None:
         """The pinned revision of `org/name` or `org/name@revision`; a full hash pins itself."""
@@ -123,7 +160,8 @@ class Lock:
 
     def pins_and_tags(self) -> str:
         """What of the lock the graph depends on."""
-        return json.dumps(sorted([*k, v] for k, v in self.blocks.items() if k[0] != "stages"))
+        counts = ([*k, v] for k, v in self.blocks.items() if k[0] != "stages" and not k[1].startswith(_PATH))
+        return json.dumps(sorted(counts))
 
 
 def _text_of(path: Path) -> str:
@@ -142,15 +180,56 @@ def _name_of(quoted: str) -> str:
         raise UsageError(f'{LOCK_NAME}: a block is called "{quoted}", which is no name', fix=_MEND) from None
 
 
-def stage_block(record: Record) -> dict[str, Any]:
+def stage_block(record: Record, node: "Node") -> dict[str, Any]:
     return {
         "key": record.key,
         "output": record.output,
+        "manifest": canonical_json(_told(record.manifest, node)).decode(),
         "parts": record.parts,
         "inputs": record.sources,
         "libraries": record.libraries,
         "metrics": dict(record.metrics),
     }
+
+
+def paths_of(nodes: "Iterable[Node]") -> set[str]:
+    """The project files and folders that `nodes` read."""
+    return {given.path for node in nodes for _, given in node.all_inputs() if given.path is not None}
+
+
+def _path_pin(path: str) -> str:
+    return _PATH + posixpath.normpath(path)
+
+
+def _is_past(block: tuple[str, str], known: Mapping[str, Collection[str]]) -> bool:
+    """Whether a stage, or a file that a stage read, is no more in the graph."""
+    group, name = block
+    return group in known and name not in known[group] and (group == "stages" or name.startswith(_PATH))
+
+
+def _is_block_of(text: str, record: Record) -> bool:
+    """The same key and output say the rest as well: most blocks of most builds need not be written anew."""
+    is_same = text.startswith(f'key = "{record.key}"\noutput = "{record.output}"\nmanifest = ')
+    return is_same and "\naccepted = " not in text
+
+
+def _told(manifest: Mapping[str, Any], node: "Node") -> dict[str, Any]:
+    """The manifest without libraries, project files and other stages' parts: those are known from beside it."""
+
+    def own(part: Mapping[str, Any], declared: "Mapping[str, Input]") -> dict[str, Any]:
+        kept = {name: value for name, value in part.items() if name not in ("inputs", "libraries", "steps")}
+        inputs = {n: given for n, given in part.get("inputs", {}).items() if _is_outside(declared.get(n))}
+        params = {n: value for n, value in part.get("params", {}).items() if value is not None}
+        told = {**kept, "params": params, "inputs": inputs}
+        return {name: value for name, value in told.items() if value or name not in ("params", "inputs")}
+
+    pairs = zip(manifest.get("steps", []), node.steps, strict=False)
+    return {**own(manifest, node.inputs), "steps": [own(step, declared.inputs) for step, declared in pairs]}
+
+
+def _is_outside(given: "Input | None") -> bool:
+    """Of the hub, or a tagged result: what no other block of the lock tells."""
+    return given is not None and given.path is None and given.stage is None
 
 
 def tag_block(stage: str, record: Record) -> dict[str, Any]:
@@ -169,4 +248,4 @@ def _scalar(value: Any) -> str:
     if isinstance(value, float):
         text = repr(value)
         return text if any(c in text for c in ".en") else f"{text}.0"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML takes no raw DEL

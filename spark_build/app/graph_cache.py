@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spark_build import __version__
 from spark_build.core.digest import digest_bytes, digest_json
@@ -14,6 +14,9 @@ from spark_build.core.errors import UsageError
 from spark_build.core.ports import World
 from spark_build.engine.graph import Graph
 from spark_build.pinning import Lock
+
+if TYPE_CHECKING:
+    from spark_build.pipeline.project_view import ProjectView
 
 
 class Facts(Protocol):
@@ -73,8 +76,15 @@ def hub_ids(request: Request, lock: Lock, world: World) -> list[str]:
     return sorted(resolved.hub_ids)
 
 
-def _resolved(text: bytes, request: Request, lock: Lock, world: World) -> tuple[Graph, dict[str, Any]]:
-    resolved, seen = _resolve(text, request, lock, world)
+def resolved_graph(request: Request, lock: Lock, world: World, view: "ProjectView") -> Graph:
+    """The graph of the project as `view` shows it. Errors: as of `load_graph`."""
+    return _resolved(_read(request.file), request, lock, world, view)[0]
+
+
+def _resolved(
+    text: bytes, request: Request, lock: Lock, world: World, view: "ProjectView | None" = None
+) -> tuple[Graph, dict[str, Any]]:
+    resolved, seen = _resolve(text, request, lock, world, view)
     if resolved.problems:
         raise UsageError("\n".join(str(problem) for problem in resolved.problems))
     if resolved.unpinned:
@@ -87,7 +97,9 @@ def _resolved(text: bytes, request: Request, lock: Lock, world: World) -> tuple[
     return resolved.graph, seen
 
 
-def _resolve(text: bytes, request: Request, lock: Lock, world: World) -> tuple[Any, dict[str, Any]]:
+def _resolve(
+    text: bytes, request: Request, lock: Lock, world: World, view: "ProjectView | None" = None
+) -> tuple[Any, dict[str, Any]]:
     from spark_build.pipeline import resolve
     from spark_build.pipeline.project_view import ProjectView
     from sparkfile_schema import parse
@@ -95,7 +107,7 @@ def _resolve(text: bytes, request: Request, lock: Lock, world: World) -> tuple[A
     parsed = parse(
         text, file=request.file.name, profile=request.profile, overrides=request.sets, env=os.environ
     )
-    project = ProjectView(request.root)
+    project = view or ProjectView(request.root)
     resolved = resolve(parsed, project, lock, limit=request.limit)
     env = {name: _env(world, name) for name in sorted(parsed.sparkfile.env)}
     return resolved, {**project.to_json(), "env": env}
@@ -168,4 +180,4 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file.name}: {error.strerror}", fix="make it readable") from None
 
 
-__all__ = ["Request", "check", "hub_ids", "load_graph"]
+__all__ = ["Request", "check", "hub_ids", "load_graph", "resolved_graph"]

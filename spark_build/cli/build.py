@@ -41,8 +41,12 @@ def run_check(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     project = project_of(options)
+    if options.locked:
+        from spark_build.cli.locked import run_locked_plan
+
+        return run_locked_plan(project, options)
     plan = project.plan(*options.targets, again=options.again, is_strict=options.strict)
-    _print_plan(plan, options)
+    print_plan(plan, options)
     project.close()
     return EXIT_STALE if getattr(options, "check", False) and not plan.is_done else 0
 
@@ -105,7 +109,7 @@ def _targets(options: argparse.Namespace) -> list[str]:
     return list(getattr(options, "targets", []) or [])
 
 
-def _print_plan(plan: Plan, options: argparse.Namespace) -> None:
+def print_plan(plan: Plan, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(plan.to_json(), ensure_ascii=False))
         return

@@ -122,6 +122,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _targets(parser)
     _plan_options(parser)
     parser.add_argument("--check", action="store_true", help="exit code 3 where a stage is stale")
+    parser.add_argument("--locked", action="store_true", help="whether Sparkfile.lock fits; needs no data")
 
 
 def _build(parser: argparse.ArgumentParser) -> None:

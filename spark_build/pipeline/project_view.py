@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,32 @@ class ProjectView:
 
     def to_json(self) -> dict[str, Any]:
         return {"present": self.present, "globs": self.globs, "sources": self.sources}
+
+
+@dataclass
+class PinnedView(ProjectView):
+    """The project as if every path that the lock pins were there."""
+
+    pinned: tuple[str, ...] = ()
+
+    def exists(self, path: str) -> bool:
+        name = Path(path).as_posix()
+        is_pinned = any(pin == name or pin.startswith(f"{name}/") for pin in self.pinned)
+        self.present[path] = found = is_pinned or (self.root / path).exists()
+        return found
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        self.globs[pattern] = found = tuple(
+            sorted({*glob_in(self.root, pattern), *(p for p in self.pinned if _matches(p, pattern))})
+        )
+        return found
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """As `Path.glob` finds it: a star stays within its folder, `**` does not."""
+    if "**" in pattern:
+        return fnmatchcase(path, pattern.replace("**/", "*"))
+    return path.count("/") == pattern.count("/") and Path(path).match(pattern)
 
 
 def glob_in(root: Path, pattern: str) -> tuple[str, ...]:
