@@ -22,6 +22,7 @@ from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld
 
 if TYPE_CHECKING:
+    from spark_build.app.plan_file import PlanFile
     from spark_build.contract.rows import DatasetFolder
     from spark_build.engine.build import BuildResult, Listener
     from spark_build.engine.explain import Reason
@@ -39,6 +40,7 @@ class BuildOptions:
     is_strict: bool = False
     fail_fast: bool = False
     is_confirmed: bool = False  # --yes
+    planned: "PlanFile | None" = None  # do exactly this plan, or refuse
     command: str = "spark build"
 
 
@@ -203,16 +205,20 @@ class Project:
     def plan(self, *addresses: str, again: Iterable[str] = (), is_strict: bool = False) -> Plan:
         """The state of each stage, with causes. Writes nothing but the state cache."""
         self.look_again()
-        deployments = self.deployments_of(addresses)
         asked = self.stages_of(addresses)
         plan = self.planner(again=again, is_strict=is_strict).plan(asked) if asked else Plan(())
-        if deployments:
-            from spark_build.app.deploying import deployment_plan
-
-            served = [deployment_plan(self, name, plan) for name in deployments]
-            plan = Plan((*plan.stages, *served))
+        plan = self.with_deployments(addresses, plan)
         self.state.flush()
         return plan
+
+    def with_deployments(self, addresses: Iterable[str], plan: Plan) -> Plan:
+        """`plan`, and the states of the deployments among `addresses`."""
+        deployments = self.deployments_of(addresses)
+        if not deployments:
+            return plan
+        from spark_build.app.deploying import deployment_plan
+
+        return Plan((*plan.stages, *(deployment_plan(self, name, plan) for name in deployments)))
 
     # build
 

@@ -27,6 +27,10 @@ def run_build(
     asked = project.stages_of(addresses)
     planner = project.planner(again=options.again, is_strict=options.is_strict)
     plan = planner.plan(asked)
+    if options.planned is not None:
+        from spark_build.app.plan_file import refuse_what_moved
+
+        refuse_what_moved(options.planned, project, project.with_deployments(addresses, plan))
     _refuse_surprises(project, plan, options)
     if plan.is_done and not plan.summary["restore"]:
         result = _nothing_to_run(project, plan, listener)
@@ -40,6 +44,10 @@ def run_build(
         from spark_build.app.deploying import reconcile
 
         reconcile(project, name, result, listener)
+    if options.planned is not None:
+        from spark_build.app.plan_file import tell_departures
+
+        tell_departures(options.planned, result)
     try:
         _write_down(project, result, options, began)
     except (SparkError, OSError) as error:  # a disk that is full

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from spark_build.app import BuildOptions, Project
@@ -42,19 +43,61 @@ def run_check(options: argparse.Namespace) -> int:
 def run_plan(options: argparse.Namespace) -> int:
     project = project_of(options)
     if options.locked:
+        _refuse_plan_file_of_the_lock(options)
         from spark_build.cli.locked import run_locked_plan
 
         return run_locked_plan(project, options)
     plan = project.plan(*options.targets, again=options.again, is_strict=options.strict)
+    if options.planned is not None:
+        from spark_build.app.plan_file import refuse_what_moved
+
+        refuse_what_moved(options.planned, project, plan)
+    if options.out:
+        from spark_build.app.plan_file import write_plan_file
+
+        write_plan_file(Path(options.out), project, plan, options.targets, options.again, options.strict)
     print_plan(plan, options)
     project.close()
     return EXIT_STALE if getattr(options, "check", False) and not plan.is_done else 0
 
 
+def _refuse_plan_file_of_the_lock(options: argparse.Namespace) -> None:
+    """What the lock says of a checkout without data is no plan that a build could follow."""
+    if options.out or options.planned is not None:
+        raise UsageError("a plan file goes without --locked", fix="spark build --locked checks the lock too")
+
+
 def run_build(options: argparse.Namespace) -> int:
+    if options.plan is not None:
+        _take_from_plan_file(options)
     if options.dry_run:
         return run_plan(options)
     return _build(project_of(options), options.targets, options)
+
+
+def _take_from_plan_file(options: argparse.Namespace) -> None:
+    """Everything that is asked comes from the plan. Errors: UsageError where something is asked besides."""
+    from spark_build.app.plan_file import read_plan_file
+
+    planned = read_plan_file(Path(options.plan))
+    besides = {
+        "a target": options.targets,
+        "--profile": options.profile,
+        "--set": options.sets,
+        "--limit": options.limit,
+        "--again": options.again,
+        "--strict": options.strict,
+        "--file": options.file not in ("Sparkfile.yaml", planned.file),
+    }
+    if given := [name for name, value in besides.items() if value]:
+        raise UsageError(
+            f"--plan says already what is asked; {', '.join(given)} can't be given besides",
+            fix=f"spark build --plan {options.plan}",
+        )
+    options.planned = planned
+    options.targets, options.again = list(planned.targets), list(planned.again)
+    options.profile, options.sets, options.limit = planned.profile, planned.sets, planned.limit
+    options.strict, options.file = planned.is_strict, planned.file
 
 
 def run_up(options: argparse.Namespace) -> int:
@@ -77,6 +120,7 @@ def _build(project: Project, targets: list[str], options: argparse.Namespace) ->
         is_strict=getattr(options, "strict", False),
         fail_fast=getattr(options, "fail_fast", False),
         is_confirmed=getattr(options, "yes", False),
+        planned=getattr(options, "planned", None),
         command=" ".join(["spark", *sys.argv[1:]]),
     )
     command = " ".join(["spark", options.command, *targets])

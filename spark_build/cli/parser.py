@@ -108,6 +108,7 @@ def _targets(
 
 
 def _plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(out=None, planned=None)
     parser.add_argument(
         "-B", "--again", metavar="STAGE", action="append", default=[], help="run it, fresh or not"
     )
@@ -123,6 +124,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _plan_options(parser)
     parser.add_argument("--check", action="store_true", help="exit code 3 where a stage is stale")
     parser.add_argument("--locked", action="store_true", help="whether Sparkfile.lock fits; needs no data")
+    parser.add_argument("--out", metavar="FILE", help="write the plan for build --plan")
 
 
 def _build(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +138,7 @@ def _build(parser: argparse.ArgumentParser) -> None:
         "-k", "--keep-going", action="store_true", help="the default: a failure stops what depends on it"
     )
     parser.add_argument("--fail-fast", action="store_true", help="start nothing after the first failure")
+    parser.add_argument("--plan", metavar="FILE", help="do exactly this plan of plan --out, or refuse")
     parser.add_argument("--locked", action="store_true", help="fail rather than change Sparkfile.lock")
     parser.add_argument("--no-push", action="store_true", help="keep results on this machine")
     parser.add_argument(
