@@ -1,6 +1,6 @@
 """`spark plan --locked`: the lock against Sparkfile, code and pins; asks neither for data nor for Artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spark_build.app import Project
@@ -19,6 +19,7 @@ class LockedPlan:
     plan: Plan
     left_over: tuple[str, ...]  # blocks of stages that are no more
     differing: tuple[str, ...]  # data of this checkout that are not those of the lock
+    accepted: Mapping[str, str]  # stages that don't fit because their results were accepted, not built
 
     @property
     def fits(self) -> bool:
@@ -28,6 +29,10 @@ class LockedPlan:
         notes = [
             f"{LOCK_NAME} holds {stage}, which is no more: spark build takes it out"
             for stage in self.left_over
+        ]
+        notes += [
+            f"{stage}: {note} (spark accept; only what was built fits a lock)"
+            for stage, note in self.accepted.items()
         ]
         return notes + [
             f"{path} here is not what {LOCK_NAME} pins; the lock's counts here, spark plan looks at what is here"
@@ -50,7 +55,12 @@ def locked_plan(project: Project, addresses: Sequence[str], *, is_strict: bool =
     plan = LockedPlanner(graph, world, project.objects, blocks, is_strict=is_strict).plan(asked)
     left_over = () if addresses else tuple(sorted(set(project.lock.names("stages")) - graph.nodes.keys()))
     project.state.flush()
-    return LockedPlan(plan, left_over, tuple(world.differing))
+    return LockedPlan(plan, left_over, tuple(world.differing), _accepted(project, plan))
+
+
+def _accepted(project: Project, plan: Plan) -> dict[str, str]:
+    blocks = {s.stage: project.lock.get("stages", s.stage) for s in plan.stages if s.state != "fresh"}
+    return {stage: str(block["accepted"]) for stage, block in blocks.items() if block and "accepted" in block}
 
 
 def _graph(project: Project) -> Graph:

@@ -10,6 +10,7 @@ import pytest
 from spark_build import Project
 from spark_build.app import BuildOptions
 from spark_build.app.accepting import accept, accepted, revoke
+from spark_build.app.locking import locked_plan
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from tests.explain.conftest import BASE, COPY, SPARKFILE, comment, ran, states
 from tests.spark import Folder
@@ -87,6 +88,9 @@ def test_the_lock_names_the_key_that_gave_it_and_a_locked_build_refuses(project:
     assert (block["key"], block["accepted"]) == (key, made.note)
     with pytest.raises(RequirementNotMet, match=r"model:base/train: accepted .*: only a comment"):
         project.build(options=BuildOptions(is_locked=True))
+    locked = locked_plan(Project(project.root), [])
+    assert not locked.fits
+    assert f"{BASE}: {made.note} (spark accept; only what was built fits a lock)" in locked.notes()
     project.build(options=BuildOptions(again=(BASE,)))
     assert "accepted" not in (project.root / "Sparkfile.lock").read_text()
     assert project.build(options=BuildOptions(is_locked=True)).exit_code == 0
