@@ -3,16 +3,17 @@
     python -m benchmarks.commands FOLDER [--runs 21]
 
 FOLDER is a project whose every stage is fresh; the quickstart, built, is the one that docs/measurements.md quotes.
-Commands are interleaved, so that a noisy minute hits all of them; bare Python stands beside them as the floor.
+Commands take turns, so that a noisy minute hits all of them; bare Python stands beside them as the floor. Large graphs,
+and other tools, are the matter of `benchmarks.speed`.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.measure import measure
 
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
@@ -32,23 +33,13 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(options.runs + 1):
         for name, words in COMMANDS.items():
-            seconds[name].append(cpu_seconds([sys.executable, *words], options.folder))
+            seconds[name].append(measure([sys.executable, *words], options.folder).cpu)
     print(f"{'command':30} {'median':>8} {'least':>8} {'most':>8}   ms of CPU, {options.runs} runs each")
     for name, measured in seconds.items():
         warm = sorted(measured[1:])  # the first fills caches of the file system
         figures = (statistics.median(warm), warm[0], warm[-1])
         print(f"{name:30} " + " ".join(f"{1000 * f:8.0f}" for f in figures))
     print(f"import spark_build: {import_ms(options.folder):.0f} ms (-X importtime)")
-
-
-def cpu_seconds(command: Sequence[str], folder: Path) -> float:
-    """Of the command and of all that it waited for."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return usage.ru_utime + usage.ru_stime
 
 
 def import_ms(folder: Path) -> float:
