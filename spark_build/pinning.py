@@ -80,7 +80,7 @@ class Lock:
     def render(self) -> str:
         order = {"pins": 0, "stages": 1, "tags": 2}
         blocks = sorted(self.blocks.items(), key=lambda item: (order[item[0][0]], item[0][1]))
-        return HEADER + "".join(f"\n[{g}.{json.dumps(n)}]\n{text}\n" for (g, n), text in blocks)
+        return HEADER + "".join(f"\n[{g}.{_scalar(n)}]\n{text}\n" for (g, n), text in blocks)
 
     def save(self, path: Path) -> bool:
         """Whether the file changed; it is replaced whole, or not at all."""
@@ -239,7 +239,7 @@ def tag_block(stage: str, record: Record) -> dict[str, Any]:
 def _lines(values: Mapping[str, Any]) -> Iterable[str]:
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from (f"{name}.{json.dumps(key)} = {_scalar(v)}" for key, v in sorted(value.items()))
+            yield from (f"{name}.{_scalar(key)} = {_scalar(v)}" for key, v in sorted(value.items()))
         elif value is not None:
             yield f"{name} = {_scalar(value)}"
 

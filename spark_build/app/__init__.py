@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.app.graph_cache import Request, load_graph
 from spark_build.core.acceptance import accepted_note
-from spark_build.core.address import Address
+from spark_build.core.address import Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.engine.graph import Graph
@@ -22,6 +22,7 @@ from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld
 
 if TYPE_CHECKING:
+    from spark_build.app.addresses import Names
     from spark_build.app.plan_file import PlanFile
     from spark_build.contract.rows import DatasetFolder
     from spark_build.engine.build import BuildResult, Listener
@@ -122,7 +123,7 @@ class Project:
 
     def look_again(self) -> None:
         """Forgets what was seen of the project: each plan and build begins with the world as it is."""
-        for name in ("world", "graph", "store", "local_store", "acceptances", "journal", "lock"):
+        for name in ("world", "graph", "names", "store", "local_store", "acceptances", "journal", "lock"):
             self.__dict__.pop(name, None)
         self._planners.clear()
 
@@ -133,53 +134,38 @@ class Project:
         addresses = list(addresses)
         if not addresses:
             return _last_stages(self.graph, self.graph.targets())
-        stages: list[str] = []
-        for text in addresses:
-            address = self.resolve(text)
-            if address.kind == "deployment":
-                deployment = self.graph.deployments[address.name]
-                stages += [*([deployment["stage"]] if deployment["stage"] else []), *deployment["guards"]]
-            elif address.stage is not None:
-                stages.append(str(address))
-            else:
-                stages += _last_stages(self.graph, [address.target])
+        stages = [stage for text in addresses for stage in self._stages_of(text)]
         return list(dict.fromkeys(stages))
 
+    def _stages_of(self, text: str) -> list[str]:
+        found = self.names.all(text)
+        if found[0].tag is not None:
+            raise UsageError(
+                f"'{text}' is a result, there is nothing to build", fix=f"spark show {typed(text)}"
+            )
+        if found[0].kind == "deployment":
+            deployment = self.graph.deployments[found[0].name]
+            return [*([deployment["stage"]] if deployment["stage"] else []), *deployment["guards"]]
+        if found[0].stage is not None:
+            return list(map(str, found))
+        return _last_stages(self.graph, [address.target for address in found])
+
     def deployments_of(self, addresses: Iterable[str]) -> list[str]:
-        return [a.name for a in map(self.resolve, addresses) if a.kind == "deployment"]
+        found = (address for text in addresses for address in self.names.all(text))
+        return [address.name for address in found if address.kind == "deployment"]
 
     def resolve(self, text: str) -> Address:
-        """An address with its kind filled in. Errors: UsageError where it names nothing, or two things."""
-        address = Address.parse(text)
-        kinds = [address.kind] if address.kind else ["dataset", "model", "deployment"]
-        named = [k for k in kinds if address.name in self._names(k)]
-        if len(named) > 1:
-            raise UsageError(
-                f"'{text}' may be {' or '.join(f'{k}:{address.name}' for k in named)}", fix="say which"
-            )
-        if not named:
-            raise UsageError(f"nothing here is called '{text}'", fix=self._closest(text))
-        found = Address(named[0], address.name, address.tag, address.stage)
-        if (
-            found.kind != "deployment"
-            and found.stage
-            and f"{found.target}/{found.stage}" not in self.graph.nodes
-        ):
-            own = ", ".join(s.partition("/")[2] for s in self.graph.of_target(found.target))
-            raise UsageError(f"'{found.target}' has no stage '{found.stage}'", fix=f"it has {own}")
-        return found
+        """An address with its kind filled in; of a matrix one member.
 
-    def _names(self, kind: str) -> set[str]:
-        if kind == "deployment":
-            return set(self.graph.deployments)
-        return {t.partition(":")[2] for t in self.graph.targets() if t.startswith(f"{kind}:")}
+        Errors: UsageError where it names nothing, or two things.
+        """
+        return self.names.one(text)
 
-    def _closest(self, text: str) -> str:
-        from difflib import get_close_matches
+    @cached_property
+    def names(self) -> "Names":
+        from spark_build.app.addresses import Names
 
-        known = [*self.graph.targets(), *(f"deployment:{n}" for n in self.graph.deployments)]
-        close = get_close_matches(text, [*known, *(k.partition(":")[2] for k in known)], n=1)
-        return f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known) or 'no targets'}"
+        return Names(self.graph)
 
     # plan
 
@@ -199,8 +185,10 @@ class Project:
         return self._planners[stages, is_strict]
 
     def _stages_again(self, text: str) -> list[str]:
-        address = self.resolve(text)
-        return [str(address)] if address.stage else self.graph.of_target(address.target)
+        found = self.names.all(text)
+        if found[0].stage:
+            return list(map(str, found))
+        return [stage for address in found for stage in self.graph.of_target(address.target)]
 
     def plan(self, *addresses: str, again: Iterable[str] = (), is_strict: bool = False) -> Plan:
         """The state of each stage, with causes. Writes nothing but the state cache."""
@@ -238,7 +226,9 @@ class Project:
         stage = self.main_stage(text)
         found = self.planner().plan([stage])[stage]
         if found.record is None or found.state not in ("fresh", "restore"):
-            raise SparkError(f"{stage} is not built as the Sparkfile stands", fix=f"spark build {text}")
+            raise SparkError(
+                f"{stage} is not built as the Sparkfile stands", fix=f"spark build {typed(text)}"
+            )
         return found.record
 
     def main_stage(self, text: str) -> str:
@@ -246,9 +236,7 @@ class Project:
         address = self.resolve(text)
         if address.kind == "deployment":
             raise UsageError(f"'{text}' is a deployment", fix="spark status, spark up, spark down")
-        if address.stage is not None:
-            return str(address)
-        return f"{address.target}/{'version' if address.kind == 'dataset' else 'train'}"
+        return address.main_stage
 
     def get(self, text: str, to: str | Path, *, link: bool = False, is_locked: bool = False) -> Path:
         """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError."""
@@ -261,16 +249,16 @@ class Project:
         from spark_build.app.results import checked_out
         from spark_build.contract.rows import DatasetFolder
 
-        return DatasetFolder(checked_out(self, name if name.startswith("dataset:") else f"dataset:{name}"))
+        return DatasetFolder(checked_out(self, name if kind_of(name) == "dataset" else f"dataset:{name}"))
 
     def metrics(self, name: str) -> dict[str, float]:
         """All figures of a model's evaluations; those of a named one as `clean.wer`."""
-        target = self.resolve(name if ":" in name else f"model:{name}").target
+        target = self.resolve(name if kind_of(name) == "model" else f"model:{name}").target
         figures: dict[str, float] = {}
         for stage in self.graph.of_target(target):
             kind = self.graph.nodes[stage].kind
             if kind in ("eval", "version"):
-                prefix = stage.partition("/eval.")[2]
+                prefix = stage_name(stage).partition("eval.")[2]
                 found = self.record_of(stage).metrics
                 figures |= {f"{prefix}.{n}" if prefix else n: value for n, value in found.items()}
         return figures

@@ -7,6 +7,7 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.core.acceptance import Acceptance, accepted_note
+from spark_build.core.address import typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
@@ -105,7 +106,9 @@ def _stage_named(project: Project, text: str) -> str:
 
 def _refuse_what_is_not_to_run(planned: StagePlan) -> None:
     if (note := accepted_note(planned.drift)) is not None:
-        raise UsageError(f"{planned.stage}: {note}; it counts already", fix=f"spark why {planned.stage}")
+        raise UsageError(
+            f"{planned.stage}: {note}; it counts already", fix=f"spark why {typed(planned.stage)}"
+        )
     if planned.state in ("fresh", "restore"):
         raise UsageError(
             f"{planned.stage} is {planned.state}: there is nothing to accept",
@@ -115,7 +118,7 @@ def _refuse_what_is_not_to_run(planned: StagePlan) -> None:
         waits_for = [r.name for r in planned.reasons if r.kind == "upstream"]
         raise UsageError(
             f"{planned.stage} waits for {', '.join(waits_for) or 'others'}, whose result decides its key",
-            fix=f"spark build {waits_for[0]}, or accept that one" if waits_for else "spark plan",
+            fix=f"spark build {typed(waits_for[0])}, or accept that one" if waits_for else "spark plan",
         )
 
 
@@ -123,11 +126,13 @@ def _record_of(project: Project, stage: str, build: str | None) -> Record:
     keys = project.journal.keys(stage) if build is None else [_key_in(project, stage, build)]
     record = next((r for key in keys if (r := project.records.get(key)) is not None), None)
     if record is None:
-        raise UsageError(f"{stage} was never built: there is no result to accept", fix=f"spark build {stage}")
+        raise UsageError(
+            f"{stage} was never built: there is no result to accept", fix=f"spark build {typed(stage)}"
+        )
     if project.objects.missing(record.output):
         raise SparkError(
             f"{stage}: the result {record.output[:12]} of {record.started[:10]} is not in the store",
-            fix=f"spark build {stage}; --from BUILD takes another one",
+            fix=f"spark build {typed(stage)}; --from BUILD takes another one",
         )
     return record
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.core.acceptance import accepted_note
+from spark_build.core.address import Address, stage_name, tag_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.engine.explain import Reason, differences
@@ -24,25 +25,25 @@ def listed(project: Project, addresses: Sequence[str]) -> list[Listed]:
     for stage in stages:
         record = plan[stage].record
         if record is not None:
-            listed_one = _listed(project, _short_address(stage), record)
+            listed_one = _listed(project, _short_address(stage), record, tags=True)
             found.append(replace(listed_one, accepted=accepted_note(plan[stage].drift)))
-    wanted = {stage.partition("/")[0] for stage in stages}
+    wanted = {target_of(stage) for stage in stages}
     for name in project.lock.names("tags"):
         block = project.lock.tag(name)
         record = project.records.get(block["key"]) if block else None
-        if record is not None and name.partition("@")[0] in wanted:
-            found.append(_listed(project, name, record))
+        if record is not None and without_tag(name) in wanted:
+            found.append(_listed(project, name, record, tags=False))
     return found
 
 
-def _listed(project: Project, address: str, record: Record) -> Listed:
+def _listed(project: Project, address: str, record: Record, *, tags: bool) -> Listed:
     is_here = not project.objects.missing(record.output)
-    tags = tuple(
-        name.rpartition("@")[2]
+    names = tuple(
+        tag_of(name)
         for name in project.lock.names("tags")
-        if (block := project.lock.tag(name)) and block["output"] == record.output and "@" not in address
+        if tags and (block := project.lock.tag(name)) and block["output"] == record.output
     )
-    return Listed(address, record.output, record.size, record.started, tags, record.metrics, is_here)
+    return Listed(address, record.output, record.size, record.started, names, record.metrics, is_here)
 
 
 def _short_address(stage: str) -> str:
@@ -51,29 +52,33 @@ def _short_address(stage: str) -> str:
 
 
 def tags_of(project: Project, target: str) -> list[str]:
-    return [name.rpartition("@")[2] for name in project.lock.names("tags") if name.startswith(f"{target}@")]
+    return [tag_of(name) for name in project.lock.names("tags") if without_tag(name) == target]
 
 
-def accepted_of(project: Project, address: str) -> dict[str, str]:
+def accepted_of(project: Project, address: Address) -> dict[str, str]:
     """What of a target, or of one stage, is accepted as things stand: stage -> the note."""
-    stages = [address] if "/" in address else project.graph.of_target(address)
+    stages = _stages_of(project, address)
     plan = project.planner().plan(stages)
     return {s: note for s in stages if (note := accepted_note(plan[s].drift)) is not None}
 
 
-def records_of(project: Project, address: str) -> list[Record]:
+def records_of(project: Project, address: Address) -> list[Record]:
     """The Records of a target's stages, or of one stage, as things stand."""
-    stages = [address] if "/" in address else project.graph.of_target(address)
+    stages = _stages_of(project, address)
     plan = project.planner().plan(stages)
     return [record for stage in stages if (record := plan[stage].record) is not None]
 
 
+def _stages_of(project: Project, address: Address) -> list[str]:
+    return [str(address)] if address.stage else project.graph.of_target(address.target)
+
+
 def runs(project: Project, target: str | None, limit: int) -> list[Run]:
     """The builds of the journal, the newest first, with what had changed since the one before."""
-    chosen = project.resolve(target).target if target else None
+    chosen = {address.target for address in project.names.all(target)} if target else None
     found = []
     for entry in project.journal.entries():
-        if chosen is not None and not any(stage.partition("/")[0] == chosen for stage in _did(entry)):
+        if chosen is not None and not any(target_of(stage) in chosen for stage in _did(entry)):
             continue
         found.append(_run(project, entry, chosen))
         if len(found) == limit:
@@ -86,7 +91,7 @@ def _did(entry: BuildEntry) -> list[str]:
     return [stage for stage, told in entry.stages.items() if told["outcome"] in ("ran", "failed", "accepted")]
 
 
-def _run(project: Project, entry: BuildEntry, target: str | None) -> Run:
+def _run(project: Project, entry: BuildEntry, targets: set[str] | None) -> Run:
     outcome = {stage: told["outcome"] for stage, told in entry.stages.items()}
     ran = tuple(stage for stage, how in outcome.items() if how == "ran")
     records = {stage: r for stage in ran if (r := _record(project, entry.stages[stage]["key"])) is not None}
@@ -104,7 +109,9 @@ def _run(project: Project, entry: BuildEntry, target: str | None) -> Run:
         metrics={
             stage: record.metrics
             for stage, record in records.items()
-            if record.metrics and "/eval" in stage and (target is None or stage.startswith(f"{target}/"))
+            if record.metrics
+            and stage_name(stage).startswith("eval")
+            and (targets is None or target_of(stage) in targets)
         },
         options=" ".join(entry.overrides),
         is_interrupted=entry.exit_code == 130,
@@ -139,7 +146,7 @@ def deployed(project: Project, plan: Plan) -> list[Deployed]:
     for name, declared in project.graph.deployments.items():
         running = runtime.state(folder_of(project), name)
         state = "stopped" if running is None else ("running" if running.healthy else "unhealthy")
-        model = (declared["stage"] or "").removesuffix("/train") or None
+        model = _short_address(declared["stage"] or "") or None
         asked = deployment_plan(project, name, _plan_with(project, plan, declared))
         reason = str(asked.reasons[0].new) if asked.state == "run" and asked.reasons else None
         reason = f"waits for {declared['stage']}" if asked.state == "maybe" else reason
@@ -171,7 +178,7 @@ def events_of(project: Project, stage: str) -> Path:
         found = sorted(logs.glob(f"{key[:16]}-*.events.jsonl"))
         if found:
             return found[-1]
-    raise SparkError(f"{stage} has no log: it has not run here", fix=f"spark build {stage}")
+    raise SparkError(f"{stage} has no log: it has not run here", fix=f"spark build {typed(stage)}")
 
 
 def is_running(project: Project, stage: str, events: Path) -> bool:

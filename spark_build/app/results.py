@@ -1,10 +1,11 @@
 """Results as files: laid out for people (`spark get`), and as views that servers and readers open."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from spark_build.app import Project
-from spark_build.core.address import Address
+from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, UsageError
 from spark_build.pinning import LOCK_NAME
@@ -21,7 +22,9 @@ def get(project: Project, text: str, to: Path, *, link: bool, is_locked: bool) -
         tree = project.objects.tree(output)
         project.objects.check_out(tree, to, link=link)
     except KeyError:
-        raise SparkError(f"{text}: {output[:12]} is not in the store", fix=f"spark build {text}") from None
+        raise SparkError(
+            f"{text}: {output[:12]} is not in the store", fix=f"spark build {typed(text)}"
+        ) from None
     return to
 
 
@@ -54,26 +57,30 @@ def view(project: Project, output: Digest) -> Path:
 
 
 def _tagged(project: Project, address: Address) -> Digest:
-    kinds = [address.kind] if address.kind else ["dataset", "model"]
-    for kind in kinds:
-        block = project.lock.tag(f"{kind}:{address.name}@{address.tag}")
+    for named in _kinds_of(address):
+        block = project.lock.tag(f"{named.target}@{named.tag}")
         if block is not None:
             return str(block["output"])
-    asked = f"{address.kind}:{address.name}" if address.kind else address.name
-    known = ", ".join(project.lock.names("tags")) or "none"
-    raise UsageError(f"no tag '{asked}@{address.tag}'", fix=f"there are {known}; spark tag makes one")
+    known = ", ".join(map(typed, project.lock.names("tags"))) or "none"
+    raise UsageError(
+        f"no tag '{address.target}@{address.tag}'", fix=f"there are {known}; spark tag makes one"
+    )
 
 
 def _locked(project: Project, text: str) -> Digest:
     """What the lock says, whatever today's Sparkfile and data are."""
-    address = Address.parse(text)
-    kinds = [address.kind] if address.kind else ["dataset", "model"]
-    for kind in kinds:
-        stage = address.stage or ("version" if kind == "dataset" else "train")
-        block = project.lock.get("stages", f"{kind}:{address.name}/{stage}")
+    for named in _kinds_of(Address.parse(text)):
+        block = project.lock.get("stages", named.main_stage)
         if block is not None:
             return str(block["output"])
-    raise RequirementNotMet(f"{LOCK_NAME} knows no '{text}'", fix=f"spark build {text}, and commit the lock")
+    raise RequirementNotMet(
+        f"{LOCK_NAME} knows no '{text}'", fix=f"spark build {typed(text)}, and commit the lock"
+    )
+
+
+def _kinds_of(address: Address) -> list[Address]:
+    """What an address may mean where today's Sparkfile is not asked."""
+    return [address] if address.kind else [replace(address, kind=kind) for kind in ("dataset", "model")]
 
 
 def _built(project: Project, text: str) -> Digest:
@@ -82,7 +89,9 @@ def _built(project: Project, text: str) -> Digest:
     told = result.results[stage]
     if told.record is None:
         failed = next((r for r in result.results.values() if r.outcome == "failed"), told)
-        raise StageFailed(f"{failed.stage} failed: {failed.error or 'skipped'}", fix=f"spark build {text}")
+        raise StageFailed(
+            f"{failed.stage} failed: {failed.error or 'skipped'}", fix=f"spark build {typed(text)}"
+        )
     if result.unmet:
         raise RequirementNotMet("\n".join(map(str, result.unmet)))
     return told.record.output

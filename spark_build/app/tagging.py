@@ -1,7 +1,7 @@
 """Tags: names for results, kept in the lock."""
 
 from spark_build.app import Project
-from spark_build.core.address import Address
+from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
 from spark_build.pinning import LOCK_NAME, tag_block
@@ -12,7 +12,7 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
 
     Errors: SparkError where it is not built; UsageError where the tag is taken.
     """
-    target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
+    target = project.resolve(address.target)
     if target.kind == "deployment":
         raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")
     record = project.record_of(target.target)
@@ -21,16 +21,16 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
     if known is not None and known["output"] != record.output:
         raise UsageError(
             f"'{name}' names another result already ({known['output'][:12]})",
-            fix=f"spark tag --delete {name}",
+            fix=f"spark tag --delete {typed(name)}",
         )
-    project.lock.put("tags", name, tag_block(project.main_stage(target.target), record))
+    project.lock.put("tags", name, tag_block(target.main_stage, record))
     project.lock.save(project.root / LOCK_NAME)
     return name, record.output
 
 
 def delete_tag(project: Project, address: Address) -> tuple[str, Digest]:
     """The tag, and what it named. Errors: UsageError where there is none."""
-    target = project.resolve(f"{address.kind}:{address.name}" if address.kind else address.name)
+    target = project.resolve(address.target)
     name = f"{target.target}@{address.tag}"
     known = project.lock.tag(name)
     if known is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.app import BuildOptions, Project
+from spark_build.core.address import kind_of
 from spark_build.core.errors import UsageError
 from spark_build.engine.plan import Plan
 
@@ -108,7 +109,7 @@ def run_up(options: argparse.Namespace) -> int:
             "this Sparkfile declares no deployments",
             fix="deployments: {chat: {model: …, use: transformers_serve}}",
         )
-    return _build(project, [n if n.startswith("deployment:") else f"deployment:{n}" for n in names], options)
+    return _build(project, [n if kind_of(n) == "deployment" else f"deployment:{n}" for n in names], options)
 
 
 def _build(project: Project, targets: list[str], options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from spark_build.cli.build import project_of
+from spark_build.core.address import kind_of, typed
 from spark_build.core.errors import UsageError
 
 
@@ -19,7 +20,7 @@ def run_why(options: argparse.Namespace) -> int:
         from spark_build.app.results import checked_out
         from spark_build.report.shows import item_text
 
-        if not stage.startswith("dataset:"):
+        if kind_of(stage) != "dataset":
             raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
         print(item_text(checked_out(project, stage), options.item))
         return 0
@@ -63,9 +64,9 @@ def _refuse_unclear_accept(options: argparse.Namespace) -> None:
     if options.stage is None:
         raise UsageError("accept which stage?", fix="spark accept STAGE --reason TEXT, or --list")
     if options.revoke and (options.reason is not None or options.build is not None):
-        raise UsageError("--revoke takes only a stage", fix=f"spark accept --revoke {options.stage}")
+        raise UsageError("--revoke takes only a stage", fix=f"spark accept --revoke {typed(options.stage)}")
     if not options.revoke and options.reason is None:
         raise UsageError(
             "an acceptance needs a reason",
-            fix=f"spark accept {options.stage} --reason 'only comments changed'",
+            fix=f"spark accept {typed(options.stage)} --reason 'only comments changed'",
         )

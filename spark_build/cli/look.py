@@ -10,7 +10,9 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.cli.build import project_of
+from spark_build.core.address import Address, typed
 from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.record import Record
 from spark_build.report.paint import is_colored
 from spark_build.report.tables import terminal_width
 
@@ -60,52 +62,76 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     project = project_of(options)
-    address = project.resolve(options.target)
-    if address.kind == "dataset":
-        return _show_dataset(project, options)
-    from spark_build.app.inspecting import accepted_of, records_of, tags_of
+    found = project.names.all(options.target)
+    if found[0].kind == "dataset":
+        return _show_datasets(project, found, options)
+    from spark_build.app.inspecting import accepted_of, records_of
+
+    project.main_stage(str(found[0]))  # a deployment has nothing to show
+    records = {address: records_of(project, address) for address in found}
+    if not any(records.values()):
+        raise SparkError(
+            f"{options.target} is not built as the Sparkfile stands",
+            fix=f"spark build {typed(options.target)}",
+        )
+    if options.json:
+        stages = [record.to_json() for own in records.values() for record in own]
+        accepted = {stage: note for a in found for stage, note in accepted_of(project, a).items()}
+        _print_json({"version": 1, "stages": stages, "accepted": accepted})
+    else:
+        built = [(address, own) for address, own in records.items() if own]
+        print("\n\n".join(_model_text(project, address, own) for address, own in built))
+    return 0
+
+
+def _model_text(project: Project, address: Address, records: list[Record]) -> str:
+    from spark_build.app.inspecting import accepted_of, tags_of
     from spark_build.report.shows import model_text
 
-    project.main_stage(options.target)  # a deployment has nothing to show
-    asked = address.target if address.stage is None else str(address)
-    records, accepted = records_of(project, asked), accepted_of(project, asked)
-    if not records:
-        raise SparkError(
-            f"{address} is not built as the Sparkfile stands", fix=f"spark build {options.target}"
-        )
-    if options.json:
-        told = [record.to_json() for record in records]
-        _print_json({"version": 1, "stages": told, "accepted": accepted})
-    else:
-        tags = tags_of(project, address.target)
-        print(model_text(str(address), records, tags=tags, accepted=accepted))
-    return 0
+    tags, accepted = tags_of(project, address.target), accepted_of(project, address)
+    return model_text(str(address), records, tags=tags, accepted=accepted)
 
 
-def _show_dataset(project: Project, options: argparse.Namespace) -> int:
+def _show_datasets(project: Project, found: list[Address], options: argparse.Namespace) -> int:
+    """Of one its rows; of several each with its address before it."""
     from spark_build.app.inspecting import accepted_of
     from spark_build.app.results import view
-    from spark_build.report.shows import accepted_lines, dataset_rows, dataset_text
+    from spark_build.report.shows import dataset_rows
 
-    record = project.record_of(options.target)
-    folder = view(project, record.output)
-    _refuse_unknown_split(folder, options.split)
-    accepted = accepted_of(project, project.resolve(options.target).target)
-    if options.json:
-        rows = dataset_rows(folder, split=options.split, rejected=options.rejected, limit=options.limit)
-        _print_json({"version": 1, "rows": rows, "accepted": accepted})
-    else:
-        _print_lines(accepted_lines(accepted))
-        print(
-            dataset_text(
-                folder,
-                split=options.split,
-                rejected=options.rejected,
-                limit=options.limit,
-                width=terminal_width(sys.stdout),
-            )
-        )
+    folders = {a: view(project, project.record_of(str(a)).output) for a in found}
+    for folder in folders.values():
+        _refuse_unknown_split(folder, options.split)
+    if not options.json:
+        for address, folder in folders.items():
+            _print_dataset(project, address, folder, options, is_named=len(found) > 1)
+        return 0
+    rows: list[dict[str, Any]] = []
+    accepted: dict[str, str] = {}
+    for address, folder in folders.items():
+        own = dataset_rows(folder, split=options.split, rejected=options.rejected, limit=options.limit)
+        rows += own if len(found) == 1 else [{"dataset": address.target, **row} for row in own]
+        accepted |= accepted_of(project, address)
+    _print_json({"version": 1, "rows": rows, "accepted": accepted})
     return 0
+
+
+def _print_dataset(
+    project: Project, address: Address, folder: Path, options: argparse.Namespace, *, is_named: bool
+) -> None:
+    from spark_build.app.inspecting import accepted_of
+    from spark_build.report.shows import accepted_lines, dataset_text
+
+    if is_named:
+        print(address.target)
+    _print_lines(accepted_lines(accepted_of(project, address)))
+    text = dataset_text(
+        folder,
+        split=options.split,
+        rejected=options.rejected,
+        limit=options.limit,
+        width=terminal_width(sys.stdout),
+    )
+    print(text + ("\n" if is_named else ""))
 
 
 def _refuse_unknown_split(folder: Path, split: str | None) -> None:

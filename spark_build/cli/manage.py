@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from spark_build.cli.build import project_of
-from spark_build.core.address import Address
+from spark_build.core.address import Address, kind_of, name_of, typed
 from spark_build.core.errors import UsageError
 from spark_build.pinning import LOCK_NAME
 
@@ -41,7 +41,7 @@ def run_tag(options: argparse.Namespace) -> int:
         return 0
     address = Address.parse(options.tag)
     if address.tag is None:
-        raise UsageError(f"'{options.tag}' names no tag", fix=f"spark tag {options.tag}@v1")
+        raise UsageError(f"'{options.tag}' names no tag", fix=f"spark tag {typed(options.tag + '@v1')}")
     name, output = (delete_tag if options.delete else put_tag)(project, address)
     if options.json:
         print(json.dumps({"version": 1, "tag": name, "output": output, "is_deleted": options.delete}))
@@ -71,7 +71,9 @@ def run_down(options: argparse.Namespace) -> int:
     from spark_build.serving import runtime
 
     project = project_of(options)
-    names = [n.removeprefix("deployment:") for n in options.names] or list(project.graph.deployments)
+    names = [name_of(n) if kind_of(n) == "deployment" else n for n in options.names] or list(
+        project.graph.deployments
+    )
     if not names:
         print("no deployments: the Sparkfile declares none")
     for name in names:

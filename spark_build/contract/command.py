@@ -14,6 +14,7 @@ from spark_build.contract.command_process import ProgressFile, environment, run_
 from spark_build.contract.command_template import Placeholder, Run, as_text, fill, lookup, placeholders
 from spark_build.contract.context import Context
 from spark_build.contract.params import Field, Needs, Project, RuleParams
+from spark_build.core.address import kind_of
 from spark_build.core.errors import Unavailable, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -90,8 +91,8 @@ def needs_of_command(
     Errors: UsageError for a placeholder that nothing fills, and for patterns of `code` that match nothing.
     """
     _check_placeholders(params, {*params.inputs, *given}, takes_roles=takes_roles)
-    datasets = {n: v for n, v in params.inputs.items() if v.startswith("dataset:")}
-    models = {n: v for n, v in params.inputs.items() if v.startswith("model:")}
+    datasets = {n: v for n, v in params.inputs.items() if kind_of(v) == "dataset"}
+    models = {n: v for n, v in params.inputs.items() if kind_of(v) == "model"}
     paths = {n: v for n, v in params.inputs.items() if n not in datasets and n not in models}
     words = list(dict.fromkeys(_project_words(params, project)))
     found = [word for word in words if project.exists(word) and not _is_of_virtualenv(word, project)]

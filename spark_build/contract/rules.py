@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from spark_build.contract.context import Context
 from spark_build.contract.items import Bad, Item, Raw, SourceFile, Verdict
 from spark_build.contract.params import Needs, Project, RuleParams
+from spark_build.core.address import kind_of
 from spark_build.core.digest import digest_bytes
 
 Reproducible = Literal["bitwise", "numerics", "metric", "none"]
@@ -62,7 +63,7 @@ def needs_of_marked_fields(params: Any, project: Project) -> Needs:
         value = getattr(params, name)
         if value is None:
             continue
-        if value.startswith("model:"):
+        if kind_of(value) == "model":
             models[name] = value
         elif project.exists(value):
             paths[name] = value

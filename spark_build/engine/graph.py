@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spark_build.core.address import target_of
 from spark_build.core.digest import Digest
 
 
@@ -94,7 +95,7 @@ class Node:
 
     @property
     def target(self) -> str:
-        return self.stage.partition("/")[0]
+        return target_of(self.stage)
 
     def all_inputs(self) -> Iterator[tuple[str, Input]]:
         """Of the node and of its steps; a step's are named `step index.field`."""

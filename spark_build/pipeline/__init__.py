@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from spark_build.core.address import kind_of, stage_name
 from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
@@ -254,7 +255,7 @@ class _Resolver:
         train = f"model:{target.name}/train"
         inputs = {"trained": Input(stage=train, at=at), "model": model_input(train, at)}
         for node in evals:
-            inputs[node.stage.partition("/")[2]] = Input(stage=node.stage, at=at)  # 'eval', 'eval.clean'
+            inputs[stage_name(node.stage)] = Input(stage=node.stage, at=at)  # 'eval', 'eval.clean'
         return self._node(f"model:{target.name}/package.{use.label}", "package", [step], at, inputs=inputs)
 
     def _refuse_twice(self, packages: list[Node], target: Target) -> None:
@@ -263,7 +264,7 @@ class _Resolver:
             if node.stage in seen:
                 self.uses.report(
                     node.at,
-                    f"'{target.name}' has two exporters '{node.stage.rpartition('.')[2]}'",
+                    f"'{target.name}' has two exporters '{stage_name(node.stage).partition('.')[2]}'",
                     "keep one",
                 )
             seen.add(node.stage)
@@ -275,7 +276,7 @@ class _Resolver:
         for deployment in self.file.deployments.values():
             step = self.uses.step("server", deployment.server)
             at = self.uses.at((*deployment.path, "model"))
-            text = deployment.model if deployment.model.startswith("model:") else f"model:{deployment.model}"
+            text = deployment.model if kind_of(deployment.model) == "model" else f"model:{deployment.model}"
             given = self.uses.model(text, at)
             if step is None or given is None:
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from spark_build import rulebook
 from spark_build.contract.params import Needs
-from spark_build.core.address import Address
+from spark_build.core.address import Address, kind_of, name_of, target_of, typed
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.graph import Input, Step
 from spark_build.pinning import Lock
@@ -158,7 +158,7 @@ class Uses:
         name = f"model:{address.name}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
-            self.report(at, f"no tag '{name}' in the lock", f"spark tag {name}")
+            self.report(at, f"no tag '{name}' in the lock", f"spark tag {typed(name)}")
             return None
         return Input(
             artifact=block["output"], artifact_parts=block["parts"], parts=("model/",), folder="model", at=at
@@ -166,9 +166,9 @@ class Uses:
 
     def guards(self, given: Input) -> tuple[str, ...]:
         """Evaluations with `require` of the model that is read: they must have passed, but are not in the key."""
-        if given.stage is None or not given.stage.startswith("model:"):
+        if given.stage is None or kind_of(given.stage) != "model":
             return ()
-        target = self.file.targets[given.stage.partition("/")[0].removeprefix("model:")]
+        target = self.file.targets[name_of(target_of(given.stage))]
         return tuple(
             f"model:{target.name}/eval{f'.{e.label}' if e.label else ''}" for e in target.evals if e.require
         )

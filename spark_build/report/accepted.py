@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from spark_build.core.address import typed
 from spark_build.engine.explain import Reason
 from spark_build.report.causes import causes_text
 from spark_build.report.words import listed, moment, printable, short
@@ -27,7 +28,7 @@ def acceptance_text(made: "Acceptance") -> str:
         [
             *_head(made),
             "every plan says so; --locked refuses it, --strict and -B run the stage all the same",
-            f"back: spark accept --revoke {printable(made.stage)}",
+            f"back: spark accept --revoke {typed(made.stage)}",
         ]
     )
 

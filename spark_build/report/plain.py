@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_build.core.address import typed
 from spark_build.report.paint import Paint
 from spark_build.report.results import build_text, failure_text, result_text, stage_event
 from spark_build.report.running import Running
@@ -86,7 +87,7 @@ class PlainLines:
             for line in text.splitlines():
                 self._write(f"{'log':8} {stage}  {printable(line)}")
         elif count == MOST_LOG_LINES + 1:
-            self._write(f"{'log':8} {stage}  more in: spark log {stage}")
+            self._write(f"{'log':8} {stage}  more in: spark log {typed(stage)}")
 
     def _write(self, text: str) -> None:
         print(text, file=self.stream, flush=True)

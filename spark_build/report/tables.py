@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_build.core.address import target_of, typed
 from spark_build.report.causes import cause_text
 from spark_build.report.paint import Paint
 from spark_build.report.text import summary_text
@@ -75,7 +76,7 @@ def _run_row(run: Run) -> tuple[str, ...]:
     outcome += [run.options] if run.options else []
     changed = list(dict.fromkeys([*run.accepted, *(cause_text(reason) for reason in run.changed)]))
     figures = [
-        f"{stage.partition('/')[0]} {name} {figure(value)}"
+        f"{target_of(stage)} {name} {figure(value)}"
         for stage, metrics in run.metrics.items()
         for name, value in metrics.items()
     ]
@@ -114,14 +115,16 @@ def status_text(plan: "Plan", deployments: Sequence[Deployed], color: bool, widt
     paint = Paint(color)
     targets: dict[str, list[str]] = {}
     for s in plan.stages:
-        targets.setdefault(s.stage.partition("/")[0], []).append(s.state)
+        targets.setdefault(target_of(s.stage), []).append(s.state)
     name_width = max(map(len, targets), default=0)
     lines = [f"{name.ljust(name_width)}  {_states(states, paint)}" for name, states in targets.items()]
     lines += [*([""] if lines else []), summary_text(plan)]
     if deployments:
         rows = [_deployed_row(d) for d in deployments]
         lines += ["", table(("deployment", "state", "url", "model", "digest", "since"), rows, width)]
-        lines += [f"{d.name}: {printable(d.reason)}: spark up {d.name}" for d in deployments if d.reason]
+        lines += [
+            f"{d.name}: {printable(d.reason)}: spark up {typed(d.name)}" for d in deployments if d.reason
+        ]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from spark_build.core.address import target_of, typed
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.errors import StoreDamaged
 from spark_build.storage.local import LocalStore
@@ -72,11 +73,13 @@ def _stages_by_object(store: LocalStore) -> tuple[dict[Digest, set[str]], list[F
 
 
 def _absent(output: Digest, what: str, stage: str) -> Finding:
-    return Finding("absent", output, f"{what} not in this store", f"spark build {_target(stage)}", (stage,))
+    return Finding(
+        "absent", output, f"{what} not in this store", f"spark build {typed(target_of(stage))}", (stage,)
+    )
 
 
 def _damaged(digest: Digest, problem: StoreDamaged, stages: tuple[str, ...]) -> Finding:
-    fix = f"spark build {' '.join(dict.fromkeys(map(_target, stages)))}".rstrip()
+    fix = f"spark build {' '.join(dict.fromkeys(typed(target_of(s)) for s in stages))}".rstrip()
     return Finding("object", digest, problem.message, fix, stages)
 
 
@@ -135,7 +138,3 @@ def _names(folder: str) -> list[str]:
         return os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def _target(stage: str) -> str:
-    return stage.partition("/")[0]
