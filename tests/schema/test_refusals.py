@@ -66,7 +66,7 @@ REFUSALS: dict[str, tuple[str, list[str]]] = {
         "environment: {library: exact}",
         [
             "f:3:15: unknown key 'library' in 'environment'"
-            "\n  fix: keys here: hermetic, libraries",
+            "\n  fix: keys here: libraries, hermetic",
         ],
     ),
     "unknown key in limits": (
