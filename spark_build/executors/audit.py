@@ -84,7 +84,7 @@ class _Watcher:
             except (OSError, ValueError):  # a working folder that is gone, a name with a zero byte
                 return
         if found is not None:
-            self.seen.files[found] = None
+            self.seen.files.add(found)
             self._refuse(f"it read {found}, which is not among its inputs")
 
     def _look_up(self, host: Any) -> None:
@@ -122,7 +122,7 @@ class _Watcher:
             self._own.is_looking = False
 
     def _called(self, host: str) -> None:
-        self.seen.hosts[host] = None
+        self.seen.hosts.add(host)
         self._refuse(f"it called {host}, which the Sparkfile does not name for it")
 
     def _refuse(self, what: str) -> None:

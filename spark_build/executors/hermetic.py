@@ -1,12 +1,14 @@
 """What a job may read and whom it may ask, and what it touched besides (design section 8).
 
-The keeper, a bare interpreter, loads this file by its path: the standard library alone.
+Part of the keeper, a bare interpreter that is to start at once: nothing but os is imported.
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
 WARN, STRICT, OFF = "warn", "strict", "off"
 MOST_NAMED = 50  # files or hosts of one job; the rest is counted
@@ -14,31 +16,33 @@ _MOST_ALLOWED = 500  # an order to the watchdog is one packet
 _OWN_INSTALLATION = ("pyvenv.cfg", "conda-meta")  # what marks a Python environment inside the project
 
 
-@dataclass(frozen=True)
 class Allowance:
-    """What a job declares: everything else in the project, and every other host, is undeclared."""
+    """What a job declares: everything else in the project, and every other host, is undeclared.
 
-    project: str  # real path of the Sparkfile's folder
-    allowed: tuple[str, ...]  # files and folders
-    hosts: tuple[str, ...] = ()  # as the Sparkfile's text names them
-    is_strict: bool = False
+    `project`: real path of the Sparkfile's folder; `allowed`: files and folders; `hosts`: as the Sparkfile's text
+    names them.
+    """
+
+    __slots__ = ("allowed", "hosts", "is_strict", "project")
+
+    def __init__(
+        self, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", is_strict: bool
+    ) -> None:
+        self.project, self.is_strict = project, is_strict
+        self.allowed, self.hosts = tuple(allowed), tuple(hosts)
 
     @classmethod
     def of(
-        cls, project: str, allowed: Iterable[str], hosts: Iterable[str], *, is_strict: bool
+        cls, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", *, is_strict: bool
     ) -> "Allowance":
         real = os.path.realpath(project)
         found = {os.path.realpath(os.path.join(project, path)) for path in allowed}
         if len(found) > _MOST_ALLOWED:
             found = {os.path.dirname(path) if os.path.isfile(path) else path for path in found}
-        return cls(real, tuple(sorted(found)), tuple(sorted(set(hosts))), is_strict)
+        return cls(real, sorted(found), sorted(set(hosts)), is_strict)
 
-    def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Allowance":
-        return cls(data["project"], tuple(data["allowed"]), tuple(data["hosts"]), data["is_strict"])
+    def to_plain(self) -> "dict[str, Any]":
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def undeclared(self, path: str, working_folder: str) -> str | None:
         """The path from the project of a file that the job does not declare; None for any other."""
@@ -68,17 +72,16 @@ class Allowance:
         return False
 
 
-@dataclass
 class Undeclared:
     """What a job touched and does not declare."""
 
-    files: dict[str, None] = field(default_factory=dict)  # in the order of their first reading
-    hosts: dict[str, None] = field(default_factory=dict)
+    def __init__(self, files: "Iterable[str]" = (), hosts: "Iterable[str]" = ()) -> None:
+        self.files, self.hosts = set(files), set(hosts)
 
     def __bool__(self) -> bool:
         return bool(self.files or self.hosts)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> "dict[str, Any]":
         """Sorted, so that two runs alike tell the same."""
         told: dict[str, Any] = {}
         for name, found in (("files", sorted(self.files)), ("hosts", sorted(self.hosts))):
@@ -99,7 +102,7 @@ def _is_below(location: str, folder: str) -> bool:
     return location == folder or location.startswith(folder + os.sep)
 
 
-def _listening_at(port: int) -> Iterable[str]:
+def _listening_at(port: int) -> "Iterator[str]":
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table) as file:
@@ -110,7 +113,7 @@ def _listening_at(port: int) -> Iterable[str]:
         yield from (row[9] for row in rows if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port)
 
 
-def _of_session(session: int) -> Iterable[str]:
+def _of_session(session: int) -> "Iterator[str]":
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
@@ -120,7 +123,7 @@ def _of_session(session: int) -> Iterable[str]:
                 continue  # gone meanwhile
 
 
-def _open_files(process: str) -> Iterable[str]:
+def _open_files(process: str) -> "Iterator[str]":
     try:
         names = os.listdir(f"/proc/{process}/fd")
     except OSError:

@@ -5,13 +5,12 @@ the keeper has answered: go on, or refused. Loaded by the keeper by its path: th
 Source: seccomp(2), seccomp_unotify(2).
 """
 
+import _socket as socket
 import ctypes
 import errno
 import fcntl
 import os
-import socket
 import struct
-from typing import NamedTuple
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER = 1, 1 << 3
@@ -25,31 +24,38 @@ _AT_FDCWD = -100
 _PATH_BYTES, _PAGE = 4096, 4096
 
 
-class _Calls(NamedTuple):
-    arch: int
-    seccomp: int
-    openat: int
-    openat2: int
-    connect: int
-    open: int | None  # not every machine has it
+class _Calls:
+    """A machine's numbers of the calls that count."""
+
+    def __init__(
+        self, arch: int, *, seccomp: int, openat: int, connect: int, open: int | None = None
+    ) -> None:
+        self.arch, self.seccomp, self.openat, self.connect, self.open = arch, seccomp, openat, connect, open
+        self.openat2 = 437  # on all of them
 
 
 _MACHINES = {
-    "x86_64": _Calls(0xC000003E, 317, 257, 437, 42, 2),
-    "aarch64": _Calls(0xC00000B7, 277, 56, 437, 203, None),
+    "x86_64": _Calls(0xC000003E, seccomp=317, openat=257, connect=42, open=2),
+    "aarch64": _Calls(0xC00000B7, seccomp=277, openat=56, connect=203),
 }
 _HERE = _MACHINES.get(os.uname().machine)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Call(NamedTuple):
-    """A call that waits for an answer: a path that is opened, or an address that is connected to."""
+class Call:
+    """A call that waits for an answer: a path that is opened, or an address that is connected to.
 
-    id: int
-    process: int
-    path: str | None = None
-    folder: str = ""  # what a relative path counts from
-    address: tuple[str, int] | None = None
+    `folder`: what a relative path counts from; `address`: host and port.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        path: str | None = None,
+        folder: str = "",
+        address: tuple[str, int] | None = None,
+    ) -> None:
+        self.id, self.path, self.folder, self.address = number, path, folder, address
 
 
 def install() -> int:
@@ -91,12 +97,12 @@ def receive(listener: int) -> Call | None:
     assert calls is not None
     try:
         if call == calls.connect:
-            return Call(number, process, address=_address(process, arguments))
+            return Call(number, address=_address(process, arguments))
         folder, pointer = (_AT_FDCWD, arguments[0]) if call == calls.open else (arguments[0], arguments[1])
         path = _text(process, pointer)
-        return Call(number, process, path, "" if path.startswith("/") else _folder(process, folder))
+        return Call(number, path, "" if path.startswith("/") else _folder(process, folder))
     except OSError:  # gone meanwhile, or not ours to look into
-        return Call(number, process)
+        return Call(number)
 
 
 def answer(listener: int, call: Call, refused: int = 0) -> None:

@@ -113,7 +113,7 @@ def test_nothing_is_noted_after_the_stage(project: Path) -> None:
 
 
 def test_many_files_are_named_in_part_and_counted(project: Path) -> None:
-    seen = Undeclared(files={f"{n:03}": None for n in range(MOST_NAMED + 7)})
+    seen = Undeclared(f"{n:03}" for n in range(MOST_NAMED + 7))
     assert seen.to_json() == {"files": [f"{n:03}" for n in range(MOST_NAMED)], "more_files": 7}
 
 
