@@ -17,6 +17,7 @@ from spark_build.core.record import Record
 if TYPE_CHECKING:
     from spark_build.engine.graph import Input, Node
     from spark_build.engine.locked import Block
+    from spark_build.lock_text import Merged, Name
 
 HEADER = (
     "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
@@ -37,6 +38,7 @@ class Lock:
     blocks: dict[tuple[str, str], str] = field(
         default_factory=dict
     )  # (group, name) -> lines below the header
+    is_of_conflict: bool = False  # git left it between conflict markers; saving it resolves them
 
     @classmethod
     def load(cls, path: Path) -> "Lock":
@@ -44,15 +46,27 @@ class Lock:
         if not path.exists():
             return cls()
         text = _text_of(path)
-        if "<<<<<<<" in text:
-            raise UsageError(f"{path.name} holds a merge conflict", fix="take either side, then spark build")
-        found = list(_BLOCK.finditer(text))
-        if not _VERSION.search(text):
-            raise UsageError(f"{path.name} is no lock of this version", fix=_MEND)
-        ends = [m.start() for m in found[1:]] + [len(text)]
-        return cls(
-            {(m[1], _name_of(m[2])): text[m.end() : end].strip() for m, end in zip(found, ends, strict=True)}
-        )
+        if "\n<<<<<<< " in text:
+            return cls._of_both_sides(path.name, text)
+        return cls(_blocks_of(text, path.name))
+
+    @classmethod
+    def _of_both_sides(cls, name: str, text: str) -> "Lock":
+        """What git left between conflict markers, merged block by block."""
+        from spark_build.lock_text import merge, sides
+
+        try:
+            ours, theirs = sides(text)
+        except ValueError:
+            fix = "take either side, then spark build"
+            raise UsageError(f"{name} holds a merge conflict whose markers are incomplete", fix=fix) from None
+        merged = merge(_blocks_of(ours, name), _blocks_of(theirs, name))
+        if merged.clashes:
+            told = ", ".join(f"{group[:-1]} '{called}'" for group, called in merged.clashes)
+            raise UsageError(
+                f"{name} holds a merge conflict: both sides set {told}", fix="keep one of the two"
+            )
+        return cls(merged.blocks, is_of_conflict=True)
 
     def get(self, group: str, name: str) -> dict[str, Any] | None:
         block = self.blocks.get((group, name))
@@ -78,9 +92,8 @@ class Lock:
         self.blocks.pop((group, name), None)
 
     def render(self) -> str:
-        order = {"pins": 0, "stages": 1, "tags": 2}
-        blocks = sorted(self.blocks.items(), key=lambda item: (order[item[0][0]], item[0][1]))
-        return HEADER + "".join(f"\n[{g}.{_scalar(n)}]\n{text}\n" for (g, n), text in blocks)
+        blocks = sorted(self.blocks.items(), key=lambda item: _order(item[0]))
+        return HEADER + "".join(_rendered(name, text) for name, text in blocks)
 
     def save(self, path: Path) -> bool:
         """Whether the file changed; it is replaced whole, or not at all."""
@@ -162,6 +175,39 @@ class Lock:
         """What of the lock the graph depends on."""
         counts = ([*k, v] for k, v in self.blocks.items() if k[0] != "stages" and not k[1].startswith(_PATH))
         return json.dumps(sorted(counts))
+
+
+def merge_files(base: Path, ours: Path, theirs: Path) -> "Merged":
+    """As git's merge driver: the merge of the three goes into `ours`, with markers where somebody has to choose."""
+    from spark_build.lock_text import merge
+
+    # empty is git's base where both branches added the lock
+    texts = [(_text_of(path), path.name) for path in (base, ours, theirs)]
+    before, mine, other = (_blocks_of(text, name) if text else {} for text, name in texts)
+    merged = merge(mine, other, before)
+    pieces = {name: _rendered(name, text) for name, text in merged.blocks.items()}
+    for name in merged.clashes:
+        one, two = (_rendered(name, side[name]) if name in side else "" for side in (mine, other))
+        pieces[name] = f"<<<<<<< ours\n{one}=======\n{two}>>>>>>> theirs\n"
+    ours.write_text(HEADER + "".join(pieces[name] for name in sorted(pieces, key=_order)))
+    return merged
+
+
+def _blocks_of(text: str, file: str) -> "dict[Name, str]":
+    """Errors: UsageError where it is no lock."""
+    found = list(_BLOCK.finditer(text))
+    if not _VERSION.search(text):
+        raise UsageError(f"{file} is no lock of this version", fix=_MEND)
+    ends = [m.start() for m in found[1:]] + [len(text)]
+    return {(m[1], _name_of(m[2])): text[m.end() : end].strip() for m, end in zip(found, ends, strict=True)}
+
+
+def _rendered(name: "Name", text: str) -> str:
+    return f"\n[{name[0]}.{_scalar(name[1])}]\n{text}\n"
+
+
+def _order(name: "Name") -> tuple[int, str]:
+    return ("pins", "stages", "tags").index(name[0]), name[1]
 
 
 def _text_of(path: Path) -> str:

@@ -64,6 +64,8 @@ def _refuse_surprises(project: Project, plan: Plan, options: BuildOptions) -> No
             raise UsageError(
                 "--locked goes with neither --profile, --set nor --limit", fix="leave one of them out"
             )
+        if project.lock.is_of_conflict:
+            raise RequirementNotMet(f"{LOCK_NAME} holds a merge conflict", fix="spark build without --locked")
         check_against_lock(plan, project.lock)
     seconds = sum(s.seconds or 0.0 for s in plan.stages if s.state in ("run", "maybe"))
     if seconds > project.graph.ask_above_seconds and not options.is_confirmed:
@@ -158,6 +160,8 @@ def _write_down(project: Project, result: BuildResult, options: BuildOptions, be
     if not project.request.is_override:
         accepted = {s: note for s, r in result.results.items() if (note := accepted_note(r.drift))}
         _write_lock(project, counted, accepted, options)
+        if project.lock.is_of_conflict:
+            result.warnings.append(f"{LOCK_NAME}: the merge conflict is resolved; git add {LOCK_NAME}")
     ran = any(r.outcome not in ("fresh", "restored") for r in result.results.values())
     if ran or project.journal.has_news({stage: r.key for stage, r in counted.items()}):
         project.journal.write(entry_of(project, result, began, options.command))

@@ -20,13 +20,17 @@ class LockedPlan:
     left_over: tuple[str, ...]  # blocks of stages that are no more
     differing: tuple[str, ...]  # data of this checkout that are not those of the lock
     accepted: Mapping[str, str]  # stages that don't fit because their results were accepted, not built
+    is_of_conflict: bool = False
 
     @property
     def fits(self) -> bool:
-        return self.plan.is_done and not self.left_over
+        return self.plan.is_done and not self.left_over and not self.is_of_conflict
 
     def notes(self) -> list[str]:
-        notes = [
+        notes = (
+            [f"{LOCK_NAME} holds a merge conflict: spark build resolves it"] if self.is_of_conflict else []
+        )
+        notes += [
             f"{LOCK_NAME} holds {stage}, which is no more: spark build takes it out"
             for stage in self.left_over
         ]
@@ -55,7 +59,8 @@ def locked_plan(project: Project, addresses: Sequence[str], *, is_strict: bool =
     plan = LockedPlanner(graph, world, project.objects, blocks, is_strict=is_strict).plan(asked)
     left_over = () if addresses else tuple(sorted(set(project.lock.names("stages")) - graph.nodes.keys()))
     project.state.flush()
-    return LockedPlan(plan, left_over, tuple(world.differing), _accepted(project, plan))
+    accepted = _accepted(project, plan)
+    return LockedPlan(plan, left_over, tuple(world.differing), accepted, project.lock.is_of_conflict)
 
 
 def _accepted(project: Project, plan: Plan) -> dict[str, str]:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 from spark_build.core.errors import UsageError
+from spark_build.pinning import LOCK_NAME
 
+MERGE_DRIVER = "spark lock merge %O %A %B"
 SCHEMA_PLACE = ".spark/sparkfile.schema.json"
 FIRST_SPARKFILE = """\
 # yaml-language-server: $schema=.spark/sparkfile.schema.json
@@ -51,6 +53,37 @@ def start_project(folder: Path, file: str) -> list[str]:
         (folder / "data" / "notes").mkdir(parents=True)
         written.append("data/notes/ (put your documents here)")
     return written
+
+
+def set_up_merging(folder: Path) -> list[str]:
+    """Tells git how to merge the lock: an attribute, which is committed, and a driver, which each clone has.
+
+    Errors: UsageError outside of a git repository.
+    """
+    done = [_write_attribute(folder)]
+    for name, value in (("name", "Sparkfile.lock, block by block"), ("driver", MERGE_DRIVER)):
+        if not _git_config(folder, f"merge.spark-lock.{name}", value):
+            raise UsageError(f"{folder.resolve()} lies in no git repository", fix="git init")
+    return [*done, f"git config merge.spark-lock.driver '{MERGE_DRIVER}' (in this clone)"]
+
+
+def _write_attribute(folder: Path) -> str:
+    file, line = folder / ".gitattributes", f"{LOCK_NAME} merge=spark-lock"
+    text = file.read_text() if file.exists() else ""
+    if line in text.splitlines():
+        return f".gitattributes says so already: {line}"
+    file.write_text(f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}\n")
+    return f"wrote .gitattributes (commit it): {line}"
+
+
+def _git_config(folder: Path, name: str, value: str) -> bool:
+    import subprocess
+
+    try:
+        done = subprocess.run(["git", "config", name, value], cwd=folder, capture_output=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0
 
 
 def schema_text() -> str:

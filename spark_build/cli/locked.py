@@ -1,7 +1,8 @@
-"""`plan --locked`: whether the lock fits, without data."""
+"""`plan --locked` and `lock`: whether the lock fits, without data; and locks merged."""
 
 import argparse
 import sys
+from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.app.locking import locked_plan
@@ -22,3 +23,24 @@ def run_locked_plan(project: Project, options: argparse.Namespace) -> int:
     if getattr(options, "check", False) and not locked.plan.is_done:
         return EXIT_STALE
     return 0 if locked.fits else EXIT_UNFIT
+
+
+def run_lock(options: argparse.Namespace) -> int:
+    if options.action == "setup":
+        from spark_build.app.starting import set_up_merging
+
+        for line in set_up_merging(Path(options.folder)):
+            print(line)
+        return 0
+    return _merge(Path(options.base), Path(options.ours), Path(options.theirs))
+
+
+def _merge(base: Path, ours: Path, theirs: Path) -> int:
+    from spark_build.pinning import LOCK_NAME, merge_files
+
+    merged = merge_files(base, ours, theirs)
+    for name in merged.left_out:
+        print(f"{LOCK_NAME}: both sides changed {name}: left out, spark build fills it in", file=sys.stderr)
+    for group, name in merged.clashes:
+        print(f"{LOCK_NAME}: both sides changed {group[:-1]} {name}: keep one of the two", file=sys.stderr)
+    return 1 if merged.clashes else 0

@@ -221,6 +221,14 @@ def _store(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("check", help="read every object and say which are damaged")
 
 
+def _lock(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("setup", help="let git merge Sparkfile.lock block by block, in this clone")
+    merge = actions.add_parser("merge", help="merge three locks (git calls this)")
+    for name in ("base", "ours", "theirs"):
+        merge.add_argument(name, metavar=name.upper())
+
+
 def _worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="a job file, as the build writes it")
 
@@ -254,11 +262,13 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "schema": ("the JSON Schema of a Sparkfile, for editors", _schema),
     "doctor": ("what this machine has, and what the Sparkfile lacks", _nothing),
     "store": ("look after the store", _store),
+    "lock": ("merge locks block by block", _lock),
     "worker": ("run one job (used by the build)", _worker),
 }
 MODULES = {
     **dict.fromkeys(("plan", "build", "check", "up"), "build"),
     **dict.fromkeys(("why", "accept"), "explain"),
+    "lock": "locked",
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
     **dict.fromkeys(("init", "get", "tag", "update", "down", "schema", "store", "worker"), "manage"),
 }
