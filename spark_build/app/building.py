@@ -112,6 +112,7 @@ def _nothing_to_run(project: Project, plan: Plan, listener: Listener) -> BuildRe
 def _builder(project: Project, planner: Any, options: BuildOptions, listener: Listener) -> Builder:
     from spark_build.engine.jobs import Workshop
     from spark_build.executors.local import LocalExecutor
+    from spark_build.stages.direct import direct_command
     from spark_build.storage.leases import LocalLeases
     from spark_build.storage.world import FileWorld
 
@@ -131,7 +132,7 @@ def _builder(project: Project, planner: Any, options: BuildOptions, listener: Li
             look_again,
             hermetic=project.graph.hermetic,
         ),
-        LocalExecutor(project.store),
+        LocalExecutor(project.store, direct=direct_command),
         LocalLeases(project.store),
         listener,
         jobs=options.jobs or cores,

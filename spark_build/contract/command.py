@@ -1,6 +1,6 @@
 """Commands: what a user already has as a script, as a source, recipe, metric or exporter (section 3)."""
 
-import difflib
+import os
 import posixpath
 import re
 import shlex
@@ -10,12 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
-from spark_build.contract.command_process import ProgressFile, environment, run_process
-from spark_build.contract.command_template import Placeholder, Run, as_text, fill, lookup, placeholders
+from spark_build.contract.command_process import run_process
+from spark_build.contract.command_run import CommandValues, check_placeholders, invocation
+from spark_build.contract.command_template import Placeholder, Run, as_text, fill, lookup
 from spark_build.contract.context import Context
 from spark_build.contract.params import Field, Needs, Project, RuleParams
 from spark_build.core.address import kind_of
-from spark_build.core.errors import Unavailable, UsageError
+from spark_build.core.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _BETWEEN_WORDS = re.compile(r"[\s;|&<>()'\"`,]+")
@@ -90,7 +91,7 @@ def needs_of_command(
     `given` are inputs that come from the grammar ('dataset', 'model'); `takes_roles`: others may, too.
     Errors: UsageError for a placeholder that nothing fills, and for patterns of `code` that match nothing.
     """
-    _check_placeholders(params, {*params.inputs, *given}, takes_roles=takes_roles)
+    check_placeholders(params.run, params.params, {*params.inputs, *given}, takes_roles=takes_roles)
     datasets = {n: v for n, v in params.inputs.items() if kind_of(v) == "dataset"}
     models = {n: v for n, v in params.inputs.items() if kind_of(v) == "model"}
     paths = {n: v for n, v in params.inputs.items() if n not in datasets and n not in models}
@@ -114,78 +115,10 @@ def run_command(params: CommandParams, context: Context, output: Path, scratch: 
     Errors: StageFailed where it ends with another exit code than 0; UsageError for an input that nobody
     gives; Unavailable for a secret that is not set.
     """
-    scratch = scratch or context.scratch
-    values = {"output": str(output), "scratch": str(scratch), "seed": str(context.seed)}
-
-    def value_of(place: Placeholder) -> str:
-        if place.kind == "params":
-            return as_text(lookup(params.params, place.name))
-        if place.kind == "inputs":
-            return str(context.inputs[place.name])
-        return values[place.kind]
-
-    _check_placeholders(params, set(context.inputs), takes_roles=False)
-    secrets = _secrets(params, context)
-    progress = ProgressFile(_progress_places(params, output, scratch, context.base_dir), context.report)
-    run_process(
-        fill(params.run, value_of),
-        shown=_shown(params.run),
-        folder=context.base_dir,
-        env=environment(params.env, secrets),
-        secrets=secrets.values(),
-        look=progress.look,
-    )
-    progress.look(is_last=True)
-    if params.progress is not None:
-        (output / params.progress).unlink(missing_ok=True)  # a report on the run, no part of what it made
-
-
-def _shown(run: Run) -> str:
-    return run.strip() if isinstance(run, str) else shlex.join(run)
-
-
-def _secrets(params: CommandParams, context: Context) -> dict[str, str]:
-    for name in params.secrets:
-        if name not in context.secrets:
-            raise Unavailable(f"the secret {name} is not set", fix=f"export {name}=…")
-    return {name: context.secrets[name] for name in params.secrets}
-
-
-def _progress_places(params: CommandParams, output: Path, scratch: Path, base_dir: Path) -> list[Path]:
-    if params.progress is None:
-        return []
-    return list(dict.fromkeys(folder / params.progress for folder in (output, scratch, base_dir)))
-
-
-# placeholders
-
-
-def _check_placeholders(params: CommandParams, inputs: set[str], *, takes_roles: bool) -> None:
-    used = list(placeholders(params.run))
-    for place in used:
-        if place.kind == "inputs" and place.name not in inputs and not takes_roles:
-            raise UsageError(
-                f"run: {place} is no input of this command", fix=_known(place.name, inputs, "inputs")
-            )
-        if place.kind == "params" and not _has(params.params, place.name):
-            raise UsageError(f"run: {place} has no value", fix=_known(place.name, params.params, "params"))
-    if Placeholder("output") not in used:
-        raise UsageError("run never says {output}", fix="tell the command to write there: --out {output}")
-
-
-def _has(params: Mapping[str, Any], dotted: str) -> bool:
-    try:
-        lookup(params, dotted)
-    except KeyError:
-        return False
-    return True
-
-
-def _known(name: str, known: Iterable[str], kind: str) -> str:
-    names = sorted(known)
-    if close := difflib.get_close_matches(name, names, n=1):
-        return f"did you mean {{{kind}.{close[0]}}}?"
-    return f"add it under {kind}:" + (f"; there are {', '.join(names)}" if names else "")
+    values = CommandValues(params.run, params.params, params.env, params.secrets, params.progress)
+    command = invocation(values, context, output, scratch or context.scratch, os.environ)
+    run_process(command)
+    command.end()
 
 
 # words that name project files

@@ -4,19 +4,20 @@ import contextlib
 import json
 import math
 import os
-import selectors
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spark_build.contract.command_template import Run
 from spark_build.core.errors import StageFailed
 from spark_build.core.ports import Reporter
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from spark_build.contract.command_run import Invocation
 
 _PASSED = (
     "PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH",
@@ -28,7 +29,7 @@ _PASSED = (
     "PYTHONHASHSEED", "PYTHONUNBUFFERED", "TOKENIZERS_PARALLELISM",
 )  # fmt: skip
 _SET = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
-_TAIL_BYTES = 4000
+TAIL_BYTES = 4000
 _TAIL_LINES = 12
 _LOOK_EVERY_SECONDS = 0.2
 # a child left behind may hold the pipe open for ever
@@ -36,23 +37,24 @@ _WAIT_FOR_SILENT_CHILD_SECONDS = 1.0
 _WAIT_FOR_CHILD_SECONDS = 10.0
 
 
-def environment(named: Iterable[str], secrets: Mapping[str, str]) -> dict[str, str]:
-    """All that a command sees of the environment."""
-    passed = {n: v for n, v in os.environ.items() if n in _PASSED or n.startswith("CUDA_")}
-    wanted = {name: os.environ[name] for name in named if name in os.environ}
+def environment(
+    named: Iterable[str], secrets: Mapping[str, str], around: Mapping[str, str]
+) -> dict[str, str]:
+    """All that a command sees of `around`, the environment of its worker."""
+    passed = {n: v for n, v in around.items() if n in _PASSED or n.startswith("CUDA_")}
+    wanted = {name: around[name] for name in named if name in around}
     return {**passed, **_SET, **wanted, **secrets}
 
 
-def run_process(run: Run, *, shown: str, folder: Path, env: Mapping[str, str], secrets: Iterable[str],
-                look: Callable[[], None]) -> None:  # fmt: skip
-    """Runs to the end, its output on ours with the secrets masked; calls `look` now and then.
+def run_process(command: "Invocation") -> None:
+    """Runs to the end, its output on ours with the secrets masked; looks at its progress now and then.
 
-    Errors: StageFailed with the command as `shown`, its exit code and its last lines.
+    Errors: StageFailed with the command as the user wrote it, its exit code and its last lines.
     """
-    process = _start(run, shown, folder, env)
-    output = _MaskedOutput(secrets)
+    process = _start(command)
+    output = _MaskedOutput(command.secrets)
     try:
-        _follow(process, output, look)
+        _follow(process, output, command.progress.look)
     except BaseException:
         process.kill()
         process.wait()
@@ -60,28 +62,56 @@ def run_process(run: Run, *, shown: str, folder: Path, env: Mapping[str, str], s
     finally:
         output.close()
     if process.returncode != 0:
-        raise _failure(shown, process.returncode, output)
+        raise failure(command.shown, process.returncode, output.tail)
 
 
-def _start(run: Run, shown: str, folder: Path, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    command = ["/bin/sh", "-c", run] if isinstance(run, str) else run
+def _start(command: "Invocation") -> "subprocess.Popen[bytes]":
+    import subprocess
+
     try:
         return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(env),
+            command.words,
+            cwd=command.folder,
+            env=dict(command.env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
     except OSError as error:
-        raise StageFailed(
-            f"the command can't be started: {shown}\n{command[0]}: {error.strerror}",
-            fix="its first word must be a program on PATH, or a file that may be executed",
-        ) from None
+        raise not_started(command, error.errno or 0) from None
+
+
+def not_started(command: "Invocation", errno: int) -> StageFailed:
+    return StageFailed(
+        f"the command can't be started: {command.shown}\n{command.words[0]}: {os.strerror(errno)}",
+        fix="its first word must be a program on PATH, or a file that may be executed",
+    )
+
+
+def failure(shown: str, code: int, printed: bytes) -> StageFailed:
+    """How it ended, with the last lines of what it `printed`."""
+    import signal
+
+    number = -code if code < 0 else code - 128
+    killed = number in signal.valid_signals() and number > 0
+    how = f"was killed by {signal.Signals(number).name}" if killed else f"ended with exit code {code}"
+    fix = "the log has all that it printed"
+    if code == 127:
+        fix = "a program that it calls is not on PATH"
+    elif killed and number == signal.SIGKILL:
+        fix = "the machine may have run out of memory; the log has all that it printed"
+    lines = _last_lines(printed)
+    return StageFailed(f"the command {how}: {shown}" + (f"\n{lines}" if lines else ""), fix=fix)
+
+
+def _last_lines(printed: bytes) -> str:
+    lines = printed[-TAIL_BYTES:].decode(errors="replace").rstrip().splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])
 
 
 def _follow(process: "subprocess.Popen[bytes]", output: "_MaskedOutput", look: Callable[[], None]) -> None:
+    import selectors
+
     assert process.stdout is not None
     with process.stdout as pipe, selectors.DefaultSelector() as ready:
         ready.register(pipe, selectors.EVENT_READ)
@@ -129,7 +159,7 @@ class _MaskedOutput:
         self._held = b""
 
     def _emit(self, data: bytes) -> None:
-        self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        self.tail = (self.tail + data)[-TAIL_BYTES:]
         sys.stdout.flush()
         binary = getattr(sys.stdout, "buffer", None)
         if binary is None:
@@ -138,28 +168,11 @@ class _MaskedOutput:
             binary.write(data)
         sys.stdout.flush()
 
-    def last_lines(self) -> str:
-        lines = self.tail.decode(errors="replace").rstrip().splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
-
 
 def _overlap(data: bytes, secret: bytes) -> int:
     """How many bytes at the end of `data` may be the beginning of `secret`."""
     longest = min(len(secret) - 1, len(data))
     return next((n for n in range(longest, 0, -1) if data.endswith(secret[:n])), 0)
-
-
-def _failure(shown: str, code: int, output: _MaskedOutput) -> StageFailed:
-    number = -code if code < 0 else code - 128
-    killed = number in signal.valid_signals() and number > 0
-    how = f"was killed by {signal.Signals(number).name}" if killed else f"ended with exit code {code}"
-    fix = "the log has all that it printed"
-    if code == 127:
-        fix = "a program that it calls is not on PATH"
-    elif killed and number == signal.SIGKILL:
-        fix = "the machine may have run out of memory; the log has all that it printed"
-    lines = output.last_lines()
-    return StageFailed(f"the command {how}: {shown}" + (f"\n{lines}" if lines else ""), fix=fix)
 
 
 @dataclass

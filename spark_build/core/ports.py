@@ -1,12 +1,13 @@
 """Ports: what the engine and the stages ask of storage and of the outside; implementations are wired in app."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from spark_build.core.acceptance import Acceptance
 from spark_build.core.digest import Digest
+from spark_build.core.job import Outcome
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 
@@ -83,6 +84,20 @@ class Reporter(Protocol):
 
     def note(self, name: str, value: Any) -> None:
         """A fact that is kept in the Record's `notes`."""
+
+
+class Direct(Protocol):
+    """A stage that is one process of the user's own, without a worker around it."""
+
+    words: Sequence[str]
+    folder: str  # where it runs
+    env: Mapping[str, str]
+    secrets: Sequence[str]
+    look: Callable[[], None] | None  # to be called now and then while it runs
+    tail_bytes: int  # of what it printed, for `outcome`
+
+    def outcome(self, status: int, errno: int | None, printed: bytes) -> Outcome:
+        """Once it has ended; `errno` where it could not be started. Errors: SparkError."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What a worker finds around it: a short list of variables, and numerics that are pinned, not detected."""
 
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def check_machine(job: Job) -> None:
 
 def processor_flags() -> frozenset[str]:
     """As /proc/cpuinfo names them; none on a processor that is no x86."""
-    if platform.machine() not in ("x86_64", "i686"):
+    if os.uname().machine not in ("x86_64", "i686"):
         return frozenset()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -60,6 +60,8 @@ class EventReader:
     def new(self) -> list[dict[str, Any]]:
         """Whole lines only; one that is no event (a killed writer's last) is passed over."""
         try:
+            if os.stat(self._path).st_size == self._offset:
+                return []
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
                 data = file.read()

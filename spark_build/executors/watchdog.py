@@ -1,6 +1,7 @@
 """The watchdog: parent of all workers of a build, and their end when the build is gone (design section 8).
 
-Run by path with a bare interpreter, so it imports the standard library alone. Three layers of processes:
+Run with a bare interpreter that is to start at once: modules of C alone, no json, enum, socket, ctypes, typing.
+Three layers of processes:
 
     build -- watchdog -- keeper -- worker and whatever it starts
                       \\- keeper -- worker …
@@ -9,33 +10,54 @@ Keepers and watchdog are child subreapers: a process that leaves its group and s
 its keeper. Each of them looks at the socket to the build by itself, so that stopping or killing one of them
 changes nothing. A keeper holds its action's lease and lets it go only when nothing of the action lives.
 
-Messages are JSON, one per packet. From the build: {'spawn', 'argv', 'env', 'cwd', 'log', 'mask'} with the
-lease's descriptor, {'stop'}. To the build: {'ended', 'status'} (below 0 a signal), {'bug'}.
+Messages are marshalled, one per packet. From the build: {'spawn', 'argv', 'env', 'cwd', 'log', 'mask',
+'lingers'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno'} (status below 0 a
+signal; errno where it could not be started; none of it where its keeper was killed), {'bug'}.
 """
 
-import ctypes
-import json
+import _ctypes
+import _socket
+import marshal
 import os
 import select
-import signal
-import socket
 import sys
 import time
-import traceback
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+else:
+    import _signal as signal
 
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL, where a build asks for a stop
 PACKET_BYTES = 1 << 17
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LINE_BYTES = 1 << 16
+_FD_BYTES = 4
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_libc = ctypes.CDLL(None, use_errno=True)
+# a child that is left behind may hold the output open for ever
+_WAIT_FOR_SILENT_CHILD_SECONDS, _WAIT_FOR_CHILD_SECONDS = 1.0, 10.0
 
 
-def main() -> NoReturn:
-    link = socket.socket(fileno=int(sys.argv[1]))
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL
+    _restype_ = _Int
+
+
+_prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]  # this process
+
+
+def main() -> "NoReturn":
+    link = _socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(link.fileno(), False)
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    os.chdir("/")
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in _IGNORED:  # a terminal's signals are for the build, which then says what to do
         signal.signal(number, signal.SIG_IGN)
     # a keeper lets it through once it can answer; blocked, it waits till then although it is ignored here
@@ -43,6 +65,8 @@ def main() -> NoReturn:
     try:
         _Watchdog(link).run()
     except Exception:
+        import traceback
+
         send(link, {"bug": traceback.format_exc()})
     finally:
         end_descendants()
@@ -50,7 +74,7 @@ def main() -> NoReturn:
 
 
 class _Watchdog:
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: _socket.socket) -> None:
         self.link = link
         self.keepers: dict[int, int] = {}  # process -> the build's number for it
         self.woken = wake_on_child()
@@ -70,12 +94,11 @@ class _Watchdog:
 
     def obey(self) -> bool:
         try:
-            data, lease, _, _ = socket.recv_fds(self.link, PACKET_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
+            order, lease = receive(self.link)
         except ConnectionError:
             return False
-        if not data:
+        if order is None:
             return False
-        order = json.loads(data)
         if "spawn" in order:
             self.spawn(order)
         elif "stop" in order:
@@ -86,7 +109,7 @@ class _Watchdog:
             os.close(fd)
         return True
 
-    def spawn(self, order: dict[str, Any]) -> None:
+    def spawn(self, order: "dict[str, Any]") -> None:
         watchdog = os.getpid()
         keeper = os.fork()
         if keeper == 0:
@@ -118,25 +141,29 @@ class _Watchdog:
 class _Keeper:
     """Parent of one worker. Outlives everything that the worker started."""
 
-    def __init__(self, link: socket.socket, order: dict[str, Any], watchdog: int) -> None:
+    def __init__(self, link: _socket.socket, order: "dict[str, Any]", watchdog: int) -> None:
         self.link, self.order, self.watchdog = link, order, watchdog
         self.stop_by: float | None = None
         self.status: int | None = None
+        self.ended_at = 0.0
+        self.errno: int | None = None  # why it could not be started
 
     def run(self) -> None:
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.woken = wake_on_child()
         signal.signal(signal.SIGTERM, self.asked_to_stop)
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        self.output = _MaskedLog(self.order) if self.order["mask"] else None
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        self.output = _Log(self.order) if self.order["mask"] or self.order["lingers"] else None
         self.worker = self.start_worker()
+        if self.output is not None:
+            os.close(self.output.target)  # so that the output ends with the last process that holds it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self.wait()
         end_descendants()
         if self.output is not None:
             self.output.finish()
         status = -signal.SIGKILL if self.status is None else self.status
-        send(self.link, {"ended": self.order["spawn"], "status": status})
+        send(self.link, {"ended": self.order["spawn"], "status": status, "errno": self.errno})
         os.kill(self.watchdog, signal.SIGCONT)  # where somebody stopped it, it would stay
         os._exit(0)
 
@@ -147,15 +174,33 @@ class _Keeper:
         poll.register(self.woken, select.POLLIN)
         if self.output is not None:
             poll.register(self.output.source, select.POLLIN)
-        while self.status is None and not self.is_time_up() and os.getppid() == self.watchdog:
-            ready = dict(poll.poll(None if self.stop_by is None else 20))
+        is_silent = False
+        while self.goes_on(is_silent) and not self.is_time_up() and os.getppid() == self.watchdog:
+            ready = dict(poll.poll(None if self.stop_by is None and self.status is None else 20))
+            is_silent = self.output is None or self.output.source not in ready
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self.reap()
-            if self.output is not None and self.output.source in ready and not self.output.copy():
-                poll.unregister(self.output.source)
+            if self.output is not None and self.output.source in ready:
+                self.output.copy()
+                if self.output.is_over:
+                    poll.unregister(self.output.source)
             if self.link.fileno() in ready:
                 return
+
+    def goes_on(self, is_silent: bool) -> bool:
+        """Also while something that a command has left behind still prints (`> >(tee log)`), but not for ever."""
+        if self.status is None:
+            return True
+        if (
+            self.output is None
+            or self.output.is_over
+            or not self.order["lingers"]
+            or self.stop_by is not None
+        ):
+            return False
+        seconds = time.monotonic() - self.ended_at
+        return seconds < (_WAIT_FOR_SILENT_CHILD_SECONDS if is_silent else _WAIT_FOR_CHILD_SECONDS)
 
     def is_time_up(self) -> bool:
         return self.stop_by is not None and time.monotonic() > self.stop_by
@@ -176,7 +221,7 @@ class _Keeper:
             if process == 0:
                 return
             if process == self.worker:
-                self.status = os.waitstatus_to_exitcode(status)
+                self.status, self.ended_at = os.waitstatus_to_exitcode(status), time.monotonic()
 
     def start_worker(self) -> int:
         """Returns when it is in a group of its own, so that a stop reaches it."""
@@ -186,24 +231,28 @@ class _Keeper:
         if worker == 0:
             try:
                 self.become_worker(keeper)
-            except BaseException as error:
-                os.write(2, f"the worker could not be started: {error}\n".encode())
+            except OSError as error:
+                os.write(closes_with_exec, (error.errno or 0).to_bytes(_FD_BYTES, sys.byteorder))
+                if not self.order["lingers"]:
+                    os.write(2, f"the worker could not be started: {error}\n".encode())
             finally:
                 os._exit(127)
         os.close(closes_with_exec)
-        os.read(begun, 1)
+        if told := os.read(begun, _FD_BYTES):
+            self.errno = int.from_bytes(told, sys.byteorder)
+        os.close(begun)
         return worker
 
     def become_worker(self, keeper: int) -> None:
         os.setsid()
-        for number in (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE):
+        for number in (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         log = os.open(self.order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         target = log if self.output is None else self.output.target
         for fd, source in ((0, os.open(os.devnull, os.O_RDONLY)), (1, target), (2, target)):
             os.dup2(source, fd)
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != keeper:  # it died before the line above
             os._exit(127)
         os.chdir(self.order["cwd"])
@@ -211,20 +260,20 @@ class _Keeper:
         os.execvpe(argv[0], argv, self.order["env"])
 
 
-class _MaskedLog:
-    """The worker's output on its way to the log, secrets replaced; by lines, so that none is cut in two."""
+class _Log:
+    """The worker's output on its way to the log, secrets replaced; then by lines, so that none is cut in two."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: "dict[str, Any]") -> None:
         self.source, self.target = os.pipe()
         self.masks = [text.encode() for text in order["mask"]]
         self.log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self.rest = b""
+        self.is_over = False
 
-    def copy(self) -> bool:
-        """False at the end of the output."""
+    def copy(self) -> None:
         data = os.read(self.source, _LINE_BYTES)
         self.rest += data
-        cut = self.rest.rfind(b"\n") + 1
+        cut = self.rest.rfind(b"\n") + 1 if self.masks else len(self.rest)
         if not data or len(self.rest) - cut > _LINE_BYTES:
             cut = len(self.rest)
         whole, self.rest = self.rest[:cut], self.rest[cut:]
@@ -235,12 +284,11 @@ class _MaskedLog:
                 whole = whole[os.write(self.log, whole) :]
         except OSError:
             pass  # no space left: the worker goes on without a log
-        return bool(data)
+        self.is_over = not data
 
     def finish(self) -> None:
-        os.close(self.target)
-        while self.copy():
-            continue
+        while not self.is_over:
+            self.copy()
 
 
 def wake_on_child() -> int:
@@ -251,11 +299,28 @@ def wake_on_child() -> int:
     return readable
 
 
-def send(link: socket.socket, message: dict[str, Any]) -> None:
+def send(link: _socket.socket, message: "dict[str, Any]") -> None:
     try:
-        link.send(json.dumps(message).encode())
+        link.send(marshal.dumps(message))
     except OSError:
         return  # the build is gone
+
+
+def send_with(link: _socket.socket, data: bytes, fds: "Sequence[int]") -> None:
+    rights = b"".join(fd.to_bytes(_FD_BYTES, sys.byteorder) for fd in fds)
+    link.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else [])
+
+
+def receive(link: _socket.socket) -> "tuple[dict[str, Any] | None, list[int]]":
+    """A message, None at the end of the link, and the descriptors that came with it."""
+    room = _socket.CMSG_SPACE(4 * _FD_BYTES)
+    data, told, _, _ = link.recvmsg(PACKET_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    fds = [
+        int.from_bytes(rights[place : place + _FD_BYTES], sys.byteorder)
+        for _, _, rights in told
+        for place in range(0, len(rights), _FD_BYTES)
+    ]
+    return (marshal.loads(data) if data else None), fds
 
 
 def end_descendants(spared: frozenset[int] = frozenset()) -> None:
@@ -264,6 +329,8 @@ def end_descendants(spared: frozenset[int] = frozenset()) -> None:
     A killed parent's children come to this process, the subreaper, so each round finds them.
     """
     pause_seconds = 0.001
+    if not spared and not _has_children():
+        return
     while True:
         living = _descendants(os.getpid(), spared)
         for process in living:

@@ -4,7 +4,7 @@ from typing import Any
 
 from spark_build.contract import Context, Exporter, Needs, Project
 from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
-from spark_build.core.errors import StageFailed
+from spark_build.contract.command_run import check_wrote
 
 
 class Params(CommandParams):
@@ -27,7 +27,4 @@ class Command(Exporter):
 
     def export(self, context: Context) -> None:
         run_command(self.params, context, context.output)
-        if not any(path.is_file() for path in context.output.rglob("*")):
-            raise StageFailed(
-                "the command wrote no file to {output}", fix="write the package there: --out {output}"
-            )
+        check_wrote(context.output, "write the package there: --out {output}")

@@ -7,9 +7,9 @@ from pydantic import model_validator
 
 from spark_build.contract import Context, Needs, Project, Recipe
 from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
+from spark_build.contract.command_run import check_wrote
 from spark_build.contract.params import Base, Field
 from spark_build.contract.rules import needs_of_marked_fields
-from spark_build.core.errors import StageFailed
 
 
 class Params(CommandParams):
@@ -48,7 +48,4 @@ class Command(Recipe):
         model = context.output / "model"
         model.mkdir(parents=True, exist_ok=True)
         run_command(self.params, context, model)
-        if not any(path.is_file() for path in model.rglob("*")):
-            raise StageFailed(
-                "the command wrote no file to {output}", fix="write the model there: --out {output}"
-            )
+        check_wrote(model, "write the model there: --out {output}")

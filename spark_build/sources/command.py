@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from spark_build.contract import Bad, Context, Needs, Project, Raw, Source, SourceFile
 from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
-from spark_build.core.errors import StageFailed
+from spark_build.contract.command_run import check_wrote
 from spark_build.sources._reading import LIBRARIES, ReadingParams, read_file
 
 
@@ -40,8 +40,7 @@ class Command(Source):
         output.mkdir(parents=True)
         kept.mkdir(exist_ok=True)
         run_command(self.params, context, output, kept)
-        if not any(path.is_file() for path in output.rglob("*")):
-            raise StageFailed("the command wrote no file to {output}", fix="write there: --out {output}")
+        check_wrote(output, "write there: --out {output}")
         return output
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:

@@ -19,7 +19,7 @@ def run_stage(job: Job, services: Services) -> Outcome:
     if job.kind not in KINDS:
         raise UsageError(f"no runner for a stage of kind '{job.kind}'", fix=f"one of {', '.join(KINDS)}")
     runner = import_module(f"spark_build.stages.{_MODULES.get(job.kind, job.kind)}")
-    outcome: Outcome = runner.run(job, base_context(job, services), services)
+    outcome: Outcome = runner.run(job, base_context(job, services.report), services)
     return outcome
 
 

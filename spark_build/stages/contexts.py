@@ -9,15 +9,15 @@ from typing import Any
 from spark_build.contract.context import Context
 from spark_build.core.job import Job, JobStep
 from spark_build.core.numerics import Numerics
-from spark_build.core.ports import Services
+from spark_build.core.ports import Reporter
 
 
-def base_context(job: Job, services: Services) -> Context:
+def base_context(job: Job, report: Reporter) -> Context:
     return Context(
         inputs={name: Path(folder) for name, folder in job.inputs.items()} | _from_hub(job, ""),
         output=Path(job.output),
         scratch=Path(job.scratch),
-        report=services.report,
+        report=report,
         numerics=Numerics.of(job.numerics),
         seed=job.seed,
         split=str(job.options.get("split") or "train"),

@@ -1,19 +1,21 @@
 """Pickles in an output: none may stand in an Artifact, since loading one runs code."""
 
-import zipfile
+import os
 from pathlib import Path
 
 from spark_build.core.errors import StageFailed
+from spark_build.core.files import files_under
 from spark_build.core.job import JobStep
 
 _SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
 _NO_PICKLE = frozenset({".safetensors", ".json", ".txt", ".md", ".parquet", ".onnx"})
+_ZIP_END, _MOST_AFTER_MARK = b"PK\x05\x06", (1 << 16) + 22  # a comment of up to 64 KiB may follow
 
 
 def pickles_in(folder: Path) -> list[str]:
     """Paths of files that are pickles by their name, or by what torch writes."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path.relative_to(folder).as_posix() for path in files if _is_pickle(path)]
+    paths = sorted(files_under(folder), key=lambda path: path.split("/"))
+    return [path for path in paths if _is_pickle(folder / path)]
 
 
 def refuse_pickles(step: JobStep, folder: Path) -> None:
@@ -31,7 +33,18 @@ def refuse_pickles(step: JobStep, folder: Path) -> None:
 def _is_pickle(path: Path) -> bool:
     if path.suffix in _SUFFIXES:
         return True
-    if path.suffix in _NO_PICKLE or not zipfile.is_zipfile(path):
+    if path.suffix in _NO_PICKLE or not _may_be_zip(path):
+        return False
+    import zipfile
+
+    if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("data.pkl") for name in archive.namelist())
+
+
+def _may_be_zip(path: Path) -> bool:
+    """Whether the mark that ends an archive stands where zipfile looks for it; zipfile itself is slow to import."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_AFTER_MARK))
+        return _ZIP_END in file.read()

@@ -178,11 +178,9 @@ def test_hub_inputs_reach_the_step_that_names_them(
     assert step_inputs(job, steps[1]) == {"model": tmp_path / "org/b@2"}
     from stage_bench import Heard
 
-    from spark_build.core.ports import Services
     from spark_build.stages.contexts import base_context
-    from spark_build.storage.memo import LocalMemo
 
-    context = base_context(job, Services(LocalMemo(tmp_path), Heard()))
+    context = base_context(job, Heard())
     assert context.inputs == {"base": tmp_path / "org/a@1"}
 
 

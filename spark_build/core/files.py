@@ -1,0 +1,26 @@
+"""Files below a folder, as a stage left them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def files_under(folder: Path | str) -> Iterator[str]:
+    """Paths from `folder` of all that reads as a file, a link to one too; in no order."""
+    yield from _under(os.fspath(folder), "")
+
+
+def holds_a_file(folder: Path | str) -> bool:
+    return any(True for _ in files_under(folder))
+
+
+def _under(folder: str, prefix: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(f"{folder}/{prefix}"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _under(folder, f"{prefix}{entry.name}/")
+        elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and os.path.isfile(entry.path)):
+            yield prefix + entry.name
