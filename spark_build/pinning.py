@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_build.core.digest import Digest, canonical_json
+from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
@@ -38,6 +38,7 @@ class Lock:
     blocks: dict[tuple[str, str], str] = field(
         default_factory=dict
     )  # (group, name) -> lines below the header
+    digest: Digest | None = None  # of the file as it was read or written last; None where there is none
     is_of_conflict: bool = False  # git left it between conflict markers; saving it resolves them
 
     @classmethod
@@ -46,12 +47,13 @@ class Lock:
         if not path.exists():
             return cls()
         text = _text_of(path)
+        digest = digest_bytes(text.encode())
         if "\n<<<<<<< " in text:
-            return cls._of_both_sides(path.name, text)
-        return cls(_blocks_of(text, path.name))
+            return cls._of_both_sides(path.name, text, digest)
+        return cls(_blocks_of(text, path.name), digest)
 
     @classmethod
-    def _of_both_sides(cls, name: str, text: str) -> "Lock":
+    def _of_both_sides(cls, name: str, text: str, digest: Digest) -> "Lock":
         """What git left between conflict markers, merged block by block."""
         from spark_build.lock_text import merge, sides
 
@@ -66,7 +68,7 @@ class Lock:
             raise UsageError(
                 f"{name} holds a merge conflict: both sides set {told}", fix="keep one of the two"
             )
-        return cls(merged.blocks, is_of_conflict=True)
+        return cls(merged.blocks, digest, is_of_conflict=True)
 
     def get(self, group: str, name: str) -> dict[str, Any] | None:
         block = self.blocks.get((group, name))
@@ -100,7 +102,8 @@ class Lock:
         text = self.render()
         if not self.blocks and not path.exists():
             return False
-        if path.exists() and path.read_text() == text:
+        self.digest = digest_bytes(text.encode())
+        if digest_of_lock(path) == self.digest:
             return False
         beside = path.with_name(f".{path.name}.new")
         try:
@@ -123,7 +126,7 @@ class Lock:
         A result that is `accepted` stands under the key that really gave it, with a line that says so.
         """
         known = {"stages": nodes.keys(), "pins": {_path_pin(path) for path in paths_of(nodes.values())}}
-        lock = Lock({k: text for k, text in self.blocks.items() if not _is_past(k, known)})
+        lock = Lock({k: text for k, text in self.blocks.items() if not _is_past(k, known)}, self.digest)
         for stage, record in records.items():
             if note := (accepted or {}).get(stage):
                 lock.put("stages", stage, {**stage_block(record, nodes[stage]), "accepted": note})
@@ -208,6 +211,14 @@ def _rendered(name: "Name", text: str) -> str:
 
 def _order(name: "Name") -> tuple[int, str]:
     return ("pins", "stages", "tags").index(name[0]), name[1]
+
+
+def digest_of_lock(path: Path) -> Digest | None:
+    """Of the file as it lies there; None where there is none."""
+    try:
+        return digest_bytes(path.read_bytes())
+    except OSError:
+        return None
 
 
 def _text_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_build.app.graph_cache import Request, load_graph
+from spark_build.app.graph_cache import Loaded, Request, load_graph
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from spark_build.app.addresses import Names
     from spark_build.app.plan_file import PlanFile
     from spark_build.contract.rows import DatasetFolder
-    from spark_build.engine.build import BuildResult, Listener
+    from spark_build.engine.build import Listener
     from spark_build.engine.explain import Reason
+    from spark_build.engine.results import BuildResult
     from spark_build.storage.objects import LocalObjects
     from spark_build.storage.records import LocalRecords
 
@@ -84,8 +85,12 @@ class Project:
         return Lock.load(self.root / LOCK_NAME)
 
     @cached_property
+    def loaded(self) -> Loaded:
+        return load_graph(self.request, self.lock, self.world, self.state)
+
+    @cached_property
     def graph(self) -> Graph:
-        graph = load_graph(self.request, self.lock, self.world, self.state)
+        graph = self.loaded.graph
         if graph.store.get("remote") and not self.offline:
             raise UsageError(
                 f"{graph.store['remote_at']}: store.remote: this version keeps results on this machine only",
@@ -123,7 +128,9 @@ class Project:
 
     def look_again(self) -> None:
         """Forgets what was seen of the project: each plan and build begins with the world as it is."""
-        for name in ("world", "graph", "names", "store", "local_store", "acceptances", "journal", "lock"):
+        for name in (
+            "world", "loaded", "graph", "names", "store", "local_store", "acceptances", "journal", "lock",
+        ):  # fmt: skip
             self.__dict__.pop(name, None)
         self._planners.clear()
 
@@ -192,9 +199,18 @@ class Project:
 
     def plan(self, *addresses: str, again: Iterable[str] = (), is_strict: bool = False) -> Plan:
         """The state of each stage, with causes. Writes nothing but the state cache."""
+        from spark_build.app.settled import keep, recall
+
         self.look_again()
+        again = list(again)
+        if not again and (settled := recall(self, addresses, is_strict=is_strict)) is not None:
+            self.state.flush()
+            return settled.plan
         asked = self.stages_of(addresses)
-        plan = self.planner(again=again, is_strict=is_strict).plan(asked) if asked else Plan(())
+        planner = self.planner(again=again, is_strict=is_strict)
+        plan = planner.plan(asked) if asked else Plan(())
+        if not again:
+            keep(self, addresses, planner, plan, is_strict=is_strict, is_written_down=False)
         plan = self.with_deployments(addresses, plan)
         self.state.flush()
         return plan

@@ -6,23 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
+from spark_build.app.settled import Settled, keep, recall, unmet_of
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.engine.build import Builder, BuildResult, Listener, StageResult
-from spark_build.engine.plan import Plan
+from spark_build.engine.plan import Plan, Planner
+from spark_build.engine.results import BuildResult, StageResult, Unmet
 from spark_build.pinning import LOCK_NAME
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
+    from spark_build.engine.build import Builder, Listener
 
 
 def run_build(
-    project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None
+    project: Project, addresses: Sequence[str], options: BuildOptions, listener: "Listener | None"
 ) -> BuildResult:
     """Errors: UsageError before anything ran; RequirementNotMet where `--locked` would change the lock."""
     began = time.time()
     listener = listener or Silent()
+    if (settled := _settled(project, addresses, options)) is not None:
+        return _nothing_to_run(settled.plan, settled.unmet, listener)
     deployments = project.deployments_of(addresses)
     asked = project.stages_of(addresses)
     planner = project.planner(again=options.again, is_strict=options.is_strict)
@@ -33,7 +37,7 @@ def run_build(
         refuse_what_moved(options.planned, project, project.with_deployments(addresses, plan))
     _refuse_surprises(project, plan, options)
     if plan.is_done and not plan.summary["restore"]:
-        result = _nothing_to_run(project, plan, listener)
+        result = _nothing_to_run(plan, unmet_of(project, plan), listener)
     else:
         builder = _builder(project, planner, options, listener)
         try:
@@ -55,7 +59,31 @@ def run_build(
             raise
         told = disk_problem(error, LOCK_NAME) if isinstance(error, OSError) else error
         result.warnings.append(f"this build is not in the journal: {told.message}")
+    else:
+        _remember(project, addresses, planner, asked, options, result)
     return result
+
+
+def _settled(project: Project, addresses: Sequence[str], options: BuildOptions) -> Settled | None:
+    """The plan that a build before this one has left settled, where this one would write nothing."""
+    if options.again or options.is_locked or options.planned is not None:
+        return None
+    settled = recall(project, addresses, is_strict=options.is_strict)
+    return settled if settled is not None and settled.is_written_down else None
+
+
+def _remember(
+    project: Project,
+    addresses: Sequence[str],
+    planner: Planner,
+    asked: Sequence[str],
+    options: BuildOptions,
+    result: BuildResult,
+) -> None:
+    if options.again or result.is_interrupted or result.count("failed") or result.count("skipped"):
+        return
+    keep(project, addresses, planner, planner.plan(asked), is_strict=options.is_strict, is_written_down=True)
+    project.state.flush()
 
 
 def _refuse_surprises(project: Project, plan: Plan, options: BuildOptions) -> None:
@@ -95,21 +123,18 @@ def _ask(project: Project, plan: Plan, seconds: float) -> None:
         raise UsageError("not confirmed; nothing was run", fix="--yes runs it without asking")
 
 
-def _nothing_to_run(project: Project, plan: Plan, listener: Listener) -> BuildResult:
+def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: "Listener") -> BuildResult:
     """The quick way through a build without work: nothing heavy is imported, nothing is written per stage."""
-    from spark_build.engine.build import judged
-
-    result = BuildResult()
+    result = BuildResult(unmet=list(unmet))
     for stage in plan.stages:
-        assert stage.record is not None
         told = StageResult(stage.stage, "fresh", 0.0, stage.record, drift=stage.drift)
         result.results[stage.stage] = told
-        result.unmet += judged(project.graph.nodes[stage.stage], stage.record)
         listener.finished(told)
     return result
 
 
-def _builder(project: Project, planner: Any, options: BuildOptions, listener: Listener) -> Builder:
+def _builder(project: Project, planner: Any, options: BuildOptions, listener: "Listener") -> "Builder":
+    from spark_build.engine.build import Builder
     from spark_build.engine.jobs import Workshop
     from spark_build.executors.local import LocalExecutor
     from spark_build.stages.direct import direct_command
@@ -181,7 +206,7 @@ def _write_lock(
             )
         return
     lock.save(path)
-    project.lock.blocks = lock.blocks
+    project.lock.blocks, project.lock.digest = lock.blocks, lock.digest
 
 
 class Silent:

@@ -13,7 +13,8 @@ from spark_build.engine.plan import Plan, StagePlan
 from spark_build.serving import runtime
 
 if TYPE_CHECKING:
-    from spark_build.engine.build import BuildResult, Listener
+    from spark_build.engine.build import Listener
+    from spark_build.engine.results import BuildResult
 
 HOST = "127.0.0.1"
 READY_WITHIN_SECONDS = 300.0
@@ -37,7 +38,7 @@ def deployment_plan(project: Project, name: str, plan: Plan) -> StagePlan:
 
 def reconcile(project: Project, name: str, result: "BuildResult", listener: "Listener") -> None:
     """Starts, replaces or leaves the server as it is; its outcome joins the result."""
-    from spark_build.engine.build import StageResult
+    from spark_build.engine.results import StageResult
 
     stage, declared = f"deployment:{name}/serve", project.graph.deployments[name]
     began = time.monotonic()

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from spark_build import __version__
-from spark_build.core.digest import digest_bytes, digest_json
+from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import UsageError
 from spark_build.core.ports import World
 from spark_build.engine.graph import Graph
@@ -39,27 +39,49 @@ class Request:
         return self.file.parent
 
     @property
+    def name(self) -> Digest:
+        """What is asked, wherever the project lies."""
+        return digest_json([self.file.name, self.profile, self.sets, self.limit])
+
+    @property
     def is_override(self) -> bool:
         return bool(self.profile or self.sets or self.limit is not None)
 
 
-def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Graph:
+class Loaded(NamedTuple):
+    graph: Graph
+    cached_as: Digest  # what `still_cached` answers while nothing that shaped the graph has moved
+
+
+def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Loaded:
     """The graph, from the cache where it still holds.
 
     Errors: UsageError with every problem of the Sparkfile, sorted by line; hub ids that are not pinned.
     """
     text = _read(request.file)
-    name = f"graph:{digest_json([request.file.name, request.profile, request.sets, request.limit])}"
-    stamp = _stamp(text, lock)
-    cached = facts.get(name)
-    if cached is not None:
-        data = json.loads(cached)
-        if data["stamp"] == stamp and _still_holds(data, request.root, world):
-            return Graph.from_json(data["graph"])
+    head = facts.get(f"graph head:{request.name}")
+    if head is not None:
+        known = json.loads(head)
+        # first of all the tool: what another version has written may look otherwise
+        if _still_holds(known, text, request.root, world) and known["pins"] == _pins(lock):
+            nodes = facts.get(f"graph nodes:{request.name}")
+            if nodes is not None and digest_bytes(nodes) == known["nodes"]:
+                return Loaded(Graph.from_json(json.loads(nodes)), digest_bytes(head))
     graph, seen = _resolved(text, request, lock, world)
+    nodes = json.dumps(graph.to_json()).encode()
+    head = json.dumps({**seen, **_stamp(text), "pins": _pins(lock), "nodes": digest_bytes(nodes)}).encode()
     if graph.nodes or graph.deployments:
-        facts.put(name, json.dumps({"stamp": stamp, **seen, "graph": graph.to_json()}).encode())
-    return graph
+        facts.put(f"graph nodes:{request.name}", nodes)
+        facts.put(f"graph head:{request.name}", head)
+    return Loaded(graph, digest_bytes(head))
+
+
+def still_cached(request: Request, world: World, facts: Facts) -> Digest | None:
+    """Which graph `load_graph` would take from the cache, given that the lock's pins have not moved."""
+    head = facts.get(f"graph head:{request.name}")
+    if head is None or not _still_holds(json.loads(head), _read(request.file), request.root, world):
+        return None
+    return digest_bytes(head)
 
 
 def check(request: Request, lock: Lock, world: World) -> list[str]:
@@ -113,14 +135,15 @@ def _resolve(
     return resolved, {**project.to_json(), "env": env}
 
 
-def _still_holds(data: Mapping[str, Any], root: Path, world: World) -> bool:
-    """Whether all that was asked of the project would be answered alike."""
+def _still_holds(known: Mapping[str, Any], text: bytes, root: Path, world: World) -> bool:
+    """Whether the text is the same, and all that was asked of the project would be answered alike."""
     prefix = f"{root}{os.sep}"
     return (
-        all(os.path.exists(prefix + path) == was for path, was in data["present"].items())
-        and all(_env(world, name) == was for name, was in data["env"].items())
-        and all(world.file(path) == was for path, was in data["sources"].items())
-        and _globs_hold(data["globs"], root)
+        all(known.get(name) == now for name, now in _stamp(text).items())
+        and all(os.path.exists(prefix + path) == was for path, was in known["present"].items())
+        and all(_env(world, name) == was for name, was in known["env"].items())
+        and all(world.file(path) == was for path, was in known["sources"].items())
+        and _globs_hold(known["globs"], root)
     )
 
 
@@ -137,9 +160,13 @@ def _env(world: World, name: str) -> str:
     return "unset" if value is None else digest_bytes(value.encode())
 
 
-def _stamp(text: bytes, lock: Lock) -> str:
-    """Of the Sparkfile, the pins, and the tool with all that is installed beside it."""
-    return digest_json([digest_bytes(text), lock.pins_and_tags(), __version__, sys.version, _installation()])
+def _stamp(text: bytes) -> dict[str, Digest]:
+    """Of the Sparkfile, and of the tool with all that is installed beside it."""
+    return {"text": digest_bytes(text), "tool": digest_json([__version__, sys.version, _installation()])}
+
+
+def _pins(lock: Lock) -> Digest:
+    return digest_bytes(lock.pins_and_tags().encode())
 
 
 def _installation() -> list[Any]:
@@ -180,4 +207,4 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file.name}: {error.strerror}", fix="make it readable") from None
 
 
-__all__ = ["Request", "check", "hub_ids", "load_graph", "resolved_graph"]
+__all__ = ["Request", "check", "hub_ids", "load_graph", "resolved_graph", "still_cached"]

@@ -16,7 +16,7 @@ from spark_build.engine.explain import Reason, differences
 from spark_build.engine.plan import Plan, StagePlan
 
 if TYPE_CHECKING:
-    from spark_build.engine.build import BuildResult
+    from spark_build.engine.results import BuildResult
 
 FORMAT = "spark plan"
 VERSION = 1

@@ -1,5 +1,6 @@
 """Records: what one action did."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -8,7 +9,10 @@ from spark_build.core.digest import Digest
 
 @dataclass(frozen=True)
 class Record:
-    """One action's manifest, what came out, and what was seen on the way."""
+    """One action's manifest, what came out, and what was seen on the way.
+
+    No default is an attribute of the class: a KnownRecord would take that for the record's own.
+    """
 
     key: Digest  # of the manifest
     loose_key: Digest  # of the manifest without library versions (design section 4, drift of train)
@@ -20,11 +24,12 @@ class Record:
     seconds: float
     started: str  # ISO 8601, UTC
     metrics: dict[str, float] = field(default_factory=dict)  # figures: of an eval, or counts of a dataset
-    items: dict[str, int] | None = None  # {'handled': …, 'remembered': …} where the stage works item by item
+    # {'handled': …, 'remembered': …} where the stage works item by item
+    items: dict[str, int] | None = field(default_factory=lambda: None)
     notes: dict[str, Any] = field(default_factory=dict)  # supervised tokens, per-gate counts, hardware …
     libraries: dict[str, str] = field(default_factory=dict)  # full versions seen, for drift notes
-    log: str | None = None  # file name under logs/
-    events: str | None = None  # file name under logs/, JSON lines
+    log: str | None = field(default_factory=lambda: None)  # file name under logs/
+    events: str | None = field(default_factory=lambda: None)  # file name under logs/, JSON lines
     sources: dict[str, Digest] = field(default_factory=dict)  # input name -> tree listing kept as an object
 
     def to_json(self) -> dict[str, Any]:
@@ -34,3 +39,17 @@ class Record:
     def from_json(cls, data: dict[str, Any]) -> "Record":
         known = {f.name for f in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
+
+
+class KnownRecord(Record):
+    """A record of which some fields are remembered; the others are read where somebody asks for them."""
+
+    def __init__(self, load: Callable[[], Record], **known: Any) -> None:
+        self.__dict__.update(known, _load=load)  # the dataclass is frozen
+
+    def __getattr__(self, name: str) -> Any:
+        """Of what is not remembered."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self.__dict__.update(vars(self.__dict__["_load"]()))
+        return self.__dict__[name]

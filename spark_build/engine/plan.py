@@ -12,6 +12,7 @@ from spark_build.core.record import Record
 from spark_build.engine.action import Manifest, key_of, loose_key_of, manifest_of
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
+from spark_build.engine.noted import NotedWorld
 
 STATES = ("fresh", "restore", "run", "maybe")
 MAX_DEPTH = 64  # stages that a cause is followed up through
@@ -94,7 +95,7 @@ class Planner:
         is_strict: bool = False,
         acceptances: Acceptances | None = None,
     ) -> None:
-        self.graph, self.world = graph, world
+        self.graph, self.world = graph, NotedWorld(world)
         self.objects, self.records, self.history, self.remote = objects, records, history, remote
         self.again = set(again)
         self.is_strict = is_strict

@@ -16,7 +16,7 @@ from spark_build.report.words import printable
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from spark_build.engine.build import BuildResult, StageResult
+    from spark_build.engine.results import BuildResult, StageResult
 
 REFRESHES_PER_SECOND = 5
 

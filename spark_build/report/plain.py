@@ -15,7 +15,7 @@ from spark_build.report.running import Running
 from spark_build.report.words import duration, printable
 
 if TYPE_CHECKING:
-    from spark_build.engine.build import BuildResult, StageResult
+    from spark_build.engine.results import BuildResult, StageResult
 
 SECONDS_BETWEEN = 10.0
 MOST_LOG_LINES = 20  # of one stage; the rest stands in its log

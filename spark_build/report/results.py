@@ -9,7 +9,7 @@ from spark_build.report.paint import Paint
 from spark_build.report.words import count, duration, figure, printable
 
 if TYPE_CHECKING:
-    from spark_build.engine.build import BuildResult, StageResult
+    from spark_build.engine.results import BuildResult, StageResult
 
 _LOG_LINES = 20
 _MOST_FIGURES = 4

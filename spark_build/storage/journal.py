@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spark_build.core.digest import Digest
+from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import UsageError
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
@@ -55,6 +55,10 @@ class Journal:
     def has_news(self, keys: Mapping[str, Digest]) -> bool:
         """Whether a build with these results tells anything that is not known already."""
         return any(self.last(stage) != key for stage, key in keys.items())
+
+    def digest(self) -> Digest:
+        """Of the keys that each stage has had: while it stays, so does what has news."""
+        return digest_bytes(self._state.get(_FACT) or b"")
 
     def write(self, entry: BuildEntry) -> None:
         data = {name: getattr(entry, name) for name in BuildEntry.__dataclass_fields__}

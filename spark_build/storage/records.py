@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from spark_build.core.disk import disk_problems
 from spark_build.core.record import Record
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
+from spark_build.storage.stats import fold_of
 
 _SEAL = "seal"  # the file's own digest: rot in a record counts as no record
 _INDEXED = "loose index"
@@ -41,6 +42,10 @@ class LocalRecords:
             self.state.note_loose(record.loose_key, record.key)
             self.state.flush()
             return self._write(record)
+
+    def fold(self, keys: Iterable[Digest]) -> Digest | None:
+        """One digest over the stats of these records' files; None where one is not there."""
+        return fold_of(self._path(key) for key in keys)
 
     def all(self) -> Iterator[Record]:
         """Also the second, different results that stand beside the first."""

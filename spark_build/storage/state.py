@@ -71,6 +71,13 @@ class State:
         )
         return None if row is None else (FileStat(*row[1:5]), row[5])
 
+    def files(self, paths: Iterable[str]) -> dict[str, tuple[FileStat, Digest]]:
+        """What is known of these files; one query for all, without what is not written yet."""
+        import json
+
+        sql = "SELECT path, size, mtime, ctime, inode, digest FROM files WHERE path IN (SELECT value FROM json_each(?))"
+        return {row[0]: (FileStat(*row[1:5]), row[5]) for row in self._rows(sql, (json.dumps(list(paths)),))}
+
     def note_file(self, path: str, stat: FileStat, digest: Digest) -> None:
         self._put("files", (path,), (path, *stat, digest))
 
@@ -140,6 +147,17 @@ class State:
     def put(self, name: str, value: bytes) -> None:
         if self.get(name) != value:
             self._put("facts", (name,), (name, value))
+
+    def names(self, prefix: str) -> list[str]:
+        rows = self._rows("SELECT name FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+        with self._lock:
+            pending = [name for (name,) in self._new.get("facts", {}) if name.startswith(prefix)]
+        return list(dict.fromkeys([*(row[0] for row in rows), *pending]))
+
+    def drop(self, name: str) -> None:
+        with self._lock:
+            self._new.get("facts", {}).pop((name,), None)
+            self._forgotten.append(("DELETE FROM facts WHERE name = ?", (name,)))
 
     # the file
 

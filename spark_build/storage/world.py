@@ -1,6 +1,8 @@
 """The project's files, and what else keys depend on, looked at through the stat cache."""
 
+import errno
 import os
+import stat as modes
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +29,7 @@ class FileWorld:
         self._env = os.environ if env is None else env
         self._trees: dict[tuple[str, tuple[str, ...]], Tree] = {}
         self._tools: dict[str, str] = {}
+        self._known: dict[str, tuple[FileStat, Digest]] = {}
 
     def tree(self, path: str, ignore: Iterable[str] = ()) -> Tree:
         name, patterns = os.path.normpath(path), tuple(sorted(ignore))
@@ -55,27 +58,31 @@ class FileWorld:
     def library(self, name: str) -> str | None:
         return self._libraries.get(_normalized(name))
 
+    def prefetch(self, paths: Iterable[str]) -> None:
+        """Takes from the state in one query what is known of these files."""
+        self._known = self._state.files(paths)
+
     def _look(self, name: str, patterns: tuple[str, ...]) -> Tree:
         location = os.path.join(self._root, name)
-        if not os.path.lexists(location):
-            raise BadInput(f"{name}: not there", fix="check the path; it counts from the Sparkfile's folder")
-        if not os.path.isdir(location):
-            return self._single_file(name, location)
         with disk_problems(name):
-            seen = walk(location, name, patterns)
-        return self._folder(name, patterns, seen)
-
-    def _single_file(self, name: str, location: str) -> Tree:
-        if not os.path.exists(location):
-            raise BadInput(
-                f"{name}: a link to {os.readlink(location)}, which is not there",
-                fix="mend or remove the link",
-            )
-        if not os.path.isfile(location):
+            try:
+                stat = os.stat(location)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                    raise _absent(name, location) from None
+                raise
+        if modes.S_ISDIR(stat.st_mode):
+            with disk_problems(name):
+                seen = walk(location, name, patterns)
+            return self._folder(name, patterns, seen)
+        if not modes.S_ISREG(stat.st_mode):
             raise BadInput(f"{name}: neither a file nor a folder", fix="only files and folders can be read")
+        return self._single_file(name, location, stat)
+
+    def _single_file(self, name: str, location: str, stat: os.stat_result) -> Tree:
+        known = self._known.get(name) or self._state.file(name)
         with disk_problems(name):
-            stat = os.stat(location)
-            digest, _ = self._digest(name, location, FileStat.of(stat), self._state.file(name))
+            digest, _ = self._digest(name, location, FileStat.of(stat), known)
         executable = bool(stat.st_mode & 0o100)
         return Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
 
@@ -146,6 +153,14 @@ def _fold(seen: list[Seen]) -> Digest:
         for path, _, (size, mtime_ns, ctime_ns, inode), executable in seen
     ]
     return digest_bytes("\n".join(lines).encode())
+
+
+def _absent(name: str, location: str) -> BadInput:
+    if os.path.islink(location):
+        return BadInput(
+            f"{name}: a link to {os.readlink(location)}, which is not there", fix="mend or remove the link"
+        )
+    return BadInput(f"{name}: not there", fix="check the path; it counts from the Sparkfile's folder")
 
 
 def _normalized(name: str) -> str:

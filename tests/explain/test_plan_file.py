@@ -12,7 +12,7 @@ from spark_build.app.accepting import accept
 from spark_build.app.building import Silent
 from spark_build.app.plan_file import read_plan_file, write_plan_file
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.engine.build import BuildResult
+from spark_build.engine.results import BuildResult
 from tests.errors.told import refused
 from tests.explain.conftest import BASE, COPY, comment, ran, states
 from tests.spark import Folder

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import pytest
 
 from spark_build.core.record import Record
-from spark_build.engine.build import BuildResult, StageResult
+from spark_build.engine.results import BuildResult, StageResult
 from spark_build.report.panel import Panel, display
 from spark_build.report.plain import MOST_LOG_LINES, JsonLines, PlainLines
 from spark_build.report.running import Running

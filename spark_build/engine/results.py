@@ -1,0 +1,84 @@
+"""What a build comes to: each stage's outcome, and the requirements that are not met."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_build.core.record import Record
+from spark_build.engine.graph import Node, Requirement
+
+OUTCOMES = ("ran", "restored", "fresh", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    stage: str
+    outcome: str  # ran restored fresh failed skipped
+    seconds: float = 0.0
+    record: Record | None = None
+    error: str | None = None
+    fix: str | None = None
+    log: str | None = None  # path
+    log_tail: str = ""
+    scratch: str | None = None
+    at: str | None = None
+    drift: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The `stage` event of design section 10."""
+        record = self.record
+        data: dict[str, Any] = {
+            "event": "stage",
+            "stage": self.stage,
+            "outcome": self.outcome,
+            "seconds": round(self.seconds, 3),
+            "output": record.output if record else None,
+            "items": None,
+        }
+        if record is not None and record.items is not None:
+            handled, remembered = record.items.get("handled", 0), record.items.get("remembered", 0)
+            if self.outcome != "ran":
+                handled, remembered = 0, handled + remembered
+            data["items"] = {"handled": handled, "remembered": remembered}
+        if self.error is not None:
+            data["error"] = self.error
+        return data
+
+
+@dataclass(frozen=True)
+class Unmet:
+    stage: str
+    requirement: Requirement
+    figure: float | None
+
+    def __str__(self) -> str:
+        figure = "was not measured" if self.figure is None else f"is {self.figure:.4g}"
+        asked = self.requirement
+        return f"{asked.at}: {self.stage}: {asked.name} {figure}, required {asked.text}"
+
+
+@dataclass
+class BuildResult:
+    results: dict[str, StageResult] = field(default_factory=dict)
+    unmet: list[Unmet] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
+
+    def count(self, outcome: str) -> int:
+        return sum(r.outcome == outcome for r in self.results.values())
+
+    @property
+    def exit_code(self) -> int:
+        if self.is_interrupted:
+            return 130
+        if self.count("failed"):
+            return 1
+        return 4 if self.unmet else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": "done", **{outcome: self.count(outcome) for outcome in OUTCOMES}}
+
+
+def judged(node: Node, record: Record) -> list[Unmet]:
+    """The stage's requirements that its recorded figures do not meet."""
+    figures = [(r, record.metrics.get(r.name)) for r in node.requires]
+    return [Unmet(node.stage, r, figure) for r, figure in figures if figure is None or not r.holds(figure)]
