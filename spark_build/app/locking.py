@@ -51,7 +51,7 @@ def locked_plan(project: Project, addresses: Sequence[str], *, is_strict: bool =
             "--locked goes with neither --profile, --set nor --limit", fix="leave one of them out"
         )
     project.look_again()
-    graph = _graph(project)
+    graph = graph_by_lock(project)
     project.__dict__["graph"] = graph
     world = LockWorld(project.root, project.world, project.lock.digest_of)
     asked = project.stages_of(addresses)
@@ -68,10 +68,10 @@ def _accepted(project: Project, plan: Plan) -> dict[str, str]:
     return {stage: str(block["accepted"]) for stage, block in blocks.items() if block and "accepted" in block}
 
 
-def _graph(project: Project) -> Graph:
+def graph_by_lock(project: Project) -> Graph:
     """Resolved as if all that the lock pins lay in the checkout; never from the cache, which knows only what does."""
     view = PinnedView(project.root, pinned=tuple(project.lock.paths()))
     return resolved_graph(project.request, project.lock, project.world, view)
 
 
-__all__ = ["LockedPlan", "locked_plan"]
+__all__ = ["LockedPlan", "graph_by_lock", "locked_plan"]

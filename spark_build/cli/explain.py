@@ -5,34 +5,39 @@ import json
 import sys
 from typing import Any
 
+from spark_build.app import Project
 from spark_build.cli.build import project_of
 from spark_build.core.address import kind_of, typed
 from spark_build.core.errors import UsageError
 
 
 def run_why(options: argparse.Namespace) -> int:
-    from spark_build.report.paint import is_colored
-    from spark_build.report.text import why_text
-
     project = project_of(options)
-    stage = project.main_stage(options.stage)
     if options.item is not None:
-        from spark_build.app.results import checked_out
-        from spark_build.report.shows import item_text
+        print(_item_text(project, options))
+        return 0
+    from spark_build.app.explaining import why
+    from spark_build.report.paint import is_colored
+    from spark_build.report.why import why_text
 
-        if kind_of(stage) != "dataset":
-            raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
-        print(item_text(checked_out(project, stage), options.item))
-        return 0
-    plan = project.plan(stage)
-    if options.json:
-        print(json.dumps(plan[stage].to_json(), ensure_ascii=False))
-        return 0
-    key = project.journal.last(stage)
-    last = project.records.get(key) if key is not None else None
-    print(why_text(plan, stage, last=last, color=is_colored(sys.stdout)))
+    told = why(project, options.stage)
     project.close()
+    if options.json:
+        print(json.dumps(told.to_json(), ensure_ascii=False))
+    else:
+        print(why_text(told, color=is_colored(sys.stdout)))
     return 0
+
+
+def _item_text(project: Project, options: argparse.Namespace) -> str:
+    """What became of one item of a dataset."""
+    from spark_build.app.results import checked_out
+    from spark_build.report.shows import item_text
+
+    stage = project.main_stage(options.stage)
+    if kind_of(stage) != "dataset":
+        raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
+    return item_text(checked_out(project, stage), options.item)
 
 
 def run_accept(options: argparse.Namespace) -> int:

@@ -87,6 +87,20 @@ def select_parts(parts: Mapping[str, Digest], wanted: tuple[str, ...]) -> dict[s
     return selected
 
 
+def digests_read(node: Node, manifest: Manifest, stage: str) -> dict[str, Digest]:
+    """The parts of `stage` that an action with this manifest read."""
+    read: dict[str, Digest] = {}
+    groups = [(node.inputs, manifest.get("inputs", {}))]
+    groups += [
+        (s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)
+    ]
+    for declared, digests in groups:
+        for name, given in declared.items():
+            if given.stage == stage and isinstance(digests.get(name), dict):
+                read.update(digests[name])
+    return read
+
+
 def _inputs(inputs: Mapping[str, Input], world: World, parts_of: PartsOf | None) -> dict[str, Any]:
     if parts_of is None:
         inputs = {name: given for name, given in inputs.items() if given.stage is None}

@@ -53,14 +53,11 @@ def differences(
     listings = _Listings(objects, world)
     found = [*_stage_differences(old, new, node, listings)]
     old_steps, new_steps = old.get("steps", []), new.get("steps", [])
-    if [s["rule"] for s in old_steps] != [s["rule"] for s in new_steps]:
-        rules = [[s["rule"] for s in steps] for steps in (old_steps, new_steps)]
-        found.append(Reason("param", f"{node.stage} rules", old=rules[0], new=rules[1], at=node.at or None))
-        pairs = _aligned(old_steps, new_steps)
-    else:
-        pairs = list(zip(old_steps, new_steps, range(len(new_steps)), strict=True))
-    for old_step, new_step, index in pairs:
-        found += _step_differences(old_step, new_step, node.steps[index], listings)
+    before = _paired(old_steps, new_steps)
+    steps = [_step_of(node, index, step) for index, step in enumerate(new_steps)]
+    found += _composition(old_steps, steps, before, node)
+    for now, then in before.items():
+        found += _step_differences(old_steps[then], new_steps[now], steps[now], listings)
     return found
 
 
@@ -139,7 +136,14 @@ def _inputs(
             old_files, new_files = listings.get(before), listings.get(now, given.path)
             yield _input_reason(given.path or name, old_files, new_files, at=given.at)
         else:
-            yield Reason("input", given.path or given.hub or given.name or name, before, now, at=given.at)
+            named = given.path or given.hub or given.name or name
+            yield Reason("input", named, _version_of(before), _version_of(now), at=given.at)
+
+
+def _version_of(given: Any) -> Any:
+    """A hub id's revision; the digest of a tagged result's one part."""
+    values = list(given.values()) if isinstance(given, Mapping) else []
+    return values[0] if len(values) == 1 else given
 
 
 def _input_reason(
@@ -183,13 +187,45 @@ class _Listings:
         return tree if tree.digest == digest else None
 
 
-def _aligned(old: list[Manifest], new: list[Manifest]) -> list[tuple[Manifest, Manifest, int]]:
-    """Steps of the same rule, paired in order, so that a reordered gate still names its changed params."""
-    left = list(old)
-    pairs = []
-    for index, step in enumerate(new):
-        match = next((s for s in left if s["rule"] == step["rule"]), None)
-        if match is not None:
-            left.remove(match)
-            pairs.append((match, step, index))
-    return pairs
+# what the Sparkfile calls the steps of a stage that stand in a list, and how many stand before it
+_LISTS = {"ingest": ("transforms", 1), "filter": ("gates", 0), "eval": ("metrics", 0)}
+
+
+def _paired(old: list[Manifest], new: list[Manifest]) -> dict[int, int]:
+    """Which step was which before: those of the same rule and params first, so that moving a gate changes no param."""
+    left, before = list(range(len(old))), dict[int, int]()
+    for same in (("rule", "params", "options"), ("rule",)):
+        for index, step in enumerate(new):
+            found = next((b for b in left if all(old[b].get(p) == step.get(p) for p in same)), None)
+            if index not in before and found is not None:
+                left.remove(found)
+                before[index] = found
+    return dict(sorted(before.items()))
+
+
+def _composition(
+    old: list[Manifest], steps: list[Step], before: Mapping[int, int], node: Node
+) -> Iterator[Reason]:
+    """Steps that came, went or changed places, as the Sparkfile lists them; another source or recipe."""
+    word, alone = _LISTS.get(node.kind, ("steps", int(len(old) == len(steps) == 1)))
+    for index, step in enumerate(steps[:alone]):
+        if index not in before:
+            at = step.where.get("", ("", None))[1] or node.at or None
+            yield Reason("param", step.family or node.kind, old[index]["rule"], step.rule, at)
+    names = _numbered([step.label or step.rule for step in steps])
+    then = {b: names[index] for index, b in before.items()}
+    was, now = [then.get(b) or step["rule"] for b, step in enumerate(old)][alone:], names[alone:]
+    if was != now:
+        name, at = node.where.get(word, (word, node.at or None))
+        yield Reason("param", name, was, now, at)
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The same gate twice is 'pii', 'pii-2'."""
+    return [f"{n}-{c + 1}" if (c := names[:i].count(n)) else n for i, n in enumerate(names)]
+
+
+def _step_of(node: Node, index: int, step: Manifest) -> Step:
+    """The node's own step; for an older manifest, which may have others, one that knows no places."""
+    own = node.steps[index] if index < len(node.steps) else None
+    return own if own is not None and own.rule == step["rule"] else Step(step["rule"], "", "")

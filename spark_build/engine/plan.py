@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
-from spark_build.engine.action import Manifest, key_of, loose_key_of, manifest_of
+from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.noted import NotedWorld
@@ -316,7 +316,7 @@ class Planner:
 
     def _record_that_gave(self, stage: str, node: Node, last: Record) -> Record | None:
         """The Record of `stage` whose parts `last` read."""
-        read = _digests_read(node, last.manifest, stage)
+        read = digests_read(node, last.manifest, stage)
         for key in self.history.keys(stage):
             record = self.records.get(key)
             if record is not None and all(record.parts.get(p) == d for p, d in read.items()):
@@ -334,19 +334,6 @@ def _parts(plan: StagePlan) -> Mapping[str, Digest]:
 
 def _record_key(plan: StagePlan) -> Digest:
     return plan.record.output if plan.record is not None else ""
-
-
-def _digests_read(node: Node, manifest: Manifest, stage: str) -> dict[str, Digest]:
-    read: dict[str, Digest] = {}
-    groups = [(node.inputs, manifest.get("inputs", {}))]
-    groups += [
-        (s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)
-    ]
-    for declared, digests in groups:
-        for name, given in declared.items():
-            if given.stage == stage and isinstance(digests.get(name), dict):
-                read.update(digests[name])
-    return read
 
 
 def _without_stage_inputs(old: Manifest, new: Manifest) -> Manifest:

@@ -97,7 +97,15 @@ class _Resolver:
         if gates:
             reads = {"dataset": Input(stage=last, parts=("data/*",), at=at)}
             nodes.append(
-                self._node(f"{base}/filter", "filter", gates, at, libraries=("pyarrow",), inputs=reads)
+                self._node(
+                    f"{base}/filter",
+                    "filter",
+                    gates,
+                    at,
+                    libraries=("pyarrow",),
+                    inputs=reads,
+                    where=self._list_at(dataset.path, "gates"),
+                )
             )
             inputs = {
                 "dataset": Input(stage=f"{base}/filter", at=at),
@@ -142,7 +150,11 @@ class _Resolver:
         where: dict[str, tuple[str, str | None]] = {
             name: (f"datasets.{dataset.name}.{name}", self.uses.at((*dataset.path, name))) for name in options
         }
-        return options, where
+        return options, {**where, **self._list_at(dataset.path, "transforms")}
+
+    def _list_at(self, path: Path, name: str) -> dict[str, tuple[str, str | None]]:
+        """Where the Sparkfile lists steps: for causes of a step that came, went or moved."""
+        return {name: (".".join(map(str, (*path, name))), self.uses.at((*path, name)))}
 
     # models
 
@@ -208,7 +220,8 @@ class _Resolver:
             at,
             inputs=inputs,
             options={"split": evaluation.split},
-            where={"split": (f"targets.{target.name}.eval.split", self.uses.at((*evaluation.path, "split")))},
+            where=self._list_at(evaluation.path, "metrics")
+            | {"split": (f"targets.{target.name}.eval.split", self.uses.at((*evaluation.path, "split")))},
             requires=self._requirements(evaluation.require),
             device_of=train,
         )

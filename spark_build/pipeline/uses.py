@@ -161,7 +161,12 @@ class Uses:
             self.report(at, f"no tag '{name}' in the lock", f"spark tag {typed(name)}")
             return None
         return Input(
-            artifact=block["output"], artifact_parts=block["parts"], parts=("model/",), folder="model", at=at
+            artifact=block["output"],
+            artifact_parts=block["parts"],
+            parts=("model/",),
+            folder="model",
+            at=at,
+            name=name,
         )
 
     def guards(self, given: Input) -> tuple[str, ...]:

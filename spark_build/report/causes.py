@@ -37,9 +37,24 @@ def drift_lines(drift: Sequence[str], hint: str = "") -> list[str]:
 
 
 def _param(reason: "Reason", state: str) -> str:
+    if (told := _list_change(reason)) is not None:
+        return told
     # `at` says which of several it is, so that the last word of the name is enough
     name = _last_word(reason.name) if reason.at else reason.name
     return f"{printable(name)} {change(reason.old, reason.new)}"
+
+
+def _list_change(reason: "Reason") -> str | None:
+    """`gates: pii added, short removed`, `order of gates near-dup, pii → pii, near-dup`."""
+    word = reason.name.rpartition(".")[2]
+    if word not in ("gates", "transforms", "metrics", "steps") or not isinstance(reason.new, list):
+        return None
+    old, new = list(reason.old or []), list(reason.new)
+    groups = [("added", [n for n in new if n not in old]), ("removed", [n for n in old if n not in new])]
+    told = ", ".join(f"{listed(names)} {what}" for what, names in groups if names)
+    if told:
+        return f"{word}: {told}"
+    return f"order of {word} {listed(old, 6)} → {listed(new, 6)}"
 
 
 def _last_word(name: str) -> str:
@@ -52,6 +67,8 @@ def _input(reason: "Reason", state: str) -> str:
     name = printable(reason.name)
     if groups := _groups(reason):
         return f"{name}: {groups}"
+    if _is_digest(reason.old) and _is_digest(reason.new):  # a tag, a revision of the hub
+        return f"{name} {reason.old[:12]} → {reason.new[:12]}"
     if _is_plain(reason.old) and _is_plain(reason.new) and (reason.old or reason.new):
         return f"{name} {change(reason.old, reason.new)}"
     return f"{name} changed"
@@ -75,8 +92,8 @@ def _is_plain(given: object) -> bool:
     )
 
 
-def _is_digest(text: str) -> bool:
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+def _is_digest(given: object) -> bool:
+    return isinstance(given, str) and len(given) in (40, 64) and all(c in "0123456789abcdef" for c in given)
 
 
 def _rule(reason: "Reason", state: str) -> str:

@@ -8,7 +8,7 @@ from spark_build.core.record import Record
 from spark_build.engine.explain import KINDS, Reason
 from spark_build.engine.plan import Plan, StagePlan
 from spark_build.report.causes import TEXTS, cause_text, causes_text
-from spark_build.report.text import plan_text, summary_text, why_text
+from spark_build.report.text import plan_text, summary_text
 
 
 def record(stage: str = "dataset:tickets/filter", **changed: Any) -> Record:
@@ -64,7 +64,10 @@ CHANGED = Plan(
             Reason("input", "data/tickets", removed=tuple(f"{n}.md" for n in range(15))),
             "data/tickets: 15 removed (0.md, 1.md, 2.md and 12 more)",
         ),
-        (Reason("input", "data/tickets", "a" * 64, "b" * 64), "data/tickets changed"),
+        (Reason("input", "data/tickets"), "data/tickets changed"),
+        (Reason("input", "model:x@v1", "a" * 64, "b" * 64), "model:x@v1 aaaaaaaaaaaa → bbbbbbbbbbbb"),
+        (Reason("param", "datasets.d.gates", ["a", "b"], ["b", "a"], "S:4:9"), "order of gates a, b → b, a at S:4:9"),
+        (Reason("param", "datasets.d.gates", ["a", "b"], ["b", "c"], "S:4:9"), "gates: c added, a removed at S:4:9"),
         (Reason("library", "transformers", "5.22", "5.23"), "transformers 5.22 → 5.23"),
         (Reason("library", "rensa", None, "0.5"), "rensa not there → 0.5"),
         (Reason("rule", "near_duplicates", 3, 4), "rule revision 3 → 4 (near_duplicates)"),
@@ -164,38 +167,3 @@ def test_colour_changes_no_word() -> None:
     import re
 
     assert re.sub(r"\x1b\[\d+m", "", plan_text(CHANGED, True)) == plan_text(CHANGED, False)
-
-
-def test_why_follows_a_maybe_up_to_where_it_begins() -> None:
-    assert why_text(CHANGED, "dataset:tickets/version") == (
-        "maybe dataset:tickets/version\n"
-        "  behind run dataset:tickets/filter\n"
-        "    threshold 0.9 → 0.8 at Sparkfile.yaml:22:55\n"
-        "  there is no earlier result"
-    )
-
-
-def test_why_names_the_stages_between_a_cause_and_its_effect() -> None:
-    reason = Reason("param", "threshold", 0.9, 0.8, via=("dataset:tickets/version", "dataset:tickets/filter"))
-    text = why_text(Plan((StagePlan("model:x/train", "run", reasons=(reason,)),)), "model:x/train")
-    assert "threshold 0.9 → 0.8, by way of dataset:tickets/version, dataset:tickets/filter" in text
-
-
-def test_why_of_a_fresh_stage_lists_what_its_key_holds() -> None:
-    fresh = StagePlan("dataset:tickets/filter", "fresh", "a" * 64, "d" * 64, record=record())
-    text = why_text(Plan((fresh,)), "dataset:tickets/filter")
-    assert "nothing that counts has changed" in text
-    for fact in (
-        "near_duplicates revision 2",
-        "threshold 0.9",
-        "input dataset data/train-* cccccccccccc",
-        "library pyarrow 25.0",
-    ):
-        assert fact in text
-
-
-def test_why_says_where_a_shared_result_was_built() -> None:
-    fresh = StagePlan("dataset:other/filter", "fresh", record=record())
-    assert " as dataset:tickets/filter, took 1.9 s, 12.3 MB" in why_text(
-        Plan((fresh,)), "dataset:other/filter"
-    )
