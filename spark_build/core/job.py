@@ -48,6 +48,7 @@ class Job:
     reads: tuple[str, ...] = ()  # project files and folders that it may read, relative
     # per kind. ingest: splits, fields, on_error · version: card, tag · eval: split
     options: Mapping[str, Any] = field(default_factory=dict)
+    previous: Mapping[str, Any] = field(default_factory=dict)  # a hint: see engine/previous.py
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))

@@ -31,6 +31,7 @@ class Record:
     log: str | None = field(default_factory=lambda: None)  # file name under logs/
     events: str | None = field(default_factory=lambda: None)  # file name under logs/, JSON lines
     sources: dict[str, Digest] = field(default_factory=dict)  # input name -> tree listing kept as an object
+    read: dict[str, Digest] = field(default_factory=dict)  # input name -> other stage's Artifact
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -13,6 +13,7 @@ from spark_build.core.job import Job, JobResult, JobStep
 from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
+from spark_build.engine import previous
 from spark_build.engine.action import loose_key_of, operation_of
 from spark_build.engine.graph import Input, Node, absolute_impl
 from spark_build.engine.plan import StagePlan
@@ -33,6 +34,10 @@ class Folders:
     @property
     def attempt(self) -> Path:
         return self.root / "attempt"
+
+    @property
+    def previous(self) -> Path:
+        return self.root / "previous"
 
     @property
     def scratch(self) -> Path:
@@ -56,7 +61,8 @@ class Workshop:
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
         self.hermetic = hermetic
-        self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/
+        self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/ and previous/
+        self._read: dict[str, dict[str, Digest]] = {}  # work folder -> the Artifacts that it reads, by input
 
     def folders(self, key: Digest) -> Folders:
         return Folders(self.store / "work" / key)
@@ -75,8 +81,12 @@ class Workshop:
         folders = self.folders(plan.key)
         _empty(folders.inputs)
         _empty(folders.attempt)
+        _remove(folders.previous)
         folders.scratch.mkdir(parents=True, exist_ok=True)
         inputs = self._lay_out(node.inputs, "", folders, output_of)
+        self._read[str(folders.root)] = {
+            name: output_of(given.stage) for name, given in node.inputs.items() if given.stage is not None
+        }
         steps = tuple(
             self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps))
         )
@@ -103,7 +113,8 @@ class Workshop:
             limit=limit,
             hermetic=self.hermetic,
             reads=_reads(node),
-            options={**node.options, **self._listing(node)},
+            options={**node.options, **self._listing(node, folders)},
+            previous=self._previous(node, plan, folders),
         )
         Path(job.events).parent.mkdir(parents=True, exist_ok=True)
         Path(job.result).unlink(missing_ok=True)
@@ -131,6 +142,7 @@ class Workshop:
         """
         folders = self.folders(key)
         self._laid_out.pop(str(folders.root), None)
+        self._read.pop(str(folders.root), None)
         for left in folders.root.iterdir() if folders.root.is_dir() else ():
             if left.is_dir() and not (keeps_scratch and left == folders.scratch):
                 _remove(left)
@@ -169,6 +181,7 @@ class Workshop:
             log=events.removesuffix(".events.jsonl") + ".log",
             events=events,
             sources=sources,
+            read=self._read.get(str(self.folders(plan.key).root), {}),
         )
 
     def _step(
@@ -187,13 +200,22 @@ class Workshop:
             manifest=own,
         )
 
-    def _listing(self, node: Node) -> dict[str, Any]:
+    def _listing(self, node: Node, folders: Folders) -> dict[str, Any]:
         """Of an ingest's source: what was hashed for the key need not be hashed again."""
         given = node.steps[0].inputs.get("path") if node.kind == "ingest" else None
         if given is None or given.path is None:
             return {}
-        entries = self.world.tree(given.path)
-        return {"listing": [[e.path, e.size, e.digest, e.executable] for e in entries]}
+        file = folders.root / "listing.json"
+        file.write_bytes(self.world.tree(given.path).listing)
+        return {"listing": str(file)}
+
+    def _previous(self, node: Node, plan: StagePlan, folders: Folders) -> dict[str, Any]:
+        assert plan.manifest is not None
+        if plan.last is None or not previous.goes_on_from(node.kind, plan.last, plan.manifest):
+            return {}
+        laid_out, trees = previous.lay_out(self.objects, plan.last, folders.previous)
+        self._laid_out.setdefault(str(folders.root), []).extend(trees)
+        return laid_out
 
     def _lay_out(
         self, inputs: Mapping[str, Input], prefix: str, folders: Folders, output_of: OutputOf

@@ -46,6 +46,7 @@ class StagePlan:
     drift: tuple[str, ...] = ()
     manifest: Manifest | None = field(default=None, repr=False)
     record: Record | None = field(default=None, repr=False)
+    last: Record | None = field(default=None, repr=False)  # of a `run`: what the stage gave before
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -233,9 +234,8 @@ class Planner:
             reasons: tuple[Reason, ...] = (Reason("runtime", "--again", new=node.stage),)
         else:
             reasons = tuple(self._causes(node, manifest, last, plans))
-        return StagePlan(
-            node.stage, "run", key, None, reasons, last.seconds if last else None, None, (), manifest
-        )
+        seconds, before = last.seconds if last else None, None if node.stage in self.again else last
+        return StagePlan(node.stage, "run", key, None, reasons, seconds, None, (), manifest, last=before)
 
     def _accepted(self, key: Digest) -> tuple[Record | None, tuple[str, ...]]:
         """The Record that a user takes for this key's, and the line that says so in every plan."""

@@ -1,5 +1,6 @@
 """The files of a source's folder, sorted and digested; what a reader never looks at is left out."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,20 +11,27 @@ from spark_build.core.digest import digest_file
 from spark_build.core.errors import BadInput, TransientError
 
 
-def files_of(place: Path, listing: Sequence[Sequence[Any]] | None) -> list[SourceFile]:
-    """Files by path. `listing` ([path, size, digest, …] each) saves hashing what was hashed already.
+def files_of(place: Path, listing: Path | None) -> list[SourceFile]:
+    """Files by path. `listing` (JSON: [path, size, digest, …] each) saves hashing what was hashed already.
 
     Errors: BadInput for a link that leaves the folder.
     """
     single = place.is_file()
     if listing is not None:
-        entries = [(str(path), int(size), str(digest)) for path, size, digest, *_ in listing]
-        found = [SourceFile(p, place if single else place / p, size, digest) for p, size, digest in entries]
+        found = listed(place, json.loads(listing.read_bytes()))
     elif single:
         found = [_digested(place, place.name)]
     else:
         found = [_digested(place / path, path) for path in _paths(place)]
     return sorted((file for file in found if single or is_read(file.path)), key=lambda file: file.path)
+
+
+def listed(place: Path, entries: Sequence[Sequence[Any]]) -> list[SourceFile]:
+    single = place.is_file()
+    return [
+        SourceFile(path, place if single else place / path, size, digest)
+        for path, size, digest, *_ in entries
+    ]
 
 
 def is_read(path: str) -> bool:

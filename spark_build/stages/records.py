@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from spark_build.contract.context import Context
 from spark_build.contract.items import Bad, Raw, SourceFile
 from spark_build.contract.rules import Source
 from spark_build.core.digest import Digest, digest_bytes, digest_json
@@ -34,13 +36,15 @@ class ReadFile:
     is_new: bool
 
 
-def read_records(job: Job, context: Any, services: Services, step: JobStep, source: Source) -> list[Record]:
+def read_records(
+    job: Job, context: Context, services: Services, step: JobStep, source: Source
+) -> list[Record]:
     """Every record in canonical order. Errors: BadInput where there is no file, or not one record."""
     context = step_context(context, job, step)
     place = source.fetch(context)
     if not place.exists():
         raise BadInput(f"{shown_path(job, place)}: not there", fix="check the source's path")
-    listing = job.options.get("listing") if place == context.inputs.get("path") else None
+    listing = Path(job.options["listing"]) if is_listed(job, context, place) else None
     files = files_of(place, listing)
     if not files:
         raise BadInput(
@@ -56,6 +60,24 @@ def read_records(job: Job, context: Any, services: Services, step: JobStep, sour
             fix="check the source's patterns, and that the files are of a kind that it reads",
         )
     return records
+
+
+def records_of_files(
+    services: Services, step: JobStep, source: Source, files: Sequence[SourceFile], operation: Digest
+) -> list[Record]:
+    read = _read_files(services, step, source, files, operation, None)
+    return list(_records(services, operation, read, None))
+
+
+def count_remembered(services: Services, operation: Digest, files: Sequence[SourceFile]) -> int | None:
+    """How many records these files had; None where one of them is not remembered."""
+    values = services.memo.get(operation, [_key_of(file) for file in files])
+    return None if None in values else sum(len(json.loads(value)) for value in values if value is not None)
+
+
+def is_listed(job: Job, context: Context, place: Path) -> bool:
+    """Whether the build has digested the files there already."""
+    return "listing" in job.options and place == context.inputs.get("path")
 
 
 def read_operation(step: JobStep, source: Source) -> Digest:
@@ -80,15 +102,18 @@ def _read_files(
     if limit is not None:  # any few files, but always the same ones
         files = sorted(files, key=lambda file: digest_bytes(file.path.encode()))[:limit]
         files.sort(key=lambda file: file.path)
-    keys = [bytes.fromhex(digest_json([file.path, file.digest])) for file in files]
     values, new = remember(
         services.memo,
         operation,
-        keys,
+        [_key_of(file) for file in files],
         lambda positions: (_read(step, source, files[p]) for p in positions),
         progress=Progress(services.report, len(files), "files"),
     )
     return [ReadFile(file, values[i], i in new) for i, file in enumerate(files)]
+
+
+def _key_of(file: SourceFile) -> bytes:
+    return bytes.fromhex(digest_json([file.path, file.digest]))
 
 
 def _read(step: JobStep, source: Source, file: SourceFile) -> bytes:

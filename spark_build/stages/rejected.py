@@ -1,7 +1,7 @@
 """Rejected items: what went, at which gate, and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from spark_build.stages.ids import content_id, unique
@@ -41,7 +41,15 @@ def in_order(rejected: Iterable[Rejected]) -> list[Rejected]:
 
 def reasons(rejected: Iterable[Rejected]) -> dict[str, int]:
     """How often each reason stands, the most frequent first."""
-    return dict(Counter(row.reason for row in rejected).most_common())
+    return reasons_of(row.reason for row in rejected)
+
+
+def reasons_of(names: Iterable[str]) -> dict[str, int]:
+    return by_frequency(Counter(names))
+
+
+def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda counted: (-counted[1], counted[0])))
 
 
 def examples(rejected: Sequence[Rejected], count: int = 5) -> str:

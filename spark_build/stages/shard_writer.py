@@ -21,25 +21,29 @@ def write_rows(
     output: Path,
     splits: Mapping[str, Sequence[Mapping[str, Any]]],
     fields: Mapping[str, str],
-    target_bytes: int = TARGET_BYTES,
+    target_bytes: int | None = None,
 ) -> None:
     """`data/<split>-NNNNN.parquet` of rows with id, source, meta and fields, in the order given."""
     (output / "data").mkdir(parents=True, exist_ok=True)
     for split, rows in sorted(splits.items()):
-        sized = ((row, str(row["id"]), len(canonical_json(row))) for row in rows)
-        for number, shard in enumerate(shards(sized, target_bytes)):
+        sized = ((row, str(row["id"]), row_size(row)) for row in rows)
+        for number, shard in enumerate(shards(sized, target_bytes or TARGET_BYTES)):
             write_shard(table_of(shard, fields), output / "data" / f"{split}-{number:05d}.parquet")
 
 
+def row_size(row: Mapping[str, Any]) -> int:
+    return len(canonical_json(row))
+
+
 def write_rejected(
-    output: Path, stage: str, rejected: Sequence[Rejected], target_bytes: int = TARGET_BYTES
+    output: Path, stage: str, rejected: Sequence[Rejected], target_bytes: int | None = None
 ) -> None:
     """`rejected/<stage>-NNNNN.parquet`; nothing where nothing was rejected."""
     if not rejected:
         return
     (output / "rejected").mkdir(parents=True, exist_ok=True)
     sized = ((row, row.id, 200 + len(row.detail)) for row in rejected)
-    for number, shard in enumerate(shards(sized, target_bytes)):
+    for number, shard in enumerate(shards(sized, target_bytes or TARGET_BYTES)):
         columns = {name: [getattr(row, name) for row in shard] for name in rejected_table({}).column_names}
         write_shard(rejected_table(columns), output / "rejected" / f"{stage}-{number:05d}.parquet")
 
@@ -56,8 +60,8 @@ def shards(rows: Iterable[tuple[T, str, int]], target_bytes: int) -> Iterator[li
         yield shard
 
 
-def ends_shard(row_id: str, size: int, target_bytes: int) -> bool:
+def ends_shard(row_id: str, size: int, target_bytes: int | None = None) -> bool:
     """True once in `target_bytes` bytes, on average."""
     import xxhash
 
-    return xxhash.xxh3_64_intdigest(row_id.encode()) * target_bytes < size << 64
+    return xxhash.xxh3_64_intdigest(row_id.encode()) * (target_bytes or TARGET_BYTES) < size << 64

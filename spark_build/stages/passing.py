@@ -1,0 +1,73 @@
+"""Items on their way through the gates, in order; each gate sees what the earlier ones left."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_build.contract.rules import Gate, ItemGate
+from spark_build.core.job import Job, JobStep
+from spark_build.core.ports import Services
+from spark_build.stages.gating import Candidate, Gated
+from spark_build.stages.item_gate import run_item_gate
+from spark_build.stages.join_gate import run_join_gate
+from spark_build.stages.loading import load_blind
+from spark_build.stages.narrow import check_fields_exist
+from spark_build.stages.rejected import Rejected, reasons
+
+
+@dataclass
+class Passed:
+    kept: list[Candidate]
+    rejected: list[Rejected] = field(default_factory=list)
+    handled: set[int] = field(default_factory=set)  # numbers of candidates that an operation ran for
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by gate
+
+
+def through_gates(
+    job: Job, services: Services, candidates: Sequence[Candidate], fields: Mapping[str, str]
+) -> Passed:
+    """Errors: BadInput where a gate reads a field that is not there."""
+    passed = Passed(list(candidates))
+    for step in job.steps:
+        gated = _run_gate(job, services, step, passed.kept, fields)
+        passed.notes[free_name(step.label or step.rule, passed.notes)] = _note(len(passed.kept), gated)
+        passed.kept, passed.handled = gated.kept, passed.handled | gated.handled
+        passed.rejected += gated.rejected
+    return passed
+
+
+def _run_gate(
+    job: Job, services: Services, step: JobStep, candidates: Sequence[Candidate], fields: Mapping[str, str]
+) -> Gated:
+    gate, params = load_blind(job, step, Gate)
+    read = [gate.fields_read(c.item) for c in candidates]
+    check_fields_exist(step, read, list(fields))
+    if isinstance(gate, ItemGate):
+        return run_item_gate(services, step, gate, params, candidates, read)
+    return run_join_gate(services, step, gate, params, candidates, read)  # type: ignore[arg-type]
+
+
+def _note(came_in: int, gated: Gated) -> dict[str, Any]:
+    note = {
+        "in": came_in,
+        "dropped": len(gated.rejected),
+        "replaced": gated.replaced,
+        "reasons": reasons(gated.rejected),
+        "counts": dict(sorted(gated.counts.items())),
+    }
+    return {**note, **gated.notes}
+
+
+def free_name(label: str, taken: Mapping[str, Any]) -> str:
+    """The same gate twice is 'pii', 'pii-2'."""
+    name, number = label, 1
+    while name in taken:
+        number += 1
+        name = f"{label}-{number}"
+    return name
+
+
+def warn_of_empty_splits(splits: Iterable[str], counts: Mapping[str, int], services: Services) -> None:
+    for split in splits:
+        if not counts.get(split):
+            services.report.log(f"warning: the gates left nothing of split '{split}'")

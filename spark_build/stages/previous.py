@@ -1,0 +1,94 @@
+"""What this stage gave last time, as far as it can be trusted: every file is held against its digest."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spark_build.contract.rows import DatasetFolder
+from spark_build.core.digest import Digest, digest_file
+from spark_build.core.job import Job
+from spark_build.stages.splicing import DoesNotFit, Shard
+
+Listed = tuple[str, int, Digest]  # path, size, digest
+
+
+@dataclass(frozen=True)
+class OldSplit:
+    shards: Sequence[Shard]
+    ids: Sequence[str]
+    sources: Sequence[str]
+
+
+class OldFolder:
+    """A dataset as `Job.previous` names it. Errors: DoesNotFit where a file is not what it should be."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.path, self.files = Path(given["folder"]), dict(given["files"])
+        self.dataset = DatasetFolder(self.path)
+
+    def check(self, parts: Iterable[str] = ("data/",)) -> None:
+        for path, digest in self.files.items():
+            if path.startswith(tuple(parts)) and not _is(self.path / path, digest):
+                raise DoesNotFit(f"{path} is not what it was")
+
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        return self.dataset.fields
+
+    def split(self, name: str) -> OldSplit:
+        import pyarrow as pa
+
+        if not self.dataset.has(name):
+            return OldSplit([], [], [])
+        shards = [Shard.of(path) for path in self.dataset.shards(name)]
+        rows = pa.concat_tables([shard.read("id", "source") for shard in shards])
+        return OldSplit(shards, rows["id"].to_pylist(), rows["source"].to_pylist())
+
+    def rejected(self, stage: str) -> list[dict[str, Any]]:
+        """The stage's own rows of `rejected/`."""
+        return [row for file in self.rejected_files(stage) for row in Shard.of(file).read().to_pylist()]
+
+    def rejected_files(self, stage: str) -> list[Path]:
+        return sorted((self.path / "rejected").glob(f"{stage}-*.parquet"))
+
+
+def differing_files(old: Path, new: Path) -> tuple[list[Listed], list[Listed], int]:
+    """Entries of the old listing alone, of the new one alone, and how many the new one has.
+
+    Both are canonical JSON, so that they are compared as text: what differs is little, and that alone is parsed.
+    """
+    before, now = (file.read_bytes()[2:-2].split(b"],[") for file in (old, new))
+    then, here = set(before), set(now)
+    return _entries(then - here), _entries(here - then), len(now)
+
+
+def _entries(texts: Iterable[bytes]) -> list[Listed]:
+    try:
+        rows = [json.loads(b"[" + text + b"]") for text in texts]
+        return sorted((path, size, digest) for path, size, digest, _ in rows)
+    except ValueError:  # a path that holds what stands between two entries
+        raise DoesNotFit("a listing that can't be compared as text") from None
+
+
+def _is(file: Path, digest: Digest) -> bool:
+    try:
+        return digest_of(file) == digest
+    except OSError:
+        return False
+
+
+def digest_of(file: Path) -> Digest:
+    return digest_file(file, file.stat().st_size)
+
+
+def clear(job: Job) -> None:
+    """The attempt's folder is empty again."""
+    for left in Path(job.output).iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
