@@ -48,7 +48,7 @@ class Lock:
             return cls()
         text = _text_of(path)
         digest = digest_bytes(text.encode())
-        if "\n<<<<<<< " in text:
+        if text.startswith("<<<<<<< ") or "\n<<<<<<< " in text:
             return cls._of_both_sides(path.name, text, digest)
         return cls(_blocks_of(text, path.name), digest)
 

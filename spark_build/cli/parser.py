@@ -124,6 +124,12 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _plan_options(parser)
     parser.add_argument("--check", action="store_true", help="exit code 3 where a stage is stale")
     parser.add_argument("--locked", action="store_true", help="whether Sparkfile.lock fits; needs no data")
+    parser.add_argument(
+        "--format",
+        default="text",
+        choices=["text", "github"],
+        help="github: summary and annotations of a job",
+    )
     parser.add_argument("--out", metavar="FILE", help="write the plan for build --plan")
 
 
