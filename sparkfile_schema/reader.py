@@ -229,7 +229,9 @@ class Reader:
         text = self.text(part)
         if text is None:
             return None
-        if "/" in text.partition(":")[0]:  # of an included Sparkfile or an import: the second pass looks there
+        if (
+            "/" in text.partition(":")[0]
+        ):  # of an included Sparkfile or an import: the second pass looks there
             return text
         kind = {"datasets": "dataset", "targets": "model"}.get(section)
         prefix, colon, name = text.partition(":")

@@ -191,6 +191,9 @@ def _log(parser: argparse.ArgumentParser) -> None:
 def _get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="also model:NAME@TAG and model:NAME/package.onnx")
     parser.add_argument("--to", metavar="DIR", required=True)
+    parser.add_argument(
+        "--from", dest="source", metavar="URL", help="another project's result: its folder, s3://…, https://…"
+    )
     parser.add_argument("--link", action="store_true", help="read-only hardlinks instead of copies")
     parser.add_argument(
         "--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are"

@@ -36,7 +36,9 @@ def open_elsewhere(url: str, folder: str) -> Elsewhere:
     if "://" not in url or url.startswith("file://"):
         return FolderElsewhere(os.path.join(folder, url.removeprefix("file://")))
     if not url.startswith(SCHEMES):
-        raise UsageError(f"'{url}': nobody here reads such a URL", fix=f"a folder, or one of {', '.join(SCHEMES)}")
+        raise UsageError(
+            f"'{url}': nobody here reads such a URL", fix=f"a folder, or one of {', '.join(SCHEMES)}"
+        )
     return UrlElsewhere(url)
 
 
@@ -44,7 +46,9 @@ def lock_text(elsewhere: Elsewhere, name: str, url: str) -> str:
     """Errors: Unavailable where there is no lock: nothing was built, or published, there."""
     data = elsewhere.read(name)
     if data is None:
-        raise Unavailable(f"{url}: no {name} there", fix="build there, and publish its lock beside its objects")
+        raise Unavailable(
+            f"{url}: no {name} there", fix="build there, and publish its lock beside its objects"
+        )
     return data.decode()
 
 
@@ -61,7 +65,8 @@ def _bring_objects(elsewhere: Elsewhere, digests: Iterable[Digest], objects: "Lo
         chunks = elsewhere.chunks(f"objects/{digest[:2]}/{digest[2:]}")
         if chunks is None:
             raise Unavailable(
-                f"{url}: object {digest[:12]} is not there", fix="push it there again, or pin another result: spark update"
+                f"{url}: object {digest[:12]} is not there",
+                fix="push it there again, or pin another result: spark update",
             )
         try:
             fetched += objects.write_chunks(digest, chunks)
@@ -95,9 +100,11 @@ class UrlElsewhere:
         try:
             from obstore.store import from_url
         except ImportError:
-            raise Unavailable(f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'") from None
+            raise Unavailable(
+                f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'"
+            ) from None
         self.url = url
-        options = {"allow_http": True, "timeout": "60s"}  # an endpoint of one's own may have no certificate
+        options: Any = {"allow_http": True, "timeout": "60s"}  # an endpoint of one's own may have no certificate
         self._store: Any = _told(url, lambda: from_url(url.rstrip("/"), client_options=options))
 
     def read(self, path: str) -> bytes | None:
@@ -129,5 +136,6 @@ def _told(url: str, ask: Callable[[], Any]) -> Any:
     except Exception as error:  # obstore's own errors share no class with a name of its own
         first = str(error).splitlines()[0][:300]
         raise TransientError(
-            f"{url}: {first}", fix="check the URL, AWS_ENDPOINT_URL, AWS_REGION, the credentials and the network"
+            f"{url}: {first}",
+            fix="check the URL, AWS_ENDPOINT_URL, AWS_REGION, the credentials and the network",
         ) from error
