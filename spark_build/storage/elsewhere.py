@@ -104,7 +104,10 @@ class UrlElsewhere:
                 f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'"
             ) from None
         self.url = url
-        options: Any = {"allow_http": True, "timeout": "60s"}  # an endpoint of one's own may have no certificate
+        options: Any = {
+            "allow_http": True,
+            "timeout": "60s",
+        }  # an endpoint of one's own may have no certificate
         self._store: Any = _told(url, lambda: from_url(url.rstrip("/"), client_options=options))
 
     def read(self, path: str) -> bytes | None:

@@ -1,15 +1,17 @@
-"""Results of other projects: from a folder and from S3, verified, pinned. S3 is moto's server, which proves logic only."""
+"""Results of other projects: from a folder and from S3, verified, pinned.
 
-import os
+S3 is moto's server, which proves logic only.
+"""
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from spark import Folder
 
 from spark_build import Project
 from spark_build.core.errors import SparkError, StoreDamaged, TransientError, Unavailable, UsageError
+from tests.spark import Folder
 
 THEIRS = """
 targets:
@@ -24,7 +26,7 @@ def theirs(tmp_path: Path) -> Folder:
     folder.write("words.txt", "one\n")
     folder.sparkfile(THEIRS)
     build(folder)
-    Project(folder.path).tag("model:base@v1") if hasattr(Project, "tag") else folder.spark("tag", "model:base@v1")
+    folder.spark("tag", "model:base@v1")
     return folder
 
 
@@ -47,7 +49,9 @@ def objects_of(folder: Folder) -> list[Path]:
     return [p for p in (folder.path / ".spark" / "objects").rglob("*") if p.is_file()]
 
 
-def test_a_tagged_result_of_another_folder_comes_as_files(theirs: Folder, ours: Folder, tmp_path: Path) -> None:
+def test_a_tagged_result_of_another_folder_comes_as_files(
+    theirs: Folder, ours: Folder, tmp_path: Path
+) -> None:
     out = Project(ours.path).get("model:base@v1", tmp_path / "out", source="../theirs")
     assert words(out) == "one\n"
 
@@ -80,7 +84,12 @@ def test_an_object_with_other_content_is_not_taken(theirs: Folder, ours: Folder,
 @pytest.mark.parametrize(
     ("address", "source", "kind", "told"),
     [
-        ("model:base@v2", "../theirs", UsageError, "has no 'model:base@v2'\n  fix: it has model:base, model:base@v1"),
+        (
+            "model:base@v2",
+            "../theirs",
+            UsageError,
+            "has no 'model:base@v2'\n  fix: it has model:base, model:base@v1",
+        ),
         ("base@v1", "../theirs", UsageError, "of which kind"),
         ("model:base@v1", "../nowhere", UsageError, "is no folder"),
         ("model:base@v1", "ftp://x/y", UsageError, "nobody here reads such a URL"),
@@ -140,6 +149,5 @@ def test_a_bucket_that_is_not_there_is_told(ours: Folder, tmp_path: Path, s3: st
 
 
 def test_offline_asks_nobody(ours: Folder, tmp_path: Path) -> None:
-    assert "AWS_ENDPOINT_URL" not in os.environ or os.environ["AWS_ENDPOINT_URL"]
     with pytest.raises(UsageError, match="--offline"):
         Project(ours.path, offline=True).get("model:base@v1", tmp_path / "out", source="s3://team/core")
