@@ -102,6 +102,7 @@ class Builder:
         self._running: dict[int, _Running] = {}
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
         self._failed_keys: dict[Digest, StageResult] = {}
+        self._behind: dict[str, float] = {}  # seconds of the longest path from each stage to the end
         self._blocked: set[str] = set()  # a requirement of theirs is not met
         self._waiting: set[str] = set()  # for another process
         self._told_of_waiting: set[str] = set()
@@ -169,6 +170,8 @@ class Builder:
         if self.fail_fast and self.result.count("failed"):
             return False
         self._waiting.clear()
+        if len(self._running) >= self.jobs:
+            return False
         running_keys = {r.plan.key for r in self._running.values()}
         for stage_plan in self._by_longest_path(plan):
             node = self.graph.nodes[stage_plan.stage]
@@ -197,7 +200,7 @@ class Builder:
 
     def _may_run(self, node: Node) -> bool:
         """Whether everything that it reads or waits for has come to rest, and well."""
-        before = {*node.upstream(), *node.guards}
+        before = {*self.graph.upstream[node.stage], *node.guards}
         ended = self.result.results
         return all(s in ended and ended[s].outcome not in ("failed", "skipped") for s in before) and not (
             before & self._blocked
@@ -206,10 +209,11 @@ class Builder:
     def _has_room(self, node: Node) -> bool:
         if not self._running:
             return True
+        if len(self._running) >= self.jobs:
+            return False
         used = sum(_cores(r.node) for r in self._running.values())
         used_gpus = sum(_gpus(r.node) for r in self._running.values())
-        fits = used + _cores(node) <= self.cores and used_gpus + _gpus(node) <= self.gpus
-        return fits and len(self._running) < self.jobs
+        return used + _cores(node) <= self.cores and used_gpus + _gpus(node) <= self.gpus
 
     def _wait_for_other(self, plan: StagePlan) -> None:
         if plan.stage not in self._told_of_waiting:
@@ -236,6 +240,7 @@ class Builder:
             self.workshop.clean(plan.key or "", keeps_scratch=True)
             lease.release()
             self.planner.forget(node.stage)
+            self.planner.forget_artifacts()
             return
         self._running[id(handle)] = _Running(
             node, plan, job, lease, handle, datetime.now(UTC), time.monotonic()
@@ -269,6 +274,7 @@ class Builder:
         except SparkError as error:
             self._finish(self._failed(running.node, running.plan, error, seconds, running))
             self.workshop.clean(running.job.key, keeps_scratch=True)
+            self.planner.forget_artifacts()  # what it changed of its inputs was set aside
         else:
             self._take(running, record, other, seconds)
         finally:
@@ -319,21 +325,18 @@ class Builder:
         ready = [p for p in plan.stages if p.state == "run"]
         if len(ready) < 2:
             return ready
-        behind = _seconds_behind(self.graph, plan)
-        return sorted(ready, key=lambda p: -behind[p.stage])
+        if not self._behind:  # once per build: it is an estimate
+            self._behind = _seconds_behind(self.graph, plan)
+        return sorted(ready, key=lambda p: -self._behind[p.stage])
 
 
 def _seconds_behind(graph: Graph, plan: Plan) -> dict[str, float]:
     """Of the longest path from each stage to the end, by what the stages took last time (1 s where unknown)."""
     behind: dict[str, float] = {}
-    readers: dict[str, list[str]] = {}
-    for stage_plan in plan.stages:
-        for before in graph.nodes[stage_plan.stage].upstream():
-            readers.setdefault(before, []).append(stage_plan.stage)
     for stage_plan in reversed(plan.stages):
         own = 0.0 if stage_plan.state == "fresh" else (stage_plan.seconds or 1.0)
         behind[stage_plan.stage] = own + max(
-            (behind[r] for r in readers.get(stage_plan.stage, [])), default=0.0
+            (behind[r] for r in graph.readers[stage_plan.stage] if r in behind), default=0.0
         )
     return behind
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,22 @@ class Graph:
             stage = waiting.pop()
             if stage not in wanted:
                 wanted.add(stage)
-                waiting += self.nodes[stage].upstream()
+                waiting += self.upstream[stage]
                 waiting += self.nodes[stage].guards
         return [stage for stage in self.nodes if stage in wanted]
+
+    @cached_property
+    def upstream(self) -> Mapping[str, tuple[str, ...]]:
+        """The stages that each one reads, sorted."""
+        return {stage: tuple(sorted(node.upstream())) for stage, node in self.nodes.items()}
+
+    @cached_property
+    def readers(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {stage: [] for stage in self.nodes}
+        for stage, before in self.upstream.items():
+            for name in before:
+                found[name].append(stage)
+        return {stage: tuple(names) for stage, names in found.items()}
 
     def of_target(self, target: str) -> list[str]:
         return [stage for stage in self.nodes if self.nodes[stage].target == target]

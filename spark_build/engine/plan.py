@@ -104,26 +104,79 @@ class Planner:
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
         self._seen: set[str] = set()  # stages whose project files were there
+        # of the question that was asked last: what was answered, and what has to be asked or looked at again
+        self._asked: tuple[str, ...] | None = None
+        self._order: list[str] = []
+        self._plans: dict[str, StagePlan] = {}
+        self._stale: set[str] = set()
+        self._unlooked: set[str] = set()
 
     def plan(self, asked: Iterable[str]) -> Plan:
         """States of `asked` and of all that they need; `asked` are wanted as Artifacts."""
-        asked = list(asked)
-        order = self.graph.closure(asked)
-        self._look_at_all(order)
-        lost: dict[str, StagePlan] = {}  # known by Record, needed, and in no store
-        while True:
-            plans = self._forward(order, lost)
-            found = self._backward(order, plans, asked)
-            newly_lost = {stage: p for stage, p in found.items() if p.state != "restore"}
-            if not newly_lost:  # a restore wakes nobody: its Record says already what it holds
-                return Plan(tuple((plans | found)[stage] for stage in order))
-            lost |= newly_lost
+        if (wanted := tuple(asked)) != self._asked:
+            self._begin(wanted)
+        self._ask_stale()
+        if self._all_here():
+            return Plan(tuple([self._plans[stage] for stage in self._order]))
+        return self._with_lost()
 
     def forget(self, stage: str) -> None:
-        """After `stage` was built: its state is asked anew."""
+        """After `stage` was built: its state is asked anew, and that of those behind it which see a difference."""
         self.again.discard(stage)
         self._settled.pop(stage, None)
+        self._stale.add(stage)
+        if any(self._missing.values()):  # it may have brought what others lacked
+            self.forget_artifacts()
+
+    def forget_artifacts(self) -> None:
+        """Where objects may have come or gone: what is missing is looked up anew."""
         self._missing.clear()
+        self._unlooked.update(self._order)
+
+    def _begin(self, asked: tuple[str, ...]) -> None:
+        order = self.graph.closure(asked)
+        self._look_at_all(order)
+        self._asked, self._order = asked, order
+        self._plans, self._stale, self._unlooked = {}, set(order), set(order)
+
+    def _ask_stale(self) -> None:
+        """States of the stale stages, and of those behind them that see another answer; no Artifact is lost here."""
+        if not self._stale:
+            return
+        for stage in self._order:
+            if stage not in self._stale:
+                continue
+            before = self._plans.get(stage)
+            now = self._plans[stage] = self._state_of(stage, self._plans, {})
+            self._unlooked.add(stage)
+            self._unlooked.update(self.graph.upstream[stage])
+            if before is None or _seen_behind(before) != _seen_behind(now):
+                self._stale.update(self.graph.readers[stage])
+        self._stale.clear()
+
+    def _all_here(self) -> bool:
+        """Whether every Artifact that is needed is in the store; only what may have changed is looked at again."""
+        for stage in self._unlooked & self._plans.keys():
+            plan = self._plans[stage]
+            if plan.state == "fresh" and self._is_needed(stage) and self._missing_of(plan):
+                return False
+        self._unlooked.clear()
+        return True
+
+    def _is_needed(self, stage: str) -> bool:
+        readers = (self._plans.get(reader) for reader in self.graph.readers[stage])
+        return stage in self._asked or any(r is not None and r.state in ("run", "maybe") for r in readers)
+
+    def _with_lost(self) -> Plan:
+        """The plan where Artifacts are known by Record, needed, and in no store: they make others wait."""
+        lost: dict[str, StagePlan] = {}
+        while True:
+            plans = self._forward(lost)
+            found = self._backward(plans)
+            newly_lost = {stage: p for stage, p in found.items() if p.state != "restore"}
+            if not newly_lost:  # a restore wakes nobody: its Record says already what it holds
+                return Plan(tuple((plans | found)[stage] for stage in self._order))
+            lost |= newly_lost
 
     def _look_at_all(self, order: Iterable[str]) -> None:
         """Errors: UsageError with everything that the Sparkfile names and nobody can read, at once."""
@@ -146,29 +199,28 @@ class Planner:
             at = step.where.get("tools", ("", None))[1] or node.at
             yield from ((at, partial(self.world.tool, name)) for name in step.tools)
 
-    def _forward(self, order: list[str], lost: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
+    def _forward(self, lost: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
         plans: dict[str, StagePlan] = {}
-        for stage in order:
-            node = self.graph.nodes[stage]
-            waits_for = sorted(s for s in node.upstream() if plans[s].state in ("run", "maybe"))
-            if waits_for:
-                plans[stage] = self._maybe(node, waits_for, lost.get(stage))
-            elif stage in lost:
-                plans[stage] = lost[stage]
-            else:
-                plans[stage] = self._known(node, plans)
+        for stage in self._order:
+            plans[stage] = self._state_of(stage, plans, lost)
         return plans
 
-    def _backward(
-        self, order: list[str], plans: Mapping[str, StagePlan], asked: list[str]
-    ) -> dict[str, StagePlan]:
+    def _state_of(
+        self, stage: str, plans: Mapping[str, StagePlan], lost: Mapping[str, StagePlan]
+    ) -> StagePlan:
+        waits_for = [s for s in self.graph.upstream[stage] if plans[s].state in ("run", "maybe")]
+        if waits_for:
+            return self._maybe(self.graph.nodes[stage], waits_for, lost.get(stage))
+        return lost[stage] if stage in lost else self._known(self.graph.nodes[stage], plans)
+
+    def _backward(self, plans: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
         """The stages whose Artifact is needed and not here."""
-        firmly, perhaps = set(asked), set[str]()
-        for stage in reversed(order):
+        firmly, perhaps = set(self._asked), set[str]()
+        for stage in reversed(self._order):
             if (state := plans[stage].state) in ("run", "maybe"):
-                (firmly if state == "run" else perhaps).update(self.graph.nodes[stage].upstream())
+                (firmly if state == "run" else perhaps).update(self.graph.upstream[stage])
         found = {}
-        for stage in order:
+        for stage in self._order:
             if plans[stage].state == "fresh" and (stage in firmly or stage in perhaps):
                 replaced = self._where_is(plans[stage], is_certain=stage in firmly)
                 if replaced is not None:
@@ -177,11 +229,8 @@ class Planner:
 
     def _where_is(self, plan: StagePlan, *, is_certain: bool) -> StagePlan | None:
         """None: the Artifact is here. Else the plan to get it."""
-        assert plan.output is not None
-        missing = self._missing.get(plan.output)
-        if missing is None:
-            missing = self._missing[plan.output] = self.objects.missing(plan.output)
-        if not missing:
+        missing = self._missing_of(plan)
+        if not missing or plan.output is None:
             return None
         size = self.remote.bytes_missing(plan.output) if self.remote is not None else None
         if size is not None:
@@ -194,9 +243,16 @@ class Planner:
         key = key_of(plan.manifest or {}) if is_certain else None
         return replace(plan, state=state, key=key, output=None, reasons=(reason,), drift=())
 
+    def _missing_of(self, plan: StagePlan) -> list[Digest]:
+        assert plan.output is not None
+        missing = self._missing.get(plan.output)
+        if missing is None:
+            missing = self._missing[plan.output] = self.objects.missing(plan.output)
+        return missing
+
     def _known(self, node: Node, plans: Mapping[str, StagePlan]) -> StagePlan:
         """The state of a stage all of whose inputs are known."""
-        fingerprint = tuple(_record_key(plans[s]) for s in sorted(node.upstream()))
+        fingerprint = tuple(_record_key(plans[s]) for s in self.graph.upstream[node.stage])
         cached = self._settled.get(node.stage)
         if cached is not None and cached[0] == fingerprint:
             return cached[1]
@@ -330,6 +386,11 @@ class Planner:
 
 def _parts(plan: StagePlan) -> Mapping[str, Digest]:
     return plan.record.parts if plan.record is not None else {}
+
+
+def _seen_behind(plan: StagePlan) -> tuple[bool, Digest]:
+    """What of a stage's state decides the state of those that read it."""
+    return plan.state in ("run", "maybe"), _record_key(plan)
 
 
 def _record_key(plan: StagePlan) -> Digest:
