@@ -1,6 +1,7 @@
 """BLAKE3-256 digests, and the one canonical JSON that they are taken over."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,13 @@ def digest_file(path: Path | str, size: int | None = None) -> Digest:
     """The digest of a file's content; large files are mapped and hashed on all cores."""
     hasher = blake3(max_threads=blake3.AUTO) if size is None or size >= _MMAP_FROM_BYTES else blake3()
     if size is not None and size < _MMAP_FROM_BYTES:
-        with open(path, "rb") as file:
-            return hasher.update(file.read()).hexdigest()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while chunk := os.read(fd, size + 1):
+                hasher.update(chunk)
+        finally:
+            os.close(fd)
+        return hasher.hexdigest()
     return hasher.update_mmap(path).hexdigest()
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
 
@@ -29,7 +30,7 @@ class Tree:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Tree":
-        return cls(tuple(sorted(entries)))
+        return cls(tuple(sorted(entries, key=attrgetter("path"))))
 
     @classmethod
     def parse(cls, listing: bytes) -> "Tree":

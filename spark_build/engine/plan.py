@@ -105,7 +105,7 @@ class Planner:
         self._missing: dict[Digest, list[Digest]] = {}
         self._seen: set[str] = set()  # stages whose project files were there
         # of the question that was asked last: what was answered, and what has to be asked or looked at again
-        self._asked: tuple[str, ...] | None = None
+        self._asked: tuple[str, ...] = ()
         self._order: list[str] = []
         self._plans: dict[str, StagePlan] = {}
         self._stale: set[str] = set()

@@ -19,6 +19,7 @@ CREATE TABLE loose (loose_key TEXT, key TEXT, PRIMARY KEY (loose_key, key)) WITH
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 _TIMEOUT_SECONDS = 10.0
+MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file systems use all 64 bits
 
 
 class FileStat(NamedTuple):
@@ -31,8 +32,7 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, stat: os.stat_result) -> "FileStat":
-        # SQLite's integers are signed; some file systems use all 64 bits of an inode
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & 0x7FFF_FFFF_FFFF_FFFF)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino & MOST_INODE)
 
 
 class ObjectStat(NamedTuple):

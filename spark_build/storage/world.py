@@ -13,7 +13,7 @@ from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
 from spark_build.core.tree import Entry, Tree
-from spark_build.storage.folder_walk import Seen, walk
+from spark_build.storage.folder_walk import seen, walk
 from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
@@ -73,8 +73,8 @@ class FileWorld:
                 raise
         if modes.S_ISDIR(stat.st_mode):
             with disk_problems(name):
-                seen = walk(location, name, patterns)
-            return self._folder(name, patterns, seen)
+                lines = walk(location, name, patterns)
+            return self._folder(name, patterns, lines)
         if not modes.S_ISREG(stat.st_mode):
             raise BadInput(f"{name}: neither a file nor a folder", fix="only files and folders can be read")
         return self._single_file(name, location, stat)
@@ -86,33 +86,36 @@ class FileWorld:
         executable = bool(stat.st_mode & 0o100)
         return Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
 
-    def _folder(self, name: str, patterns: tuple[str, ...], seen: list[Seen]) -> Tree:
+    def _folder(self, name: str, patterns: tuple[str, ...], lines: list[str]) -> Tree:
         label = "\0".join((name, *patterns))
-        fold = _fold(seen)
+        fold = digest_bytes("\n".join(lines).encode())  # moves with every stat and every path
         known = self._state.folder(label)
         if known is not None and known[0] == fold:
-            return KnownTree(known[1], lambda: self._listing(name, label, known[1], seen))
-        tree, is_trusted = self._hash_folder(name, seen)
+            return KnownTree(known[1], lambda: self._listing(name, label, known[1], lines))
+        tree, is_trusted = self._hash_folder(name, lines)
         if is_trusted:
             self._state.note_folder(label, fold, tree.digest, tree.listing)
         return tree
 
-    def _listing(self, name: str, label: str, digest: Digest, seen: list[Seen]) -> bytes:
+    def _listing(self, name: str, label: str, digest: Digest, lines: list[str]) -> bytes:
         listing = self._state.folder_listing(label)
         if listing is not None and digest_bytes(listing) == digest:
             return listing
-        return self._hash_folder(name, seen)[0].listing  # another process noted a later look
+        return self._hash_folder(name, lines)[0].listing  # another process noted a later look
 
-    def _hash_folder(self, name: str, seen: list[Seen]) -> tuple[Tree, bool]:
-        known = self._state.files_under("" if name == "." else name)
+    def _hash_folder(self, name: str, lines: list[str]) -> tuple[Tree, bool]:
+        below = "" if name == "." else name
+        known = self._state.files_under(below)
+        prefix = f"{below}/" if below else ""
         entries, all_trusted = [], True
-        for file in seen:
-            path = os.path.normpath(f"{name}/{file.path}")
+        for file in map(seen, lines):
+            path = prefix + file.path
+            location = os.path.join(self._root, path)
             with disk_problems(path):
-                digest, is_trusted = self._digest(path, file.location, file.stat, known.get(path))
+                digest, is_trusted = self._digest(path, location, file.stat, known.get(path))
             all_trusted = all_trusted and is_trusted
             entries.append(Entry(file.path, file.stat.size, digest, file.executable))
-        return Tree.of(entries), all_trusted
+        return Tree(tuple(entries)), all_trusted
 
     def _digest(
         self, path: str, location: str, stat: FileStat, known: tuple[FileStat, Digest] | None
@@ -144,15 +147,6 @@ class FileWorld:
                     distribution, _, version = name.removesuffix(".dist-info").rpartition("-")
                     found.setdefault(_normalized(distribution), version)
         return found
-
-
-def _fold(seen: list[Seen]) -> Digest:
-    """One digest over all that tells that a file of the folder may have changed."""
-    lines = [
-        f"{path}\0{size} {mtime_ns} {ctime_ns} {inode} {executable:d}"
-        for path, _, (size, mtime_ns, ctime_ns, inode), executable in seen
-    ]
-    return digest_bytes("\n".join(lines).encode())
 
 
 def _absent(name: str, location: str) -> BadInput:
