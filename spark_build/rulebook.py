@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +29,7 @@ class Found:
     rule: type[Rule]
     impl: str  # 'module:Class', or './my_gate.py:MyGate'
     is_own: bool  # of the user's project: keyed by source, not by revision
+    file: str | None = None  # of a rule that a package brings
 
 
 def find(family: str, name: str, project: Path) -> Found:
@@ -41,7 +42,8 @@ def find(family: str, name: str, project: Path) -> Found:
         return _the_one(family, module, f"{module.__name__}")
     for entry in _entry_points():
         if entry.name == f"{family}.{name}":
-            return _checked(family, entry.load(), entry.value)
+            found = _checked(family, entry.load(), entry.value)
+            return replace(found, file=inspect.getsourcefile(found.rule))
     raise UsageError(f"no {family} '{name}'", fix=_known(family))
 
 

@@ -87,8 +87,9 @@ class Folder:
 
     @property
     def environment(self) -> dict[str, str]:
-        path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-        return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **self.env}
+        more = self.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        path = os.pathsep.join(filter(None, [str(REPOSITORY), more]))
+        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **self.env, "PYTHONPATH": path}
 
     def build(self, *words: str, code: int | None = 0) -> Ran:
         return self.spark("build", "--json", *words, code=code)

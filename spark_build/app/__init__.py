@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from spark_build.app.addresses import Names
     from spark_build.app.plan_file import PlanFile
     from spark_build.contract.rows import DatasetFolder
-    from spark_build.engine.build import Listener
+    from spark_build.engine.build import Executor, Listener
     from spark_build.engine.explain import Reason
     from spark_build.engine.results import BuildResult
     from spark_build.storage.objects import LocalObjects
@@ -235,6 +235,13 @@ class Project:
         self.look_again()
         return run_build(self, addresses, options or BuildOptions(), listener)
 
+    def executor(self) -> "Executor":
+        """Where stages run: in processes of this machine."""
+        from spark_build.executors.local import LocalExecutor
+        from spark_build.stages.direct import direct_command
+
+        return LocalExecutor(self.store, direct=direct_command)
+
     # results
 
     def record_of(self, text: str) -> Record:
@@ -254,22 +261,11 @@ class Project:
             raise UsageError(f"'{text}' is a deployment", fix="spark status, spark up, spark down")
         return address.main_stage
 
-    def get(
-        self,
-        text: str,
-        to: str | Path,
-        *,
-        link: bool = False,
-        is_locked: bool = False,
-        source: str | None = None,
-    ) -> Path:
-        """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError.
-
-        `source`: a folder or URL of another project whose result is meant.
-        """
+    def get(self, text: str, to: str | Path, *, link: bool = False, is_locked: bool = False) -> Path:
+        """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError."""
         from spark_build.app.results import get
 
-        return get(self, text, Path(to), link=link, is_locked=is_locked, source=source)
+        return get(self, text, Path(to), link=link, is_locked=is_locked)
 
     def dataset(self, name: str) -> "DatasetFolder":
         """A dataset as a trainer sees it, laid out under the store."""

@@ -136,8 +136,6 @@ def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: "Listener") ->
 def _builder(project: Project, planner: Any, options: BuildOptions, listener: "Listener") -> "Builder":
     from spark_build.engine.build import Builder
     from spark_build.engine.jobs import Workshop
-    from spark_build.executors.local import LocalExecutor
-    from spark_build.stages.direct import direct_command
     from spark_build.storage.leases import LocalLeases
     from spark_build.storage.world import FileWorld
 
@@ -157,7 +155,7 @@ def _builder(project: Project, planner: Any, options: BuildOptions, listener: "L
             look_again,
             hermetic=project.graph.hermetic,
         ),
-        LocalExecutor(project.store, direct=direct_command),
+        project.executor(),
         LocalLeases(project.store),
         listener,
         jobs=options.jobs or cores,

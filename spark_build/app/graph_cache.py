@@ -143,6 +143,7 @@ def _still_holds(known: Mapping[str, Any], text: bytes, root: Path, world: World
         and all(os.path.exists(prefix + path) == was for path, was in known["present"].items())
         and all(_env(world, name) == was for name, was in known["env"].items())
         and all(world.file(path) == was for path, was in known["sources"].items())
+        and all(_mtime(path) == was for path, was in known["installed"].items())
         and _globs_hold(known["globs"], root)
     )
 
@@ -153,6 +154,13 @@ def _globs_hold(globs: Mapping[str, Sequence[str]], root: Path) -> bool:
     from spark_build.pipeline.project_view import glob_in
 
     return all(list(glob_in(root, pattern)) == list(found) for pattern, found in globs.items())
+
+
+def _mtime(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
 
 
 def _env(world: World, name: str) -> str:

@@ -23,9 +23,7 @@ def run_init(options: argparse.Namespace) -> int:
 
 def run_get(options: argparse.Namespace) -> int:
     project = project_of(options)
-    folder = project.get(
-        options.target, options.to, link=options.link, is_locked=options.locked, source=options.source
-    )
+    folder = project.get(options.target, options.to, link=options.link, is_locked=options.locked)
     project.close()
     print(json.dumps({"version": 1, "path": str(folder)}) if options.json else folder)
     return 0

@@ -1,6 +1,6 @@
 """Actions: a node whose input digests are known. One manifest is both the key and the explanation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -33,6 +33,7 @@ def manifest_of(node: Node, graph: Graph, world: World, parts_of: PartsOf | None
 def step_manifest(step: Step, policy: str, world: World, parts_of: PartsOf | None) -> Manifest:
     manifest: Manifest = {
         "rule": step.rule,
+        "name": step.told,
         "revision": step.revision,
         "code": {path: world.file(path) for path in step.code},
         "params": dict(step.params),
@@ -57,12 +58,13 @@ def loose_key_of(manifest: Manifest) -> Digest:
 def operation_of(
     step: Manifest, decides: tuple[str, ...], numerics: Mapping[str, Any] | None, *, is_strict: bool = False
 ) -> Digest:
-    """Scopes the item memo: the step without the params that only decide, with numerics where a model runs.
+    """Scopes the item memo: the step without its name and what only decides, with numerics where a model runs.
 
     `is_strict`: what was found while nobody looked at undeclared reads is found again.
     """
     params = {name: value for name, value in step.get("params", {}).items() if name not in decides}
-    return digest_json([{**step, "params": params}, numerics, *(["strict"] if is_strict else [])])
+    measured = {name: value for name, value in step.items() if name != "name"}
+    return digest_json([{**measured, "params": params}, numerics, *(["strict"] if is_strict else [])])
 
 
 def input_digests(given: Input, world: World, parts_of: PartsOf) -> Any:
@@ -90,15 +92,34 @@ def select_parts(parts: Mapping[str, Digest], wanted: tuple[str, ...]) -> dict[s
 def digests_read(node: Node, manifest: Manifest, stage: str) -> dict[str, Digest]:
     """The parts of `stage` that an action with this manifest read."""
     read: dict[str, Digest] = {}
+    steps = manifest.get("steps", [])
+    now = [{"rule": step.rule, "name": step.told or None} for step in node.steps]
     groups = [(node.inputs, manifest.get("inputs", {}))]
     groups += [
-        (s.inputs, m.get("inputs", {})) for s, m in zip(node.steps, manifest.get("steps", []), strict=False)
+        (node.steps[i].inputs, steps[then].get("inputs", {})) for i, then in paired(steps, now).items()
     ]
     for declared, digests in groups:
         for name, given in declared.items():
             if given.stage == stage and isinstance(digests.get(name), dict):
                 read.update(digests[name])
     return read
+
+
+def paired(old: Sequence[Manifest], new: Sequence[Manifest]) -> dict[int, int]:
+    """Which step was which before, by index: the very same first, so that moving a gate changes no param of another."""
+    left, before = list(range(len(old))), dict[int, int]()
+    for same in (
+        ("rule", "name", "params", "options"),
+        ("rule", "params", "options"),
+        ("rule", "name"),
+        ("rule",),
+    ):
+        for index, step in enumerate(new):
+            found = [b for b in left if all(old[b].get(p) == step.get(p) for p in same)]
+            if index not in before and found:
+                before[index] = index if index in found else found[0]
+                left.remove(before[index])
+    return dict(sorted(before.items()))
 
 
 def _inputs(inputs: Mapping[str, Input], world: World, parts_of: PartsOf | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.ports import Objects, World
 from spark_build.core.tree import Tree
-from spark_build.engine.action import Manifest
+from spark_build.engine.action import Manifest, paired
 from spark_build.engine.graph import Input, Node, Step
 
 # kinds of a reason, a contract (design section 10)
@@ -53,7 +53,7 @@ def differences(
     listings = _Listings(objects, world)
     found = [*_stage_differences(old, new, node, listings)]
     old_steps, new_steps = old.get("steps", []), new.get("steps", [])
-    before = _paired(old_steps, new_steps)
+    before = paired(old_steps, new_steps)
     steps = [_step_of(node, index, step) for index, step in enumerate(new_steps)]
     found += _composition(old_steps, steps, before, node)
     for now, then in before.items():
@@ -71,6 +71,9 @@ def _stage_differences(old: Manifest, new: Manifest, node: Node, listings: "_Lis
 
 
 def _step_differences(old: Manifest, new: Manifest, step: Step, listings: "_Listings") -> Iterator[Reason]:
+    if old.get("name") != new.get("name"):
+        name, at = _named((), step.where, step.label)
+        yield Reason("param", name, old.get("name"), new.get("name"), at)
     if old.get("revision") != new.get("revision"):
         yield Reason("rule", step.rule, old.get("revision"), new.get("revision"))
     if old.get("code") != new.get("code"):
@@ -132,9 +135,11 @@ def _inputs(
         given = declared.get(name, Input())
         if given.stage is not None:
             yield Reason("upstream", given.stage, at=given.at)
-        elif isinstance(before, str) and isinstance(now, str):
+        elif isinstance(before, str) or isinstance(now, str):
             old_files, new_files = listings.get(before), listings.get(now, given.path)
             yield _input_reason(given.path or name, old_files, new_files, at=given.at)
+        elif now is None:  # another stage's output
+            yield Reason("input", name, "read", "not read", at=given.at)
         else:
             named = given.path or given.hub or given.name or name
             yield Reason("input", named, _version_of(before), _version_of(now), at=given.at)
@@ -171,8 +176,10 @@ class _Listings:
     objects: Objects
     world: World | None
 
-    def get(self, digest: Digest, path: str | None = None) -> dict[str, Any] | None:
+    def get(self, digest: Digest | None, path: str | None = None) -> dict[str, Any] | None:
         tree: Tree | None
+        if not isinstance(digest, str):
+            return {}
         try:
             tree = Tree.parse(self.objects.read(digest))
         except (KeyError, SparkError):
@@ -191,18 +198,6 @@ class _Listings:
 _LISTS = {"ingest": ("transforms", 1), "filter": ("gates", 0), "eval": ("metrics", 0)}
 
 
-def _paired(old: list[Manifest], new: list[Manifest]) -> dict[int, int]:
-    """Which step was which before: those of the same rule and params first, so that moving a gate changes no param."""
-    left, before = list(range(len(old))), dict[int, int]()
-    for same in (("rule", "params", "options"), ("rule",)):
-        for index, step in enumerate(new):
-            found = next((b for b in left if all(old[b].get(p) == step.get(p) for p in same)), None)
-            if index not in before and found is not None:
-                left.remove(found)
-                before[index] = found
-    return dict(sorted(before.items()))
-
-
 def _composition(
     old: list[Manifest], steps: list[Step], before: Mapping[int, int], node: Node
 ) -> Iterator[Reason]:
@@ -214,7 +209,10 @@ def _composition(
             yield Reason("param", step.family or node.kind, old[index]["rule"], step.rule, at)
     names = _numbered([step.label or step.rule for step in steps])
     then = {b: names[index] for index, b in before.items()}
-    was, now = [then.get(b) or step["rule"] for b, step in enumerate(old)][alone:], names[alone:]
+    was, now = (
+        [then.get(b) or step.get("name") or step["rule"] for b, step in enumerate(old)][alone:],
+        names[alone:],
+    )
     if was != now:
         name, at = node.where.get(word, (word, node.at or None))
         yield Reason("param", name, was, now, at)

@@ -34,6 +34,7 @@ class Step:
     family: str
     impl: str  # 'module:Class', or './my_gate.py:MyGate'
     label: str = ""
+    told: str = ""  # the name that the output holds: it counts, and no item is handled again for it
     revision: int | None = None  # of a built-in rule
     code: tuple[str, ...] = ()  # project files whose source counts
     params: Mapping[str, Any] = field(

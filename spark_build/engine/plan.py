@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
-from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of
+from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of, paired
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.noted import NotedWorld
@@ -20,6 +20,8 @@ MAX_DEPTH = 64  # stages that a cause is followed up through
 
 class History(Protocol):
     """Which key each stage had last; from the journal of builds."""
+
+    most_keys: int  # that are remembered of a stage
 
     def last(self, stage: str) -> Digest | None: ...
 
@@ -322,9 +324,7 @@ class Planner:
         if lost is not None:
             upstream = (*lost.reasons, *upstream)
         if last is None:
-            return StagePlan(
-                node.stage, "maybe", reasons=(Reason("new", node.stage, at=node.at or None), *upstream)
-            )
+            return StagePlan(node.stage, "maybe", reasons=(self._never_or_lost(node), *upstream))
         own = self._own_causes(node, last)
         return StagePlan(node.stage, "maybe", None, None, (*own, *upstream), last.seconds)
 
@@ -340,7 +340,7 @@ class Planner:
         self, node: Node, manifest: Manifest, last: Record | None, plans: Mapping[str, StagePlan]
     ) -> list[Reason]:
         if last is None:
-            return [Reason("new", node.stage, at=node.at or None)]
+            return [self._never_or_lost(node)]
         found = differences(last.manifest, manifest, node, self.objects, self.world)
         leaves: list[Reason] = []
         for reason in found:
@@ -358,7 +358,10 @@ class Planner:
         """The causes of another stage's changed output, followed up through Records."""
         stage = reason.name
         now = plans[stage].record if stage in plans else None
-        then = self._record_that_gave(stage, node, last)
+        read = digests_read(node, last.manifest, stage)
+        then = self._record_that_gave(stage, read)
+        if not read or (then is None and self._is_known_whole(stage)):
+            return [Reason("input", stage, "not read", "read", at=reason.at)]
         if now is None or then is None or now.key == then.key or depth == 0:
             return [reason]
         upstream_node = self.graph.nodes[stage]
@@ -370,14 +373,23 @@ class Planner:
                 leaves.append(found)
         return [replace(leaf, via=(stage, *leaf.via)) for leaf in leaves] or [reason]
 
-    def _record_that_gave(self, stage: str, node: Node, last: Record) -> Record | None:
-        """The Record of `stage` whose parts `last` read."""
-        read = digests_read(node, last.manifest, stage)
+    def _record_that_gave(self, stage: str, read: Mapping[str, Digest]) -> Record | None:
+        """The newest Record of `stage` with these parts."""
         for key in self.history.keys(stage):
             record = self.records.get(key)
             if record is not None and all(record.parts.get(p) == d for p, d in read.items()):
                 return record
         return None
+
+    def _never_or_lost(self, node: Node) -> Reason:
+        """Of a stage without a last Record: it was never built, or its Record is gone."""
+        is_lost = self.history.last(node.stage) is not None
+        return Reason("missing", node.stage) if is_lost else Reason("new", node.stage, at=node.at or None)
+
+    def _is_known_whole(self, stage: str) -> bool:
+        """Whether every Record that `stage` ever had is still at hand."""
+        keys = self.history.keys(stage)
+        return len(keys) < self.history.most_keys and all(self.records.get(k) is not None for k in keys)
 
     def _last_record(self, stage: str) -> Record | None:
         key = self.history.last(stage)
@@ -412,5 +424,5 @@ def _without_stage_inputs(old: Manifest, new: Manifest) -> Manifest:
         }
 
     steps, new_steps = old.get("steps", []), new.get("steps", [])
-    aligned = [kept(s, new_steps[i] if i < len(new_steps) else {}) for i, s in enumerate(steps)]
-    return {**kept(old, new), "steps": aligned}
+    became = {then: new_steps[now] for now, then in paired(steps, new_steps).items()}
+    return {**kept(old, new), "steps": [kept(step, became.get(i, {})) for i, step in enumerate(steps)]}

@@ -95,6 +95,8 @@ class _Resolver:
         last = f"{base}/ingest"
         inputs = {"dataset": Input(stage=last, at=at)}
         if gates:
+            # what a gate drops is kept under the gate's name
+            gates = [replace(gate, told=gate.label) for gate in gates if gate is not None]
             reads = {"dataset": Input(stage=last, parts=("data/*",), at=at)}
             nodes.append(
                 self._node(
@@ -147,8 +149,9 @@ class _Resolver:
             options["on_error"] = dataset.on_error
         if self.limit is not None:
             options["limit"] = self.limit
-        where: dict[str, tuple[str, str | None]] = {
-            name: (f"datasets.{dataset.name}.{name}", self.uses.at((*dataset.path, name))) for name in options
+        where: dict[str, tuple[str, str | None]] = {  # also of what is not written, and was before
+            name: (f"datasets.{dataset.name}.{name}", self.uses.at((*dataset.path, name)))
+            for name in ("splits", "fields", "on_error")
         }
         return options, {**where, **self._list_at(dataset.path, "transforms")}
 

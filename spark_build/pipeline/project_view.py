@@ -1,6 +1,7 @@
 """The project as rules may ask about it. Every answer is noted, so that a cached graph knows when to ask again."""
 
 import ast
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -20,14 +21,16 @@ class ProjectView:
     present: dict[str, bool] = field(default_factory=dict)
     globs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)  # Python files that were read, by digest
+    installed: dict[str, int] = field(default_factory=dict)  # files of rules that packages bring, by mtime
+    _imports: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each of them: project files
 
     def exists(self, path: str) -> bool:
-        self.present[path] = found = (self.root / path).exists()
-        return found
+        if path not in self.present:
+            self.present[path] = os.path.exists(os.path.join(self.root, path))
+        return self.present[path]
 
     def is_file(self, path: str) -> bool:
-        self.exists(path)
-        return (self.root / path).is_file()
+        return self.exists(path) and os.path.isfile(os.path.join(self.root, path))
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         self.globs[pattern] = found = glob_in(self.root, pattern)
@@ -42,8 +45,10 @@ class ProjectView:
             if current in found or not self.is_file(current):
                 continue
             found.add(current)
-            self.sources[current] = digest_file(self.root / current)
-            waiting += self._imported_by(current)
+            if current not in self._imports:
+                self.sources[current] = digest_file(self.root / current)
+                self._imports[current] = tuple(self._imported_by(current))
+            waiting += self._imports[current]
         return tuple(sorted(found))
 
     def _imported_by(self, path: str) -> Iterator[str]:
@@ -59,15 +64,26 @@ class ProjectView:
     def _files_of(self, base: Path, name: str) -> Iterator[str]:
         """Candidates for `import name` from `base`: the module and the packages above it."""
         parts = name.split(".") if name else []
+        above = [] if base == Path() else [base.as_posix()]
         for length in range(len(parts) + 1):
-            stem = base.joinpath(*parts[:length])
-            for candidate in ([stem.with_suffix(".py")] if length else []) + [stem / "__init__.py"]:
-                text = candidate.as_posix()
+            stem = "/".join([*above, *parts[:length]])
+            for text in ([f"{stem}.py"] if length else []) + [
+                f"{stem}/__init__.py" if stem else "__init__.py"
+            ]:
                 if not text.startswith("..") and self.exists(text):
                     yield text
 
+    def note_installed(self, file: str) -> None:
+        """A package's rule may be edited where it lies, and states another revision then."""
+        self.installed[file] = os.stat(file).st_mtime_ns
+
     def to_json(self) -> dict[str, Any]:
-        return {"present": self.present, "globs": self.globs, "sources": self.sources}
+        return {
+            "present": self.present,
+            "globs": self.globs,
+            "sources": self.sources,
+            "installed": self.installed,
+        }
 
 
 @dataclass

@@ -31,6 +31,7 @@ class Uses:
     problems: list[Problem] = field(default_factory=list)
     unpinned: list[tuple[str, str]] = field(default_factory=list)  # hub ids and where they stand
     hub_ids: set[str] = field(default_factory=set)
+    _steps: dict[tuple[str, int], tuple[Use, Step | None]] = field(default_factory=dict)  # by the use's id()
 
     def find(self, family: str, use: Use) -> Any:
         try:
@@ -40,6 +41,15 @@ class Uses:
 
     def step(self, family: str, use: Use) -> Step | None:
         """One checked use of a rule; None where it has a problem, which is reported."""
+        place = (family, id(use))
+        if place not in self._steps:
+            self._steps[place] = (
+                use,
+                self._step(family, use),
+            )  # the use is kept, so that no other takes its id
+        return self._steps[place][1]
+
+    def _step(self, family: str, use: Use) -> Step | None:
         try:
             found = rulebook.find(family, use.rule, self.project.root)
         except SparkError as error:
@@ -68,6 +78,8 @@ class Uses:
     ) -> Step:
         rule = found.rule
         code = set(needs.code)
+        if found.file is not None:
+            self.project.note_installed(found.file)
         if found.is_own:
             code |= set(self.project.python_closure(found.impl.rpartition(":")[0].removeprefix("./")))
         for path in needs.probed:

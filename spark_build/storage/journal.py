@@ -44,6 +44,7 @@ class Journal:
     def __init__(self, folder: Path, state: State) -> None:
         self._folder, self._state = folder, state
         self._keys: dict[str, list[Digest]] | None = None
+        self.most_keys = KEYS_KEPT
 
     def last(self, stage: str) -> Digest | None:
         keys = self._all().get(stage)

@@ -50,6 +50,7 @@ class FakeStore:
     records: dict[Digest, Record] = field(default_factory=dict)
     last_keys: dict[str, list[Digest]] = field(default_factory=dict)
     absent: set[Digest] = field(default_factory=set)
+    most_keys: int = 20
 
     def missing(self, digest: Digest) -> list[Digest]:
         return [digest] if digest in self.absent else []

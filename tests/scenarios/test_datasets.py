@@ -101,11 +101,28 @@ def test_the_threshold_may_be_loosened_and_tightened_again_for_nothing(notes: Fo
     assert set(notes.states().values()) == {"fresh"}
 
 
-def test_renaming_a_gate_and_a_dataset_runs_nothing(notes: Folder) -> None:
-    notes.edit("near-dup", "twins")
-    assert notes.build().ran == set()
+def test_renaming_a_dataset_runs_nothing(notes: Folder) -> None:
     notes.edit("  notes:", "  papers:")
     assert notes.build().ran == set()
+
+
+def test_what_a_renamed_gate_drops_is_kept_under_its_new_name_and_nothing_is_measured_again(
+    notes: Folder,
+) -> None:
+    text = (notes.path / "data" / "doc0003.md").read_text()
+    notes.write("data/twin.md", text)
+    notes.build()
+    notes.edit("near-dup", "twins")
+    [reason] = notes.reasons(FILTER)
+    assert (reason["kind"], reason["name"], reason["old"], reason["new"]) == (
+        "param", "gates.twins", "near-dup", "twins",
+    )  # fmt: skip
+    built = notes.build()
+    assert built.ran == {FILTER, VERSION}
+    assert built.items[FILTER] == {"handled": 0, "remembered": 31}
+    assert "twins" in notes.spark("show", "dataset:notes", "--rejected").out
+    shutil.rmtree(notes.path / ".spark")
+    assert notes.build().outputs == built.outputs
 
 
 def test_the_licence_of_the_card_runs_the_version_alone(notes: Folder) -> None:

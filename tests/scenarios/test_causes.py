@@ -1,0 +1,79 @@
+"""Causes that name what was edited, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.spark import Folder
+
+TWO = """\
+datasets:
+  one: {source: data/one, gates: [few, many]}
+  two: {source: data/two}
+gates:
+  few:  {use: quality, with: {rules: [word_count], min_words: 1}}
+  many: {use: quality, with: {rules: [word_count], min_words: 2}}
+recipes:
+  count: {use: command, with: {run: "ls {inputs.dataset}/data > {output}/names.txt"}}
+targets:
+  m: {recipe: count, dataset: one}
+"""
+
+
+@pytest.fixture
+def two(folder: Folder) -> Folder:
+    folder.sparkfile(TWO)
+    folder.write("data/one/a.txt", "some words to count\n")
+    folder.write("data/two/b.txt", "other words to count\n")
+    folder.build()
+    return folder
+
+
+def test_a_model_moved_to_another_dataset_names_what_it_reads_now(two: Folder) -> None:
+    two.edit("dataset: one}", "dataset: two}")
+    [reason] = two.reasons("model:m/train")
+    assert (reason["kind"], reason["name"], reason["new"], reason["at"]) == (
+        "input", "dataset:two/version", "read", "Sparkfile.yaml:12:31",
+    )  # fmt: skip
+
+
+def test_a_stage_whose_record_is_lost_is_missing_not_new(two: Folder) -> None:
+    for record in (two.path / ".spark" / "records").rglob("*.json"):
+        if json.loads(record.read_text())["stage"] == "dataset:two/ingest":
+            record.unlink()
+    assert [r["kind"] for r in two.reasons("dataset:two/ingest")] == ["missing"]
+
+
+def test_splits_that_were_taken_out_are_named_as_they_were(two: Folder) -> None:
+    two.edit("two: {source: data/two}", "two: {source: data/two, splits: keep}")
+    two.build()
+    two.edit(", splits: keep", "")
+    two.write("data/two/b.txt", "words that no build has seen\n")
+    named = {(r["kind"], r["name"], r["at"]) for r in two.reasons("dataset:two/ingest")}
+    assert named == {
+        ("param", "datasets.two.splits", "Sparkfile.yaml:5:8"),
+        ("input", "data/two", "Sparkfile.yaml:5:17"),
+    }
+
+
+def test_a_revision_raised_in_an_installed_package_is_seen(two: Folder, tmp_path: Path) -> None:
+    packages = Folder(tmp_path / "site-packages")
+    packages.write("brings-1.0.dist-info/entry_points.txt", "[spark_build.rules]\ngate.any = brings:Any\n")
+    packages.write("brings-1.0.dist-info/METADATA", "Name: brings\nVersion: 1.0\n")
+    rule = """\
+from spark_build.contract import ItemGate, Verdict
+class Any(ItemGate):
+    revision = 1
+    def measure(self, item):
+        return 1
+    def decide(self, found, params):
+        return Verdict.keep()
+"""
+    packages.write("brings.py", rule)
+    two.env["PYTHONPATH"] = str(packages.path)
+    two.edit("gates: [few, many]", "gates: [{use: any}]")
+    before = two.plan("dataset:one/filter")["stages"][-1]
+    assert before["state"] == "run"
+    packages.edit("revision = 1", "revision = 2", "brings.py")
+    assert two.plan("dataset:one/filter")["stages"][-1]["key"] != before["key"]

@@ -1,0 +1,52 @@
+"""Runs sequences: each a hypothesis run of its own, from a seed and an agenda, shrunk where it fails."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.truth.coverage import EDITS_PER_SEQUENCE, Coverage
+from tests.truth.machine import machine
+
+
+@dataclass(frozen=True)
+class Failure:
+    seed: int
+    agenda: Sequence[str]
+    error: str
+
+
+def run_sequence(
+    number: int, agenda: Sequence[str], *, shrinks: bool = True
+) -> tuple[list[str], Failure | None]:
+    """The kinds of edits that came about, and what failed."""
+    made = machine(agenda)
+    phases = [Phase.generate, Phase.shrink] if shrinks else [Phase.generate]
+    chosen = settings(
+        # hypothesis begins with the smallest sequence, which has no project; the second one counts
+        max_examples=2,
+        stateful_step_count=EDITS_PER_SEQUENCE + 1,
+        deadline=None,
+        database=None,
+        phases=phases,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(seed(number)(made), settings=chosen)  # type: ignore[arg-type]
+    except Exception as error:
+        return made.seen, Failure(number, tuple(agenda), f"{type(error).__name__}: {error}")
+    return made.seen, None
+
+
+def run_sequences(
+    count: int, first_seed: int, coverage: Coverage, *, shrinks: bool = True
+) -> Iterator[tuple[int, Failure | None]]:
+    """One after the other; `coverage` grows, and steers what is drawn."""
+    for number in range(count):
+        agenda = coverage.agenda(random.Random(f"{first_seed} {number}"))
+        kinds, failure = run_sequence(first_seed + number, agenda, shrinks=shrinks)
+        coverage.add(kinds)
+        yield number, failure

@@ -1,0 +1,24 @@
+"""The truth fuzzer in CI: 300 sequences with a fixed seed."""
+
+from tests.truth.coverage import Coverage
+from tests.truth.sequences import Failure, run_sequences
+
+SEED = 3
+SEQUENCES = 300
+AT_LEAST = 20  # times that each kind of edit comes about
+
+
+def test_no_sequence_of_edits_makes_plan_build_causes_and_a_cold_build_disagree() -> None:
+    coverage, failures = Coverage(), list[Failure]()
+    for _, failure in run_sequences(SEQUENCES, SEED, coverage):
+        failures += [failure] if failure else []
+        assert len(failures) < 3, _told(failures)
+    print(coverage.table())
+    assert not failures, _told(failures)
+    assert coverage.open_pairs() == set()
+    assert min(coverage.kinds.values()) >= AT_LEAST, coverage.table()
+
+
+def _told(failures: list[Failure]) -> str:
+    agendas = [f"python -m tests.truth --one {f.seed} --agenda {'/'.join(f.agenda)!r}" for f in failures]
+    return "\n\n".join(f"{again}\n{f.error}" for again, f in zip(agendas, failures, strict=True))
