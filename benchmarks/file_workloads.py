@@ -80,12 +80,12 @@ def _large_file(bench: Bench, megabytes: int) -> Iterator[Workload]:
     size, block = megabytes << 20, 1 << 20
     of = f"a {megabytes / 1000:g} GB file"
     reading, writing = partial(_block, size=size), partial(_block, size=block)
+    run = REPEAT.replace("{times}", str(size // block))
     read, written = [], []
     for tool in _tools(bench, "spark", "dvc"):
         project = _one_stage(bench, tool, "large-read", reading, TAIL)
         if not isinstance(tool, Dvc):
             read.append(_on_disk(project(before=tool.forget, must_run=1), size))
-        run = REPEAT.replace("{times}", str(size // block))
         project = _one_stage(bench, tool, "large-written", writing, run)
         written.append(_on_disk(project(before=tool.forget, must_run=1), size, beside=block))
     if (dvc := bench.tool("dvc")) is not None:

@@ -77,6 +77,7 @@ def _spark_items(bench: Bench, tool: Tool, count: int) -> Contender:
         outputs=kept,
         facts=lambda measured: {"handled": _handled(measured)},
         must_be={"handled": lambda handled: handled == 1},
+        warms_up=False,
     )
 
 
@@ -110,6 +111,7 @@ def _dvc_items(bench: Bench, tool: Tool, count: int) -> Contender:
         must_run=1,
         outputs=kept,
         facts=lambda measured: {"handled": count},
+        warms_up=False,
     )
 
 

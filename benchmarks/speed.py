@@ -37,6 +37,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(", ".join(f"{name} {version}" for name, version in versions.items()))
         if missing := [name for name in options.tools.split(",") if name not in versions]:
             print(f"not installed: {', '.join(missing)}")
+        print("median (least – most) of the rounds; 'spark 2.00 ×': spark takes twice as long as this one")
         outcomes = list(_outcomes(options, bench))
     if options.json:
         options.json.write_text(json.dumps(report.as_json(outcomes, versions), indent=1) + "\n")
