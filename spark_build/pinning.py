@@ -48,9 +48,14 @@ class Lock:
             return cls()
         text = _text_of(path)
         digest = digest_bytes(text.encode())
-        if "\n<<<<<<< " in text:
+        if text.startswith("<<<<<<< ") or "\n<<<<<<< " in text:
             return cls._of_both_sides(path.name, text, digest)
         return cls(_blocks_of(text, path.name), digest)
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> "Lock":
+        """Another project's lock. Errors: UsageError where the text is no lock."""
+        return cls(_blocks_of(text, name))
 
     @classmethod
     def _of_both_sides(cls, name: str, text: str, digest: Digest) -> "Lock":
@@ -252,6 +257,16 @@ def stage_block(record: Record, node: "Node") -> dict[str, Any]:
 def paths_of(nodes: "Iterable[Node]") -> set[str]:
     """The project files and folders that `nodes` read."""
     return {given.path for node in nodes for _, given in node.all_inputs() if given.path is not None}
+
+
+def import_pin(address: str) -> str:
+    """The pin of `core/model:sft@prod`, a result of the import `core`."""
+    return f"import:{address}"
+
+
+def pin_from(url: str, address: str) -> str:
+    """The pin of what `spark get --from URL` has fetched."""
+    return f"from:{url} {address}"
 
 
 def _path_pin(path: str) -> str:

@@ -52,6 +52,8 @@ def _top() -> Schema:
         "version": {"const": 1},
         "project": _or_reference({"type": "string", "pattern": _NAME}),
         "vars": _named({"type": ["string", "number", "boolean"]}),
+        "include": {"type": "array", "items": _TEXT, "uniqueItems": True},
+        "imports": _named(_TEXT),
         "store": _object(keys.STORE, dict.fromkeys(keys.STORE, _TEXT)),
         "environment": _object(
             keys.ENVIRONMENT,

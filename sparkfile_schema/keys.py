@@ -10,6 +10,8 @@ TOP: Keys = {
     "version": "Version of the Sparkfile's grammar: 1.",
     "project": "Name of the project.",
     "vars": "Scalars that ${vars.NAME} stands for.",
+    "include": "Other Sparkfiles, by their paths: asr/Sparkfile.yaml gives asr/model:NAME.",
+    "imports": "Other projects, by name: a folder or a URL; NAME/model:X@TAG is a result of theirs.",
     "store": "Where results are kept.",
     "environment": "What of the installation counts in a key, and what a stage may touch besides its inputs.",
     "limits": "When to ask before something is run.",

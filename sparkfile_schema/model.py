@@ -115,6 +115,15 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class Include:
+    """Another Sparkfile of the same store: its stages stand under `folder/`."""
+
+    file: str  # asr/Sparkfile.yaml
+    folder: str  # asr
+    path: Path
+
+
+@dataclass(frozen=True)
 class Sparkfile:
     """`uses` lists every rule of the file with its family, also those whose surroundings are faulty."""
 
@@ -122,6 +131,8 @@ class Sparkfile:
     version: int = 1
     project: str = ""
     vars: Mapping[str, object] = field(default_factory=dict)
+    include: tuple[Include, ...] = ()
+    imports: Mapping[str, str] = field(default_factory=dict)  # name -> a folder or a URL
     store: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=lambda: {"libraries": "compatible"})
     limits: Mapping[str, float] = field(default_factory=lambda: {"ask_above": 3600.0})

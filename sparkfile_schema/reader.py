@@ -15,7 +15,7 @@ from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
 
 MOST_VALUES_MADE = 500_000
-_NAME = re.compile(NAME_PATTERN)
+NAME = re.compile(NAME_PATTERN)
 _LONGEST_NAME = 200
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -218,7 +218,7 @@ class Reader:
     # -- names and references ----------------------------------------------------------------------
 
     def is_name(self, name: str, at: Position, noun: str) -> bool:
-        if _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
+        if NAME.fullmatch(name) and len(name) <= _LONGEST_NAME:
             return True
         fix = "use letters, digits, '.', '_' and '-', beginning with a letter or digit, at most 200"
         self.problem(at, f"{shown(name)} can't be the name of a {noun}", fix)
@@ -229,6 +229,10 @@ class Reader:
         text = self.text(part)
         if text is None:
             return None
+        if (
+            "/" in text.partition(":")[0]
+        ):  # of an included Sparkfile or an import: the second pass looks there
+            return text
         kind = {"datasets": "dataset", "targets": "model"}.get(section)
         prefix, colon, name = text.partition(":")
         if colon and prefix in ("dataset", "model") and prefix != kind:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 
 from sparkfile_schema.datasets import Uses, read_dataset
 from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, LIBRARIES, LIMITS, STORE, TOP
-from sparkfile_schema.model import Dataset, Deployment, Sparkfile, Target, Use
+from sparkfile_schema.model import Dataset, Deployment, Include, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
-from sparkfile_schema.reader import Part, Reader, TooManyError
+from sparkfile_schema.reader import NAME, Part, Reader, TooManyError
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.targets import read_deployment, read_target
 from sparkfile_schema.uses import read_numerics, read_use
@@ -44,6 +45,8 @@ def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
         version=_version(reader, top.get("version")),
         project=_project(reader, top.get("project")),
         vars=_vars(reader, top.get("vars")),
+        include=_included(reader, top.get("include")),
+        imports=_imports(reader, top.get("imports")),
         store=_texts(reader, top.get("store"), STORE),
         environment={"libraries": "compatible", **_environment(reader, top.get("environment"))},
         limits={"ask_above": _HOUR, **_limits(reader, top.get("limits"))},
@@ -89,6 +92,35 @@ def _vars(reader: Reader, part: Part | None) -> dict[str, object]:
         else:
             reader.expected(entry, "text, a number, true or false", "write one of these")
     return found
+
+
+def _included(reader: Reader, part: Part | None) -> tuple[Include, ...]:
+    """Each in a folder of its own below this one: the folder is the first word of its addresses."""
+    found: dict[str, Include] = {}
+    for entry in reader.items(part, "write a list, as in [asr/Sparkfile.yaml]") if part else ():
+        text = reader.text(entry)
+        if text is None:
+            continue
+        file = posixpath.normpath(text)
+        folder = posixpath.dirname(file)
+        if not folder or file.startswith(("/", "../")) or not all(map(_is_word, folder.split("/"))):
+            fix = "an included Sparkfile stands in a folder below this one, as in asr/Sparkfile.yaml"
+            reader.problem(entry.at, f"{shown(text)} can't be included", fix)
+        elif folder in found:
+            reader.problem(entry.at, f"{shown(folder)} is included twice", "one Sparkfile a folder")
+        else:
+            found[folder] = Include(file, folder, entry.path)
+    return tuple(found.values())
+
+
+def _imports(reader: Reader, part: Part | None) -> dict[str, str]:
+    entries = reader.named(part, "import") if part else ()
+    read = {str(entry.path[-1]): reader.text(entry) for entry in entries}
+    return {name: text for name, text in read.items() if text}
+
+
+def _is_word(text: str) -> bool:
+    return NAME.fullmatch(text) is not None
 
 
 def _texts(reader: Reader, part: Part | None, keys: Mapping[str, str]) -> dict[str, str]:

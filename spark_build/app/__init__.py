@@ -261,11 +261,22 @@ class Project:
             raise UsageError(f"'{text}' is a deployment", fix="spark status, spark up, spark down")
         return address.main_stage
 
-    def get(self, text: str, to: str | Path, *, link: bool = False, is_locked: bool = False) -> Path:
-        """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError."""
+    def get(
+        self,
+        text: str,
+        to: str | Path,
+        *,
+        link: bool = False,
+        is_locked: bool = False,
+        source: str | None = None,
+    ) -> Path:
+        """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError.
+
+        `source`: a folder or URL of another project whose result is meant.
+        """
         from spark_build.app.results import get
 
-        return get(self, text, Path(to), link=link, is_locked=is_locked)
+        return get(self, text, Path(to), link=link, is_locked=is_locked, source=source)
 
     def dataset(self, name: str) -> "DatasetFolder":
         """A dataset as a trainer sees it, laid out under the store."""

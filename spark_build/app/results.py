@@ -11,12 +11,18 @@ from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, 
 from spark_build.pinning import LOCK_NAME
 
 
-def get(project: Project, text: str, to: Path, *, link: bool, is_locked: bool) -> Path:
+def get(
+    project: Project, text: str, to: Path, *, link: bool, is_locked: bool, source: str | None = None
+) -> Path:
     """A target's Artifact as files under `to`. Errors: UsageError where `to` holds something already."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UsageError(
             f"{to} is there already and not empty", fix="name a folder that is empty or not there"
         )
+    if source is not None:
+        from spark_build.app.importing import get_from
+
+        return get_from(project, source, text, to, link=link, is_locked=is_locked)
     output = output_of(project, text, is_locked=is_locked)
     try:
         tree = project.objects.tree(output)

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ def run_plan(options: argparse.Namespace) -> int:
         from spark_build.app.plan_file import write_plan_file
 
         write_plan_file(Path(options.out), project, plan, options.targets, options.again, options.strict)
-    print_plan(plan, options)
+    code = EXIT_STALE if getattr(options, "check", False) and not plan.is_done else 0
+    tell_plan(project, plan, options, is_error=code != 0)
     project.close()
-    return EXIT_STALE if getattr(options, "check", False) and not plan.is_done else 0
+    return code
 
 
 def _refuse_plan_file_of_the_lock(options: argparse.Namespace) -> None:
@@ -154,7 +156,29 @@ def _targets(options: argparse.Namespace) -> list[str]:
     return list(getattr(options, "targets", []) or [])
 
 
-def print_plan(plan: Plan, options: argparse.Namespace) -> None:
+def tell_plan(
+    project: Project,
+    plan: Plan,
+    options: argparse.Namespace,
+    *,
+    is_error: bool,
+    title: str = "spark plan",
+    notes: Sequence[str] = (),
+) -> None:
+    """As text, JSON, or for GitHub Actions."""
+    if getattr(options, "format", "text") == "github":
+        if options.json:
+            raise UsageError("--json goes without --format", fix="leave one of them out")
+        from spark_build.cli.github import print_for_github
+
+        print_for_github(project, plan, title=title, is_error=is_error, notes=notes)
+    else:
+        _print_plan(plan, options)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _print_plan(plan: Plan, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(plan.to_json(), ensure_ascii=False))
         return

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.app.locking import locked_plan
-from spark_build.cli.build import EXIT_STALE, print_plan
+from spark_build.cli.build import EXIT_STALE, tell_plan
 from spark_build.core.errors import UsageError
+from spark_build.pinning import LOCK_NAME
 
 EXIT_UNFIT = 4
 
@@ -16,9 +17,8 @@ def run_locked_plan(project: Project, options: argparse.Namespace) -> int:
     if options.again:
         raise UsageError("--locked asks about the lock alone", fix="leave --again out")
     locked = locked_plan(project, options.targets, is_strict=options.strict)
-    print_plan(locked.plan, options)
-    for note in locked.notes():
-        print(f"note: {note}", file=sys.stderr)
+    title = f"{LOCK_NAME} {'fits' if locked.fits else 'does not fit'}"
+    tell_plan(project, locked.plan, options, is_error=not locked.fits, title=title, notes=locked.notes())
     project.close()
     if getattr(options, "check", False) and not locked.plan.is_done:
         return EXIT_STALE
@@ -36,7 +36,7 @@ def run_lock(options: argparse.Namespace) -> int:
 
 
 def _merge(base: Path, ours: Path, theirs: Path) -> int:
-    from spark_build.pinning import LOCK_NAME, merge_files
+    from spark_build.pinning import merge_files
 
     merged = merge_files(base, ours, theirs)
     for name in merged.left_out:

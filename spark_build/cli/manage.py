@@ -23,7 +23,9 @@ def run_init(options: argparse.Namespace) -> int:
 
 def run_get(options: argparse.Namespace) -> int:
     project = project_of(options)
-    folder = project.get(options.target, options.to, link=options.link, is_locked=options.locked)
+    folder = project.get(
+        options.target, options.to, link=options.link, is_locked=options.locked, source=options.source
+    )
     project.close()
     print(json.dumps({"version": 1, "path": str(folder)}) if options.json else folder)
     return 0

@@ -124,6 +124,12 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     _plan_options(parser)
     parser.add_argument("--check", action="store_true", help="exit code 3 where a stage is stale")
     parser.add_argument("--locked", action="store_true", help="whether Sparkfile.lock fits; needs no data")
+    parser.add_argument(
+        "--format",
+        default="text",
+        choices=["text", "github"],
+        help="github: summary and annotations of a job",
+    )
     parser.add_argument("--out", metavar="FILE", help="write the plan for build --plan")
 
 
@@ -185,6 +191,9 @@ def _log(parser: argparse.ArgumentParser) -> None:
 def _get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="also model:NAME@TAG and model:NAME/package.onnx")
     parser.add_argument("--to", metavar="DIR", required=True)
+    parser.add_argument(
+        "--from", dest="source", metavar="URL", help="another project's result: its folder, s3://…, https://…"
+    )
     parser.add_argument("--link", action="store_true", help="read-only hardlinks instead of copies")
     parser.add_argument(
         "--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are"

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from blake3 import blake3
 
@@ -50,6 +50,21 @@ class Disk:
             self.seal(fd)
 
         self._create(path, OBJECT_MODE, fill)
+
+    def write_chunks(self, path: str, chunks: Iterable[bytes]) -> tuple[Digest, int]:
+        """A new sealed file of what comes piece by piece; the digest and the size of what was written."""
+        hasher, size = blake3(), 0
+
+        def fill(fd: int) -> None:
+            nonlocal size
+            for chunk in chunks:
+                _write_all(fd, chunk)
+                hasher.update(chunk)
+                size += len(chunk)
+            self.seal(fd)
+
+        self._create(path, OBJECT_MODE, fill)
+        return str(hasher.hexdigest()), size
 
     def copy_object(self, source: str, path: str) -> Digest:
         """A sealed copy of a file; the digest is of what was written."""

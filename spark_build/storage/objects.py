@@ -77,6 +77,21 @@ class LocalObjects:
                 self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return digest
 
+    def write_chunks(self, digest: Digest, chunks: Iterable[bytes]) -> int:
+        """Takes in what comes from elsewhere under that digest; its size.
+
+        Errors: StoreDamaged, and nothing kept, where it is something else.
+        """
+        with disk_problems(self.folder):
+            temporary = self.temporary()
+            found, size = self.disk.write_chunks(temporary, chunks)
+            if found != digest:
+                self.disk.remove(temporary)
+                raise StoreDamaged(f"object {digest[:12]} came with other content ({found[:12]})")
+            self.place(temporary, digest, size)
+            self.disk.flush_folder(os.path.dirname(self.path(digest)))
+        return size
+
     def add_folder(self, folder: Path) -> Tree:
         from spark_build.storage.intake import take_in
 

@@ -24,8 +24,30 @@ REFUSALS: dict[str, tuple[str, list[str]]] = {
         "zzz: 1",
         [
             "f:3:1: unknown key 'zzz' in the Sparkfile"
-            "\n  fix: keys here: version, project, vars, store, environment, limits, numerics, datasets, gates, recipes, targets, deployments, profiles",
+            "\n  fix: keys here: version, project, vars, include, imports, store, environment, limits, numerics, datasets, gates, recipes, targets, deployments, …",
         ],
+    ),
+    "an included file beside this one": (
+        "include: [Other.yaml]",
+        [
+            "f:3:11: 'Other.yaml' can't be included"
+            "\n  fix: an included Sparkfile stands in a folder below this one, as in asr/Sparkfile.yaml",
+        ],
+    ),
+    "an included file above this one": (
+        "include: [../asr/Sparkfile.yaml]",
+        [
+            "f:3:11: '../asr/Sparkfile.yaml' can't be included"
+            "\n  fix: an included Sparkfile stands in a folder below this one, as in asr/Sparkfile.yaml",
+        ],
+    ),
+    "a folder included twice": (
+        "include: [asr/Sparkfile.yaml, asr/Other.yaml]",
+        ["f:3:31: 'asr' is included twice\n  fix: one Sparkfile a folder"],
+    ),
+    "an import without a place": (
+        "imports: {core: 7}",
+        ["f:3:17: import 'core' has to be text, not the number 7\n  fix: quote it: \"7\""],
     ),
     "unknown key in a dataset": (
         "datasets: {a: {source: x, filters: []}}",

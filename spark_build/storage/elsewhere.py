@@ -1,0 +1,144 @@
+"""Another project's results, read only: its lock, and objects by digest; in a folder, in S3, or behind HTTP.
+
+A project's folder is read as it stands: `Sparkfile.lock`, and `objects/` below `.spark/`. At a URL both lie side by
+side: `<url>/Sparkfile.lock`, `<url>/objects/ab/…`. Every object is verified before it counts.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from spark_build.core.digest import Digest
+from spark_build.core.disk import disk_problems
+from spark_build.core.errors import StoreDamaged, TransientError, Unavailable, UsageError
+from spark_build.core.tree import Tree
+
+if TYPE_CHECKING:
+    from spark_build.storage.objects import LocalObjects
+
+SCHEMES = ("s3://", "http://", "https://", "file://")
+_CHUNK_BYTES = 1 << 20
+_STORES = (".spark", "")  # where a folder keeps its objects
+
+
+class Elsewhere(Protocol):
+    """One place that holds another project's results."""
+
+    def read(self, path: str) -> bytes | None:
+        """A small file whole; None where it is not there. Errors: TransientError where the place does not answer."""
+
+    def chunks(self, path: str) -> Iterator[bytes] | None:
+        """A file of any size, piece by piece; None where it is not there."""
+
+
+def open_elsewhere(url: str, folder: str) -> Elsewhere:
+    """`url`: a URL, or a folder counted from `folder`. Errors: UsageError for a scheme that nobody knows."""
+    if "://" not in url or url.startswith("file://"):
+        return FolderElsewhere(os.path.join(folder, url.removeprefix("file://")))
+    if not url.startswith(SCHEMES):
+        raise UsageError(
+            f"'{url}': nobody here reads such a URL", fix=f"a folder, or one of {', '.join(SCHEMES)}"
+        )
+    return UrlElsewhere(url)
+
+
+def lock_text(elsewhere: Elsewhere, name: str, url: str) -> str:
+    """Errors: Unavailable where there is no lock: nothing was built, or published, there."""
+    data = elsewhere.read(name)
+    if data is None:
+        raise Unavailable(
+            f"{url}: no {name} there", fix="build there, and publish its lock beside its objects"
+        )
+    return data.decode()
+
+
+def bring(elsewhere: Elsewhere, output: Digest, objects: "LocalObjects", url: str) -> int:
+    """Brings an Artifact into the local store; how many bytes came. What is here already is not fetched again."""
+    fetched = _bring_objects(elsewhere, [output], objects, url)
+    tree: Tree = objects.tree(output)
+    return fetched + _bring_objects(elsewhere, objects.unsound(e.digest for e in tree), objects, url)
+
+
+def _bring_objects(elsewhere: Elsewhere, digests: Iterable[Digest], objects: "LocalObjects", url: str) -> int:
+    fetched = 0
+    for digest in objects.unsound(digests):
+        chunks = elsewhere.chunks(f"objects/{digest[:2]}/{digest[2:]}")
+        if chunks is None:
+            raise Unavailable(
+                f"{url}: object {digest[:12]} is not there",
+                fix="push it there again, or pin another result: spark update",
+            )
+        try:
+            fetched += objects.write_chunks(digest, chunks)
+        except StoreDamaged as error:
+            raise StoreDamaged(f"{url}: {error.message}", fix="its owner runs: spark store check") from None
+    return fetched
+
+
+class FolderElsewhere:
+    """A project's folder on this machine, or a folder laid out as a URL would be."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        if not os.path.isdir(folder):
+            raise UsageError(f"{folder} is no folder", fix="name another project's folder, or a URL")
+
+    def read(self, path: str) -> bytes | None:
+        chunks = self.chunks(path)
+        return None if chunks is None else b"".join(chunks)
+
+    def chunks(self, path: str) -> Iterator[bytes] | None:
+        stores = _STORES if path.startswith("objects/") else ("",)
+        found = next((p for s in stores if os.path.isfile(p := os.path.join(self.folder, s, path))), None)
+        return None if found is None else _chunks_of(found)
+
+
+class UrlElsewhere:
+    """S3 (credentials and endpoint as the ecosystem does it: AWS_*), or any HTTP server."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from obstore.store import from_url
+        except ImportError:
+            raise Unavailable(
+                f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'"
+            ) from None
+        self.url = url
+        options: Any = {
+            "allow_http": True,
+            "timeout": "60s",
+        }  # an endpoint of one's own may have no certificate
+        self._store: Any = _told(url, lambda: from_url(url.rstrip("/"), client_options=options))
+
+    def read(self, path: str) -> bytes | None:
+        chunks = self.chunks(path)
+        return None if chunks is None else b"".join(chunks)
+
+    def chunks(self, path: str) -> Iterator[bytes] | None:
+        import obstore
+
+        try:
+            found = _told(self.url, lambda: obstore.get(self._store, path))
+        except FileNotFoundError:
+            return None
+        return (bytes(chunk) for chunk in found.stream(min_chunk_size=_CHUNK_BYTES))
+
+
+def _chunks_of(path: str) -> Iterator[bytes]:
+    with disk_problems(path), open(path, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _told(url: str, ask: Callable[[], Any]) -> Any:
+    """What is asked, or the store's refusal in words. Errors: TransientError, FileNotFoundError."""
+    try:
+        return ask()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # obstore's own errors share no class with a name of its own
+        first = str(error).splitlines()[0][:300]
+        raise TransientError(
+            f"{url}: {first}",
+            fix="check the URL, AWS_ENDPOINT_URL, AWS_REGION, the credentials and the network",
+        ) from error
