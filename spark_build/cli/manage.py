@@ -114,7 +114,24 @@ def run_store(options: argparse.Namespace) -> int:
     return EXIT_DAMAGED if damaged else 0
 
 
+_OF_DATASETS = (
+    "spark_build.stages.ingest",
+    "spark_build.stages.filter",
+    "spark_build.stages.version",
+    "spark_build.storage.memo",
+    "pyarrow.parquet",
+    "pandas",  # pyarrow asks it about every array, where it is installed
+)
+
+
 def run_worker(options: argparse.Namespace) -> int:
+    if options.link is not None:
+        from spark_build.cli import main
+        from spark_build.executors.warm import serve
+
+        serve(options.link, (__name__, "spark_build.executors.worker", *_OF_DATASETS), main)
+    if options.job is None:
+        raise UsageError("worker needs a job", fix="a build writes jobs and runs them")
     from spark_build.executors.worker import run_worker as run
     from spark_build.stages import run_stage
     from spark_build.storage.memo import LocalMemo

@@ -1,16 +1,14 @@
 """Runs jobs on this machine: a process each, below a watchdog that outlives the build.
 
-A stage that is one command is spawned as it stands; all others get a worker.
+A stage that is one command is spawned as it stands. Of all others, those in Python with nothing of their own
+in their environment are forks of one warm worker, started with the first of them; the rest get a fresh one.
 """
 
-import _socket
 import marshal
 import os
-import select
 import signal
 import sys
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +19,7 @@ from spark_build.core.ports import Direct, Reporter
 from spark_build.executors import watchdog
 from spark_build.executors.environment import check_machine, environment_of, secrets_of
 from spark_build.executors.events import EventReader, EventStream, masked_texts
+from spark_build.executors.link import Link, ready, start_bare, start_process
 from spark_build.executors.outcome import result_of
 
 Ended = tuple["Handle", int, JobResult | None]  # exit status: below 0 a signal
@@ -29,7 +28,7 @@ DirectOf = Callable[[Job, Mapping[str, str], Reporter], Direct | None]
 
 _TAIL_BYTES = 8192
 _LOOK_EVERY_SECONDS = 0.2
-_SHUTDOWN_SECONDS = 10.0
+_WORKER = ["-P", "-m", "spark_build", "worker"]
 
 
 class Lease(Protocol):
@@ -44,6 +43,7 @@ class Handle:
         self.log = f"{job.events.removesuffix('.jsonl').removesuffix('.events')}.log"
         self.events = EventReader(job.events)
         self.direct: _Direct | None = None
+        self.link: Link | None = None  # to the watchdog that it runs below
 
 
 class LocalExecutor:
@@ -57,13 +57,13 @@ class LocalExecutor:
         `direct` finds the command that a stage consists of.
         """
         self._store = Path(store)
-        self._command = (
-            [*command] if command is not None else [sys.executable, "-P", "-m", "spark_build", "worker"]
-        )
+        self._command = [*command] if command is not None else [sys.executable, *_WORKER]
         self._direct_of = direct
-        self._link: _socket.socket | None = None
-        self._end: weakref.finalize[..., Any] | None = None
+        self._bare = Link(start_bare)
+        self._warm: Link | None = None
+        self._warm_env: Mapping[str, str] | None = {} if command is None else None
         self._running: dict[int, Handle] = {}
+        self._lost: list[Ended] = []
         self._count = 0
 
     def start(self, job: Job, lease: Lease | None = None) -> Handle:
@@ -79,7 +79,8 @@ class LocalExecutor:
             Path(handle.log).parent.mkdir(parents=True, exist_ok=True)
             order = self._direct_order(handle, env) or self._worker_order(handle, env)
         self._count += 1
-        self._send({"spawn": self._count, **order}, [] if lease is None else [lease.fileno()])
+        handle.link = self._warm_link(env) if self._may_be_warm(handle, env) else self._bare
+        self._send(handle.link, {"spawn": self._count, **order}, [] if lease is None else [lease.fileno()])
         self._running[self._count] = handle
         return handle
 
@@ -122,16 +123,31 @@ class LocalExecutor:
             "lingers": False,
         }
 
+    def _may_be_warm(self, handle: Handle, env: Mapping[str, str]) -> bool:
+        """What is read when libraries load, or an interpreter starts, must be the same for all forks."""
+        job = handle.job
+        if self._warm_env is None or handle.direct is not None:
+            return False
+        is_plain = not (job.numerics or job.hub or job.env or job.secrets)
+        return is_plain and (self._warm is None or env == self._warm_env)
+
+    def _warm_link(self, env: Mapping[str, str]) -> Link:
+        if self._warm is None:
+            self._warm_env = env
+            variables = {**env, **_import_path()}
+            words = [sys.executable, *_WORKER, "--link"]
+            self._warm = Link(lambda link: start_process([*words, str(link)], variables, link))
+        return self._warm
+
     def poll(self, seconds: float) -> list[Ended]:
         """What has ended; waits up to `seconds` for the first."""
         for handle in self._running.values():
             if handle.direct is not None:
                 handle.direct.look()
-        if self._link is None or not _is_readable(self._link, seconds):
-            return []
-        ended = []
-        while self._link is not None and _is_readable(self._link, 0.0):
-            ended += self._hear()
+        ended, self._lost = self._lost, []
+        while links := ready(self._open_links(), 0.0 if ended else seconds):
+            for link in links:
+                ended += self._hear(link)
         return ended
 
     def events(self, handle: Handle) -> list[dict[str, Any]]:
@@ -149,8 +165,8 @@ class LocalExecutor:
     def stop(self, handle: Handle) -> None:
         """SIGTERM, and SIGKILL a few seconds later; `poll` tells when it is over."""
         for number, running in self._running.items():
-            if running is handle:
-                self._send({"stop": number}, [])
+            if running is handle and running.link is not None:
+                self._send(running.link, {"stop": number})
 
     def stop_all(self) -> None:
         """Ends every worker; returns when none is left."""
@@ -161,51 +177,36 @@ class LocalExecutor:
         self.close()
 
     def close(self) -> None:
-        """Ends the watchdog, and at once whatever still runs below it."""
-        if self._end is not None:
-            self._end()
-        self._link, self._end = None, None
+        """Ends the watchdogs, and at once whatever still runs below them."""
+        for link in self._open_links():
+            link.close()
         self._running.clear()
+        self._lost.clear()
 
-    def _send(self, order: dict[str, Any], fds: list[int]) -> None:
-        data = marshal.dumps(order)
-        if len(data) > watchdog.PACKET_BYTES:
-            raise RuntimeError(f"BUG: an order of {len(data)} bytes to the watchdog")
+    def _open_links(self) -> list[Link]:
+        return [link for link in (self._bare, self._warm) if link is not None and link.is_open]
+
+    def _send(self, link: Link, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
         for _ in range(2):
             try:
-                watchdog.send_with(self._open(), data, fds)
+                link.send(order, fds)
                 return
             except (BrokenPipeError, ConnectionResetError):
-                # somebody killed the watchdog; what ran below it is over, and `poll` has told or will tell
-                self._lose_link()
+                self._lost += self._lose(link)
         raise RuntimeError("BUG: the watchdog does not start")
 
-    def _open(self) -> _socket.socket:
-        if self._link is None:
-            mine, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-            process = _start_watchdog(its.fileno())
-            its.close()
-            self._link, self._end = mine, weakref.finalize(self, _end_watchdog, mine, process)
-        return self._link
-
-    def _hear(self) -> list[Ended]:
-        assert self._link is not None
-        try:
-            told, _ = watchdog.receive(self._link)
-        except ConnectionError:
-            told = None
+    def _hear(self, link: Link) -> list[Ended]:
+        told = link.receive()
         if told is None:
-            return self._lose_link()
-        if "bug" in told:
-            raise RuntimeError(f"BUG: the watchdog failed:\n{told['bug']}")
+            return self._lose(link)
         handle = self._running.pop(told["ended"], None)
         return [] if handle is None else [(handle, told["status"], _result_of(handle, told))]
 
-    def _lose_link(self) -> list[Ended]:
-        """Watchdog and keepers are gone, and with them every worker."""
-        ended: list[Ended] = [(handle, -signal.SIGKILL, None) for handle in self._running.values()]
-        self.close()
-        return ended
+    def _lose(self, link: Link) -> list[Ended]:
+        """Somebody killed the watchdog: its keepers are gone, and with them all that ran below it."""
+        link.close()
+        numbers = [number for number, handle in self._running.items() if handle.link is link]
+        return [(self._running.pop(number), -signal.SIGKILL, None) for number in numbers]
 
 
 def _result_of(handle: Handle, told: Mapping[str, Any]) -> JobResult | None:
@@ -263,42 +264,3 @@ def _import_path() -> dict[str, str]:
     """Where this package is imported from a folder that Python does not know by itself."""
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return {} if os.path.basename(folder) in ("site-packages", "dist-packages") else {"PYTHONPATH": folder}
-
-
-def _is_readable(link: _socket.socket, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(link, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
-def _start_watchdog(link: int) -> int:
-    """Its process. Imported as a module, it is not compiled each time; nothing else of the folder is in reach."""
-    folder, name = os.path.split(watchdog.__file__)
-    code = f"import sys; sys.path.append({folder!r}); import {name.removesuffix('.py')} as w; sys.path.pop(); w.main()"
-    argv = [
-        sys.executable,
-        "-I",
-        "-S",
-        "-E",
-        *(["-B"] if sys.dont_write_bytecode else []),
-        "-c",
-        code,
-        str(link),
-    ]
-    os.set_inheritable(link, True)
-    null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
-    return os.posix_spawn(sys.executable, argv, os.environ, file_actions=null, setsid=True)
-
-
-def _end_watchdog(link: _socket.socket, process: int) -> None:
-    """It sees the socket close, ends what runs, and goes; the same happens when this process is killed."""
-    link.close()
-    ended = os.pidfd_open(process)
-    poll = select.poll()
-    poll.register(ended, select.POLLIN)
-    try:
-        if not poll.poll(_SHUTDOWN_SECONDS * 1000):
-            os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    finally:
-        os.close(ended)

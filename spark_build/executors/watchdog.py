@@ -26,8 +26,10 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
+
+    Work = Callable[[dict[str, Any]], int]  # its exit code
 else:
     import _signal as signal
 
@@ -53,8 +55,15 @@ class _Function(_ctypes.CFuncPtr):
 _prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]  # this process
 
 
-def main() -> "NoReturn":
-    link = _socket.socket(fileno=int(sys.argv[1]))
+def start(descriptor: int) -> "NoReturn":
+    """In an interpreter that does nothing else."""
+    close_all_but(descriptor)
+    main(descriptor)
+
+
+def main(descriptor: int, work: "Work | None" = None) -> "NoReturn":
+    """Serves the link until the build is gone. `work` runs an order in a fork, where it is not to be executed."""
+    link = _socket.socket(fileno=descriptor)
     os.set_inheritable(link.fileno(), False)
     os.chdir("/")
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -63,7 +72,7 @@ def main() -> "NoReturn":
     # a keeper lets it through once it can answer; blocked, it waits till then although it is ignored here
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        _Watchdog(link).run()
+        _Watchdog(link, work).run()
     except Exception:
         import traceback
 
@@ -74,8 +83,8 @@ def main() -> "NoReturn":
 
 
 class _Watchdog:
-    def __init__(self, link: _socket.socket) -> None:
-        self.link = link
+    def __init__(self, link: _socket.socket, work: "Work | None") -> None:
+        self.link, self.work = link, work
         self.keepers: dict[int, int] = {}  # process -> the build's number for it
         self.woken = wake_on_child()
 
@@ -114,7 +123,7 @@ class _Watchdog:
         keeper = os.fork()
         if keeper == 0:
             try:
-                _Keeper(self.link, order, watchdog).run()
+                _Keeper(self.link, order, watchdog, self.work).run()
             finally:
                 end_descendants()
                 os._exit(1)
@@ -141,8 +150,10 @@ class _Watchdog:
 class _Keeper:
     """Parent of one worker. Outlives everything that the worker started."""
 
-    def __init__(self, link: _socket.socket, order: "dict[str, Any]", watchdog: int) -> None:
-        self.link, self.order, self.watchdog = link, order, watchdog
+    def __init__(
+        self, link: _socket.socket, order: "dict[str, Any]", watchdog: int, work: "Work | None"
+    ) -> None:
+        self.link, self.order, self.watchdog, self.work = link, order, watchdog, work
         self.stop_by: float | None = None
         self.status: int | None = None
         self.ended_at = 0.0
@@ -256,6 +267,9 @@ class _Keeper:
         if os.getppid() != keeper:  # it died before the line above
             os._exit(127)
         os.chdir(self.order["cwd"])
+        if self.work is not None:
+            _look_freshly_started()
+            os._exit(self.work(self.order))
         argv = self.order["argv"]
         os.execvpe(argv[0], argv, self.order["env"])
 
@@ -289,6 +303,25 @@ class _Log:
     def finish(self) -> None:
         while not self.is_over:
             self.copy()
+
+
+def _look_freshly_started() -> None:
+    """What a fork has of its keeper goes: descriptors, and what it does on signals."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    close_all_but()
+
+
+def close_all_but(*kept: int) -> None:
+    """Descriptors that came from elsewhere, such as a lock that a user's shell holds; the standard ones stay."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # of the listing itself
 
 
 def wake_on_child() -> int:
@@ -386,7 +419,3 @@ def _kill_group(group: int, number: int) -> None:
         os.killpg(group, number)
     except ProcessLookupError:
         return
-
-
-if __name__ == "__main__":
-    main()

@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.spark import Folder
+from tests.spark import Folder, spark_command
 
 TRAIN = "model:m/train"
 
@@ -25,7 +26,7 @@ def lines_of(folder: Folder, name: str, address: str = "model:m") -> list[str]:
 def test_a_command_is_spawned_by_its_keeper_and_no_worker_is_started(folder: Folder) -> None:
     recipe(folder, "tr '\\0' ' ' < /proc/$PPID/cmdline > {output}/parent; ls {scratch}/.. > {output}/work")
     folder.build()
-    assert " w.main()" in lines_of(folder, "model/parent")[0]
+    assert " w.start(int(sys.argv[1]))" in lines_of(folder, "model/parent")[0]
     assert "job.json" not in (folder.path / "got/model/work").read_text()
 
 
@@ -42,9 +43,21 @@ datasets: {d: {source: data}}
     )
     folder.write("data/a.txt", "some words")
     folder.build()
-    assert " w.main()" in folder.spark("log", "model:m/eval", "--text").out
+    assert " w.start(int(sys.argv[1]))" in folder.spark("log", "model:m/eval", "--text").out
     assert '"name": "f", "value": 2.0' in folder.spark("log", "model:m/eval", "--json").out
-    assert " w.main()" in lines_of(folder, "parent", "model:m/package.command")[0]
+    assert " w.start(int(sys.argv[1]))" in lines_of(folder, "parent", "model:m/package.command")[0]
+
+
+def test_a_descriptor_of_whoever_started_the_build_reaches_no_command(folder: Folder) -> None:
+    recipe(folder, "ls /proc/self/fd > {output}/open")
+    held = os.open(folder.path, os.O_RDONLY)
+    os.set_inheritable(held, True)
+    build = subprocess.run(
+        [*spark_command(), "build"], cwd=folder.path, env=folder.environment, pass_fds=[held], check=False
+    )
+    os.close(held)
+    assert build.returncode == 0
+    assert len(lines_of(folder, "model/open")) == 4  # the standard ones, and the listing itself
 
 
 def test_what_still_prints_behind_a_command_is_waited_for(folder: Folder) -> None:

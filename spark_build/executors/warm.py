@@ -1,0 +1,81 @@
+"""The warm worker: a watchdog that has loaded what stages in Python need, and forks for each job.
+
+A fork has a keeper of its own, and dies with the build, as a worker in a fresh interpreter does. Between two jobs
+nothing is shared but what is loaded: rules are imported in the fork, and a job that is to find other variables
+around it than the warm worker was started with gets a fresh interpreter (local.py).
+"""
+
+import atexit
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NoReturn
+
+from spark_build.executors import watchdog
+
+Main = Callable[[Sequence[str]], int]  # of the command line
+
+_WORDS = 4  # python -P -m spark_build
+_NO_THREAD = (
+    "JE_ARROW_MALLOC_CONF",
+    "background_thread:false",
+)  # pyarrow's allocator: no thread to fork beside
+
+
+def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
+    """Waits for jobs at the link; each is run by `main` in a fork."""
+    watchdog.close_all_but(link)
+    _load(modules)
+    is_single = _drops_threads()
+    gc.freeze()  # what is loaded stays: a fork shares its memory as long as nobody counts references in it
+    watchdog.main(link, (lambda order: _work(order["argv"], main)) if is_single else None)
+
+
+def _load(modules: Iterable[str]) -> None:
+    name, value = _NO_THREAD
+    given = os.environ.get(name)
+    os.environ[name] = value
+    for module in modules:
+        with suppress(Exception):  # the job that needs it tells what is wrong with it
+            import_module(module)
+    if given is None:
+        del os.environ[name]
+    else:
+        os.environ[name] = given
+
+
+def _drops_threads() -> bool:
+    """Whether this process may be forked from here on: a lock that another thread holds would never come free.
+
+    OpenBLAS ends its threads at the first fork, and begins them again when they are needed.
+    """
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def _work(argv: Sequence[str], main: Main) -> int:
+    """In the fork: as if the interpreter had just been started with these words; its exit code."""
+    sys.argv = [sys.argv[0], *argv[_WORDS:]]
+    if (loaded := sys.modules.get("numpy.random")) is not None:
+        loaded.seed()  # as `random` does by itself: no two forks draw the same
+    code: Any = 1
+    try:
+        code = main(argv[_WORDS:])
+    except SystemExit as error:
+        code = error.code
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exception(error)
+    threading._shutdown()  # type: ignore[attr-defined]  # as at the end of an interpreter: threads, then atexit
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    return code if isinstance(code, int) else int(code is not None)
