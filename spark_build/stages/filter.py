@@ -27,7 +27,8 @@ def run(job: Job, context: Context, services: Services) -> Outcome:
     if job.previous:
         try:
             return filter_changes(job, context, services, handled)
-        except DoesNotFit:
+        except DoesNotFit as why:
+            print(f"not gone on from the last result: {why}")  # for the log
             clear(job)
     return _filter_all(job, context, services, handled)
 

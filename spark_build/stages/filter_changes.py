@@ -210,16 +210,17 @@ def _write_rejected(old: OldFolder, output: Path, splits: Sequence[_Split], gone
         for file in old.rejected_files("filter"):
             link_or_copy(file, output / "rejected" / file.name)
         return len(before)
+    no_more = {row.id for row in gone.rejected}
+    rest = {row["id"]: row for row in before if row["id"] not in no_more}
     numbers = {
-        (split.name, own_id): split.first_number + position
+        own_id: split.first_number + position
         for split in splits
         for position, own_id in enumerate(split.now.ids)
+        if own_id in rest
     }
-    no_more = {(row.split, row.id) for row in gone.rejected}
-    rest = [row for row in before if (row["split"], row["id"]) not in no_more]
-    if len(rest) + len(no_more) != len(before) or any((r["split"], r["id"]) not in numbers for r in rest):
+    if len(rest) + len(no_more) != len(before) or numbers.keys() != rest.keys():
         raise DoesNotFit("an item that the gates dropped, and that is not listed")
-    rejected = [Rejected((row["split"], numbers[row["split"], row["id"]], 0), **row) for row in rest]
-    rejected = in_order([*rejected, *new.rejected])
+    unchanged = (Rejected((row["split"], numbers[own_id], 0), **row) for own_id, row in rest.items())
+    rejected = in_order([*unchanged, *new.rejected])
     write_rejected(output, "filter", rejected)
     return len(rejected)

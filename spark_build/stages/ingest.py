@@ -35,7 +35,8 @@ def run(job: Job, context: Context, services: Services) -> Outcome:
     if job.previous:
         try:
             return ingest_changes(job, context, services, source, declared, handled)
-        except DoesNotFit:
+        except DoesNotFit as why:
+            print(f"not gone on from the last result: {why}")  # for the log
             clear(job)
     return _ingest_all(job, context, services, source, declared, handled)
 

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -69,20 +70,25 @@ def without_deciding(params: RuleParams) -> RuleParams:
     hidden = params.marked("decides")
     if not hidden:
         return params
+    shown = {name: getattr(params, name) for name in type(params).model_fields if name not in hidden}
+    blind = _blind_class(type(params)).model_construct(**shown)
+    for name in hidden:
+        blind.__dict__.pop(name, None)  # model_construct fills defaults in
+    return blind
+
+
+@cache
+def _blind_class(known: type[RuleParams]) -> type[RuleParams]:
+    hidden = known.marked("decides")
 
     def missing(self: RuleParams, name: str) -> Any:
         if name in hidden:
             raise AttributeError(f"'{name}' only decides; measure can't read it")
         raise AttributeError(f"these params have no '{name}'")
 
-    blind_class = cast(
-        type[RuleParams], type(type(params).__name__, (type(params),), {"__getattr__": missing})
-    )
-    shown = {name: getattr(params, name) for name in type(params).model_fields if name not in hidden}
-    blind = blind_class.model_construct(**shown)
-    for name in hidden:
-        blind.__dict__.pop(name, None)  # model_construct fills defaults in
-    return blind
+    # it validates nothing, so that no validator has to be built
+    parts = {"__getattr__": missing, "model_config": {"defer_build": True}}
+    return cast(type[RuleParams], type(known.__name__, (known,), parts))
 
 
 def failed(step: JobStep, doing: str, error: Exception) -> SparkError:

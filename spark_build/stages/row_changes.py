@@ -1,6 +1,7 @@
 """Which rows of a split are other ones than before: shards of equal digest are passed over, the rest is compared."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -45,7 +46,7 @@ class Side:
 
     def slice(self, position: Position, count: int) -> "pa.Table":
         """Rows that lie in one shard."""
-        number = next(n for n, (start, end) in enumerate(pairwise(self.starts)) if start <= position < end)
+        number = bisect_right(self.starts, position) - 1
         return self._table(number).slice(position - self.starts[number], count)
 
     def _table(self, number: int) -> "pa.Table":
@@ -87,51 +88,62 @@ def row_changes(old: Side, new: Side) -> RowChanges:
 
 
 def _equal_runs(old: Side, new: Side, common: set[Digest]) -> list[Run]:
-    """Of shards that only one side has."""
-    where = {own_id: position for position, own_id, _ in _rows_outside(old, common)}
-    runs: list[Run] = []
-    shards: tuple[int, int] | None = None
-    begin_of = _ShardNumber(old)
-    for position, own_id, number in _rows_outside(new, common):
-        before = where.get(own_id)
-        if before is None:
-            continue
-        here = (begin_of(before), number)
-        if (
-            runs
-            and here == shards
-            and (before, position)
-            == (
-                runs[-1][0] + runs[-1][2],
-                runs[-1][1] + runs[-1][2],
-            )
-        ):
-            runs[-1] = (*runs[-1][:2], runs[-1][2] + 1)
-        else:
-            runs.append((before, position, 1))
-        shards = here
-    return [equal for run in runs for equal in _equal_parts(old, new, run)]
+    """Of shards that only one side has; each run lies in one shard of either side."""
+    then, now = _rows_outside(old, common), _rows_outside(new, common)
+    head = _in_common(then.ids, now.ids)
+    tail = _in_common(then.ids[head:][::-1], now.ids[head:][::-1])
+    where = {own_id: n for n, own_id in enumerate(then.ids[head : len(then.ids) - tail], head)}
+    middle = ((where.get(now.ids[n]), n, 1) for n in range(head, len(now.ids) - tail))
+    pairs = [(0, 0, head), *middle, (len(then.ids) - tail, len(now.ids) - tail, tail)]
+    runs = [(a, b, count) for a, b, count in pairs if a is not None and count]
+    whole = (run for pair in runs for run in _in_one_shard(then, now, pair))
+    return [equal for run in whole for equal in _equal_parts(old, new, run)]
 
 
-class _ShardNumber:
-    """Of a position; asked for positions that mostly follow one another."""
+@dataclass(frozen=True)
+class _Rows:
+    """Ids of some shards, one after the other, and where each of these shards begins: here, and in its split."""
 
-    def __init__(self, side: Side) -> None:
-        self._starts = side.starts
+    ids: list[str]
+    begins: list[int]
+    positions: list[Position]
 
-    def __call__(self, position: Position) -> int:
-        from bisect import bisect_right
+    def place(self, number: int) -> tuple[Position, int]:
+        """A row's position in its split, and how many rows its shard has from there."""
+        shard = bisect_right(self.begins, number) - 1
+        return self.positions[shard] + number - self.begins[shard], self.begins[shard + 1] - number
 
-        return bisect_right(self._starts, position) - 1
 
-
-def _rows_outside(side: Side, common: set[Digest]) -> Iterator[tuple[Position, str, int]]:
-    """(position, id, number of its shard) of rows in shards that are not `common`."""
-    for number, (shard, digest) in enumerate(zip(side.shards, side.digests, strict=True)):
+def _rows_outside(side: Side, common: set[Digest]) -> _Rows:
+    """Of shards that are not `common`."""
+    rows = _Rows([], [0], [])
+    for digest, start, end in zip(side.digests, side.starts, side.starts[1:], strict=False):
         if digest not in common:
-            start = side.starts[number]
-            for position in range(start, start + shard.rows):
-                yield position, side.ids[position], number
+            rows.ids.extend(side.ids[start:end])
+            rows.begins.append(len(rows.ids))
+            rows.positions.append(start)
+    return rows
+
+
+def _in_common(one: list[str], other: list[str]) -> int:
+    """How many both begin with."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:  # slices compare quickly
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _in_one_shard(then: _Rows, now: _Rows, pair: Run) -> Iterator[Run]:
+    a, b, left = pair
+    while left:
+        (before, old_left), (position, new_left) = then.place(a), now.place(b)
+        count = min(left, old_left, new_left)
+        yield before, position, count
+        a, b, left = a + count, b + count, left - count
 
 
 def _equal_parts(old: Side, new: Side, run: Run) -> Iterator[Run]:
@@ -151,11 +163,3 @@ def _outside(runs: Iterable[tuple[Position, int]], total: int) -> Iterator[Posit
         yield from range(here, begin)
         here = begin + count
     yield from range(here, total)
-
-
-def sides(
-    splits: Iterable[str], old: Mapping[str, Side], new: Mapping[str, Side]
-) -> Iterator[tuple[str, Side, Side]]:
-    empty = Side([], [])
-    for split in splits:
-        yield split, old.get(split, empty), new.get(split, empty)

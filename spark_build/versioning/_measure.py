@@ -123,11 +123,18 @@ def _counts(column: "pa.Array", kind: str) -> dict[str, "np.ndarray[Any, Any]"]:
     return {}
 
 
-def _words(column: "pa.Array") -> "np.ndarray[Any, Any]":
-    """Runs of anything but white space."""
-    import pyarrow.compute as pc
+def _words(column: "pa.StringArray") -> "np.ndarray[Any, Any]":
+    """Runs of anything but ASCII white space (`[^\\s]+`, as RE2 reads it); bytes suffice to tell."""
+    import numpy as np
 
-    counts: np.ndarray[Any, Any] = pc.count_substring_regex(column, r"[^\s]+").to_numpy(zero_copy_only=False)
+    bounds = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
+    text = np.frombuffer(column.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]]
+    is_space = (text == 32) | ((text - 9 <= 4) & (text != 11))  # what lies below 9 wraps around
+    begins = ~is_space
+    begins[1:] &= is_space[:-1]
+    first = (bounds[:-1] - bounds[0])[np.diff(bounds) > 0]  # bytes of their texts
+    begins[first] = ~is_space[first]
+    counts: np.ndarray[Any, Any] = np.diff(np.searchsorted(np.flatnonzero(begins), bounds - bounds[0]))
     return counts
 
 
