@@ -235,12 +235,12 @@ class Project:
         self.look_again()
         return run_build(self, addresses, options or BuildOptions(), listener)
 
-    def executor(self) -> "Executor":
-        """Where stages run: in processes of this machine."""
+    def executor(self, store: Path) -> "Executor":
+        """Where the stages of a build into `store` run: in processes of this machine."""
         from spark_build.executors.local import LocalExecutor
         from spark_build.stages.direct import direct_command
 
-        return LocalExecutor(self.store, direct=direct_command)
+        return LocalExecutor(store, direct=direct_command)
 
     # results
 

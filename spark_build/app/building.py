@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
@@ -17,6 +18,7 @@ from spark_build.pinning import LOCK_NAME
 if TYPE_CHECKING:
     from spark_build.core.record import Record
     from spark_build.engine.build import Builder, Listener
+    from spark_build.storage.local import LocalStore
 
 
 def run_build(
@@ -39,7 +41,7 @@ def run_build(
     if plan.is_done and not plan.summary["restore"]:
         result = _nothing_to_run(plan, unmet_of(project, plan), listener)
     else:
-        builder = _builder(project, planner, options, listener)
+        builder = builder_in(project, project.local_store, planner, options, listener)
         try:
             result = builder.run(asked)
         finally:
@@ -133,7 +135,10 @@ def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: "Listener") ->
     return result
 
 
-def _builder(project: Project, planner: Any, options: BuildOptions, listener: "Listener") -> "Builder":
+def builder_in(
+    project: Project, store: "LocalStore", planner: Any, options: BuildOptions, listener: "Listener"
+) -> "Builder":
+    """What builds into `store`, which need not be the project's own."""
     from spark_build.engine.build import Builder
     from spark_build.engine.jobs import Workshop
     from spark_build.storage.leases import LocalLeases
@@ -142,21 +147,22 @@ def _builder(project: Project, planner: Any, options: BuildOptions, listener: "L
     def look_again() -> FileWorld:
         return FileWorld(project.root, project.state, project.env)
 
+    folder = Path(store.folder)
     cores = len(os.sched_getaffinity(0))
     return Builder(
         project.graph,
         planner,
         Workshop(
             project.root,
-            project.store,
-            project.objects,
-            project.records,
+            folder,
+            store.objects,
+            store.records,
             project.world,
             look_again,
             hermetic=project.graph.hermetic,
         ),
-        project.executor(),
-        LocalLeases(project.store),
+        project.executor(folder),
+        LocalLeases(folder),
         listener,
         jobs=options.jobs or cores,
         cores=max(cores, options.jobs),
@@ -219,4 +225,4 @@ class Silent:
     def finished(self, result: StageResult) -> None: ...
 
 
-__all__ = ["Silent", "run_build"]
+__all__ = ["Silent", "builder_in", "run_build"]

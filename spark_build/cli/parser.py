@@ -230,6 +230,17 @@ def _store(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("check", help="read every object and say which are damaged")
 
 
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="dataset:NAME, model:NAME, or a stage of them")
+    parser.add_argument(
+        "--stage", action="store_true", help="this stage alone; its inputs are taken from the store"
+    )
+    parser.add_argument("--keep", metavar="DIR", help="build in this folder, and leave it there")
+    parser.add_argument(
+        "-j", "--jobs", type=_from_one, default=0, metavar="N", help="stages at once (default: cores)"
+    )
+
+
 def _lock(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("setup", help="let git merge Sparkfile.lock block by block, in this clone")
@@ -272,6 +283,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "schema": ("the JSON Schema of a Sparkfile, for editors", _schema),
     "doctor": ("what this machine has, and what the Sparkfile lacks", _nothing),
     "store": ("look after the store", _store),
+    "verify": ("build again in a clean folder, and compare", _verify),
     "lock": ("merge locks block by block", _lock),
     "worker": ("run one job (used by the build)", _worker),
 }
@@ -279,6 +291,7 @@ MODULES = {
     **dict.fromkeys(("plan", "build", "check", "up"), "build"),
     **dict.fromkeys(("why", "accept"), "explain"),
     "lock": "locked",
+    "verify": "verify",
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
     **dict.fromkeys(("init", "get", "tag", "update", "down", "schema", "store", "worker"), "manage"),
 }

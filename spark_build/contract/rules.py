@@ -28,6 +28,8 @@ class Rule:
     revision: ClassVar[int] = 1  # raise it when the output changes for the same input
     libraries: ClassVar[tuple[str, ...]] = ()  # distributions that shape the result; their versions count
     reproducible: ClassVar[Reproducible] = "bitwise"
+    reproducible_why: ClassVar[str] = ""  # of `none`: why nothing can be compared
+    tolerance: ClassVar[float] = 0.0  # of `metric`: how far figures may lie apart, relative
     uses_model: ClassVar[bool] = False  # runs in a fresh interpreter with threads and instruction set pinned
 
     def __init__(self, params: Any, inputs: Mapping[str, Path] | None = None) -> None:

@@ -52,6 +52,8 @@ class Step:
     resources: Mapping[str, Any] = field(default_factory=dict)
     uses_model: bool = False
     reproducible: str = "bitwise"
+    reproducible_why: str = ""  # of `none`
+    tolerance: float = 0.0  # of `metric`
     where: Mapping[str, tuple[str, str | None]] = field(
         default_factory=dict
     )  # param -> (its name, FILE:LINE:COL)

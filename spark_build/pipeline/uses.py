@@ -105,6 +105,8 @@ class Uses:
             resources=dict(use.resources),
             uses_model=rule.uses_model,
             reproducible=rule.reproducible,
+            reproducible_why=rule.reproducible_why,
+            tolerance=float(rule.tolerance),
             where=self._where(use),
         )
 
