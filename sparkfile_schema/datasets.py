@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, cast
 
+from sparkfile_schema.address import Selector, selector_text
 from sparkfile_schema.keys import DATASET, FIELD_TYPES, ON_ERROR, PUSH, SPLITS, STANDARD_SPLITS, TRANSFORM
 from sparkfile_schema.model import Dataset, Requirement, Splits, Use
 from sparkfile_schema.nodes import Entry, Map, Scalar, Sequence, Unreadable, find
@@ -20,7 +21,9 @@ from sparkfile_schema.uses import Layer, make_use, read_params, read_use
 Uses = list[tuple[str, Use]]
 
 
-def read_dataset(reader: Reader, part: Part, gates: Mapping[str, Use], uses: Uses) -> Dataset | None:
+def read_dataset(
+    reader: Reader, part: Part, gates: Mapping[str, Use], uses: Uses, matrix: Selector = ()
+) -> Dataset | None:
     """The dataset, None where its source can't be read; every rule that can be is added to `uses`."""
     entries = reader.section(part, DATASET, required=("source",))
     source = _source(reader, entries["source"], part) if "source" in entries else None
@@ -39,7 +42,7 @@ def read_dataset(reader: Reader, part: Part, gates: Mapping[str, Use], uses: Use
     if source is None:
         return None
     return Dataset(
-        name=str(part.path[-1]),
+        name=f"{part.path[-1]}{selector_text(matrix)}",
         source=source,
         fields=fields,
         transforms=transforms,
@@ -51,6 +54,7 @@ def read_dataset(reader: Reader, part: Part, gates: Mapping[str, Use], uses: Use
         on_error=cast(Literal["reject", "fail"], on_error or "reject"),
         push=cast(Literal["last", "all", "none"], push or "last"),
         path=part.path,
+        matrix=matrix,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparkfile_schema import keys
+from sparkfile_schema.address import PARAM_PATTERN
 from sparkfile_schema.keys import NAME_PATTERN, NUMERICS, OWN_RULE_PATTERN, RESOURCES, Keys
 
 Schema = dict[str, Any]
@@ -18,7 +19,7 @@ _TEXT: Schema = {"type": "string", "minLength": 1}
 _BOUND = r"^\s*(<=|>=|<|>|≤|≥)\s*[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\s*%?\s*$"
 _REFERENCE: Schema = {
     "type": "string",
-    "pattern": r"\$\{(vars|env|secret)\.",
+    "pattern": r"\$\{(vars|env|secret|matrix)\.",
     "description": "A value from vars or the environment.",
 }
 
@@ -109,8 +110,15 @@ def _dataset() -> Schema:
         "card": {"type": "object", "properties": {"license": _TEXT, "description": _TEXT}},
         "on_error": {"enum": list(keys.ON_ERROR)},
         "push": {"enum": list(keys.PUSH)},
+        "matrix": _matrix(),
     }
     return _object(keys.DATASET, parts, required=("source",))
+
+
+def _matrix() -> Schema:
+    values = {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean", "null"]}}
+    named = {"patternProperties": {f"^{PARAM_PATTERN}$": values}, "additionalProperties": False}
+    return {"type": "object", "minProperties": 1, **named}
 
 
 def _splits() -> Schema:
@@ -140,6 +148,7 @@ def _target() -> Schema:
         "package": _list(exporter),
         "numerics": _ref("numerics"),
         "resources": _ref("resources"),
+        "matrix": _matrix(),
     }
     return _object(keys.TARGET, parts, required=("recipe",))
 

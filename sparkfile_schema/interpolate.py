@@ -1,4 +1,7 @@
-"""`${vars.X}` and `${env.X}` replaced by what they stand for; `${secret.X}` and any other `${…}` stay."""
+"""`${vars.X}` and `${env.X}` replaced by what they stand for; `${secret.X}` and any other `${…}` stay.
+
+`${matrix.X}` becomes a mark, since each member of a matrix has another value for it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from sparkfile_schema.problems import Problem
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{(vars|env|secret)\.([^{}]*)\}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{(vars|env|secret|matrix)\.([^{}]*)\}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_TEXT = 2**20  # a var used a thousand times in one text could fill the memory
 _MOST_TEXT = 2**24
@@ -24,7 +27,7 @@ def interpolate(
     """The document with its references replaced, all but in `profiles`, and those that point at nothing."""
     work = _Interpolation(env, _scalars(root), is_unset_told)
     entries = {
-        key: entry if key in ("vars", "profiles") else Entry(entry.key_at, work.node(entry.node))
+        key: entry if key in ("vars", "profiles") else Entry(entry.key_at, work.section(key, entry.node))
         for key, entry in root.entries.items()
     }
     if "vars" in entries:
@@ -46,6 +49,7 @@ class _Interpolation:
     problems: list[Problem] = field(default_factory=list)
     done: dict[int, Node] = field(default_factory=dict)  # nodes that aliases repeat are replaced once
     is_in_vars: bool = False
+    matrix: tuple[str, ...] | None = None  # names of the matrix around; None where there is none
     characters: int = 0
 
     def node(self, node: Node) -> Node:
@@ -53,6 +57,24 @@ class _Interpolation:
         if found is None:
             found = self.done[id(node)] = self._new(node)
         return found
+
+    def section(self, key: str, node: Node) -> Node:
+        if key not in ("datasets", "targets") or not isinstance(node, Map):
+            return self.node(node)
+        named = {name: Entry(e.key_at, self._declaration(e.node)) for name, e in node.entries.items()}
+        return Map(named, node.at)
+
+    def _declaration(self, node: Node) -> Node:
+        """A dataset or target, in which `${matrix.X}` may stand where it has a matrix."""
+        matrix = node.entries.get("matrix") if isinstance(node, Map) else None
+        if matrix is None or not isinstance(node, Map):
+            return self.node(node)
+        own = Entry(matrix.key_at, self.node(matrix.node))
+        shared, self.done = self.done, {}
+        self.matrix = tuple(matrix.node.entries) if isinstance(matrix.node, Map) else ()
+        entries = {k: Entry(e.key_at, self.node(e.node)) for k, e in node.entries.items() if k != "matrix"}
+        self.matrix, self.done = None, shared
+        return Map({**entries, "matrix": own}, node.at)
 
     def own_vars(self, node: Node) -> Node:
         """The vars themselves: they may name the environment, but not each other."""
@@ -96,6 +118,8 @@ class _Interpolation:
 
     def _var(self, found: re.Match[str]) -> str:
         """The text that stands for a `${vars.X}`, itself perhaps with `${env.X}`; all else as it is."""
+        if found[1] == "matrix":
+            return self._of_matrix(found[2])
         if found[1] != "vars":
             return found[0]
         if self.is_in_vars:
@@ -109,6 +133,16 @@ class _Interpolation:
         if len(text) * found.string.count("${") > _LONGEST_TEXT:
             raise _ReferenceError("the text grows beyond 1 MiB", "use fewer or shorter vars")
         return text
+
+    def _of_matrix(self, name: str) -> str:
+        if self.matrix is None:
+            message = f"{shown(f'${{matrix.{name}}}')} stands where no matrix is"
+            raise _ReferenceError(message, f"it belongs in a dataset or target with matrix: {{{name}: […]}}")
+        if name not in self.matrix:
+            meant = did_you_mean(name, self.matrix)
+            fix = f"did you mean ${{matrix.{meant}}}?" if meant else f"add it under 'matrix:', as {name}: […]"
+            raise _ReferenceError(f"the matrix here has no {shown(name)}", fix)
+        return f"\x00{name}\x00"
 
     def _unknown_var(self, name: str) -> _ReferenceError:
         meant = did_you_mean(name, self.vars)

@@ -64,6 +64,7 @@ DATASET: Keys = {
     "card": "What stands on the dataset's card: license, description and so on.",
     "on_error": "What to do with an item that can't be read: reject (the default) or fail.",
     "push": "Which stages go to the remote store: last (the default), all or none.",
+    "matrix": "Lists of values by name: one member for each combination; ${matrix.NAME} stands for its value.",
 }
 
 SPLITS: Keys = {
@@ -93,6 +94,7 @@ TARGET: Keys = {
     "package": "Exporters: names, or rules.",
     "numerics": "What shapes floating-point results, over the recipe's.",
     "resources": "What it needs to run, over the recipe's; never part of a key.",
+    "matrix": "Lists of values by name: params of the recipe, or what stands as ${matrix.NAME}.",
 }
 
 EVALUATION: Keys = {

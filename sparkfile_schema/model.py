@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sparkfile_schema.address import Selector
 from sparkfile_schema.nodes import Node, find
 from sparkfile_schema.problems import Position, Problem
 
@@ -18,7 +19,8 @@ class Use:
 
     `origins` says for every place inside params where in the document it was written; `templates` holds
     the text of params that name `${env.X}` or `${secret.X}`, with only the vars replaced. Params at
-    `unreadable` places are None and have their problem already.
+    `unreadable` places are None and have their problem already. Of a matrix, what stands as `${matrix.X}`
+    need not be a param as well: it is `optional`.
     """
 
     rule: str
@@ -32,6 +34,7 @@ class Use:
     resources: Mapping[str, object] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
     unreadable: frozenset[Path] = frozenset()
+    optional: frozenset[str] = frozenset()  # params that are left out where the rule does not know them
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Dataset:
     on_error: Literal["reject", "fail"]
     push: Literal["last", "all", "none"]
     path: Path
+    matrix: Selector = ()  # of a member of a matrix: its values
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Target:
     evals: tuple[Evaluation, ...]
     package: tuple[Use, ...]
     path: Path
+    matrix: Selector = ()  # of a member of a matrix: its values
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from sparkfile_schema.address import Parts, parse_address
 from sparkfile_schema.advice import Wanted, type_advice
 from sparkfile_schema.keys import NAME_PATTERN, NOUNS
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence, Unreadable
@@ -13,6 +15,9 @@ from sparkfile_schema.overlay import known_names
 from sparkfile_schema.problems import MOST_PROBLEMS, Position, Problem
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from sparkfile_schema.matrix import Matrix
 
 MOST_VALUES_MADE = 500_000
 NAME = re.compile(NAME_PATTERN)
@@ -68,6 +73,7 @@ class Reader:
 
     whole_file: Position
     names: Mapping[str, tuple[str, ...]]  # of datasets, gates and so on, as the file has them
+    matrices: dict[str, Mapping[str, Matrix]] = field(default_factory=dict)  # section -> name -> its members
     problems: dict[Problem, None] = field(
         default_factory=dict
     )  # a recipe is read once for each of its targets
@@ -229,10 +235,8 @@ class Reader:
         text = self.text(part)
         if text is None:
             return None
-        if (
-            "/" in text.partition(":")[0]
-        ):  # of an included Sparkfile or an import: the second pass looks there
-            return text
+        if "/" in text.partition("@")[0].partition(":")[0]:
+            return text  # of an included Sparkfile or an import: the second pass looks there
         kind = {"datasets": "dataset", "targets": "model"}.get(section)
         prefix, colon, name = text.partition(":")
         if colon and prefix in ("dataset", "model") and prefix != kind:
@@ -240,17 +244,26 @@ class Reader:
             self.problem(part.at, f"{part.what} has to be a {NOUNS[section]}, not {shown(text)}", fix)
             return None
         bare = name if colon and prefix == kind else text
-        return bare if self._is_known(part, bare, section) else None
+        found = parse_address(bare)
+        if found is None or found.stage or (found.tag and section != "targets"):
+            self._unknown(part, bare, section)
+            return None
+        member = self.member(part, found, section)
+        return member if member is None or found.tag is None else f"{member}@{found.tag}"
 
-    def _is_known(self, part: Part, name: str, section: str) -> bool:
+    def member(self, part: Part, found: Parts, section: str) -> str | None:
+        """The whole name of the dataset or target that a reference means; None where it is none, or several."""
+        if found.name not in self.names[section]:
+            self._unknown(part, found.name, section)
+            return None
+        matrix = self.matrices.get(section, {}).get(found.name)
+        return matrix.resolve(self, part.at, found) if matrix else found.name
+
+    def _unknown(self, part: Part, name: str, section: str) -> None:
         known = self.names[section]
-        base = name.partition("@")[0] if section == "targets" else name
-        if base in known:
-            return True
         self.problem(
-            part.at, f"no {NOUNS[section]} {shown(base)} in '{section}:'", known_names(base, known, section)
+            part.at, f"no {NOUNS[section]} {shown(name)} in '{section}:'", known_names(name, known, section)
         )
-        return False
 
 
 def _advice(part: Part, wanted: Wanted) -> str | None:

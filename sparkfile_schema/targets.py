@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from sparkfile_schema.address import parse_address, selector_text
 from sparkfile_schema.datasets import Uses, check_split
 from sparkfile_schema.keys import DEPLOYMENT, EVALUATION, TARGET
+from sparkfile_schema.matrix import PLAIN, Member, lay_over
 from sparkfile_schema.model import Dataset, Deployment, Evaluation, Target, Use
 from sparkfile_schema.nodes import Entry, Map
-from sparkfile_schema.overlay import known_names
 from sparkfile_schema.reader import Part, Reader
 from sparkfile_schema.requirements import read_requirements
 from sparkfile_schema.scalars import shown
@@ -30,11 +32,20 @@ Recipes = Mapping[str, Part]
 
 
 def read_target(
-    reader: Reader, part: Part, recipes: Recipes, datasets: Mapping[str, Dataset], uses: Uses
+    reader: Reader,
+    part: Part,
+    recipes: Recipes,
+    datasets: Mapping[str, Dataset],
+    uses: Uses,
+    member: Member = PLAIN,
 ) -> Target | None:
-    """The target, None where its recipe can't be read; every rule that can be is added to `uses`."""
+    """The target, or one member of its matrix; None where its recipe can't be read.
+
+    Every rule that can be read is added to `uses`.
+    """
+    part = member.fill(reader, part)
     entries = reader.section(part, TARGET, required=("recipe",))
-    recipe = _recipe(reader, part, entries, recipes)
+    recipe = _recipe(reader, part, entries, recipes, member)
     roles = _roles(reader, part, entries, recipe)
     if "base" in entries:
         _check_base(reader, entries["base"])
@@ -44,7 +55,10 @@ def read_target(
     uses += [("recipe", recipe)] if recipe else []
     uses += [("metric", metric) for evaluation in evals for metric in evaluation.metrics]
     uses += [("exporter", exporter) for exporter in package]
-    return Target(str(part.path[-1]), recipe, roles, evals, package, part.path) if recipe else None
+    if recipe is None:
+        return None
+    name = f"{part.path[-1]}{selector_text(member.selector)}"
+    return Target(name, recipe, roles, evals, package, part.path, member.selector)
 
 
 def read_deployment(reader: Reader, part: Part, uses: Uses) -> Deployment | None:
@@ -63,20 +77,24 @@ def read_deployment(reader: Reader, part: Part, uses: Uses) -> Deployment | None
 # -- recipe and data ---------------------------------------------------------------------------------
 
 
-def _recipe(reader: Reader, target: Part, entries: Mapping[str, Part], recipes: Recipes) -> Use | None:
-    """The target's recipe, with what the target lays over it."""
+def _recipe(
+    reader: Reader, target: Part, entries: Mapping[str, Part], recipes: Recipes, member: Member
+) -> Use | None:
+    """The target's recipe, with what the target and its matrix lay over it."""
     found = _recipe_part(reader, entries["recipe"], target, recipes) if "recipe" in entries else None
     below = use_entries(reader, found) if found else {}
     base = entries.get("base")
     extra = Layer(Map({"base": Entry(base.key_at, base.node)}, base.at), target.path) if base else None
     params = read_params(reader, below.get("with"), entries.get("with"), extra=extra)
+    lay_over(params, member)
     numerics = read_numerics(reader, below.get("numerics"), entries.get("numerics"))
     resources = read_resources(reader, below.get("resources"), entries.get("resources"))
     rule = read_rule(reader, below["use"]) if "use" in below else None
     if found is None or rule is None:
         return None
     label = str(found.path[-1]) if found.path[0] == "recipes" else rule_label(rule)
-    return make_use(rule, label, found.path, params, numerics, resources)
+    use = make_use(rule, label, found.path, params, numerics, resources)
+    return replace(use, optional=frozenset(name.partition(".")[0] for name in member.used))
 
 
 def _recipe_part(reader: Reader, part: Part, target: Part, recipes: Recipes) -> Part | None:
@@ -114,13 +132,9 @@ def _roles(reader: Reader, target: Part, entries: Mapping[str, Part], recipe: Us
 def _check_base(reader: Reader, part: Part) -> None:
     """A base is a hub id, a folder, or a model of this file."""
     text = reader.text(part)
-    if text and text.startswith("model:"):
-        name = text.removeprefix("model:").partition("@")[0].partition("/")[0]
-        known = reader.names["targets"]
-        if name not in known:
-            reader.problem(
-                part.at, f"no target {shown(name)} in 'targets:'", known_names(name, known, "targets")
-            )
+    found = parse_address(text) if text else None
+    if found is not None and found.kind == "model" and not found.folder:
+        reader.member(part, found, "targets")
 
 
 # -- eval and package --------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
+from sparkfile_schema.address import parse_address, selector_text
 from sparkfile_schema.datasets import Uses, read_dataset
 from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, LIBRARIES, LIMITS, STORE, TOP
+from sparkfile_schema.matrix import Matrix, read_matrix, refuse_unused
 from sparkfile_schema.model import Dataset, Deployment, Include, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
@@ -36,7 +38,9 @@ def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
     gates = _named_uses(reader, top.get("gates"), "gate", uses)
     recipes = {str(p.path[-1]): p for p in reader.named(top["recipes"], "recipe")} if "recipes" in top else {}
     read_recipes = _named_uses(reader, top.get("recipes"), "recipe", [])
-    datasets = _datasets(reader, top.get("datasets"), gates, uses)
+    reader.matrices["datasets"] = matrices = _matrices(reader, top.get("datasets"), "dataset")
+    reader.matrices["targets"] = _matrices(reader, top.get("targets"), "target")
+    datasets = _datasets(reader, top.get("datasets"), matrices, gates, uses)
     targets = _targets(reader, top.get("targets"), recipes, datasets, uses)
     uses += [("recipe", use) for use in read_recipes.values() if not _is_used(use, targets)]
     _check_cycles(reader, targets, top.get("targets"))
@@ -152,15 +156,26 @@ def _named_uses(reader: Reader, part: Part | None, noun: str, uses: Uses) -> dic
     return found
 
 
-def _datasets(reader: Reader, part: Part | None, gates: Mapping[str, Use], uses: Uses) -> dict[str, Dataset]:
+def _matrices(reader: Reader, part: Part | None, noun: str) -> dict[str, Matrix]:
+    """What each entry declares; names that can't be one are told later."""
+    entries = reader.mapping(part).items() if part else ()
+    return {name: read_matrix(reader, entry.called(f"{noun} {shown(name)}"), noun) for name, entry in entries}
+
+
+def _datasets(
+    reader: Reader, part: Part | None, matrices: Mapping[str, Matrix], gates: Mapping[str, Use], uses: Uses
+) -> dict[str, Dataset]:
     found: dict[str, Dataset] = {}
     for entry in reader.named(part, "dataset") if part else ():
         if isinstance(entry.value, str):
             reader.expected(entry, "a mapping", f"write {{source: {shown(entry.value)[1:-1]}}}")
             continue
-        dataset = read_dataset(reader, entry, gates, uses)
-        if dataset:
-            found[dataset.name] = dataset
+        matrix = matrices[str(entry.path[-1])]
+        refuse_unused(reader, entry, matrix)
+        for member in matrix.members:
+            dataset = read_dataset(reader, member.fill(reader, entry), gates, uses, member.selector)
+            if dataset:
+                found[dataset.name] = dataset
     return found
 
 
@@ -171,11 +186,12 @@ def _targets(
     datasets: Mapping[str, Dataset],
     uses: Uses,
 ) -> dict[str, Target]:
-    read = (
-        [read_target(reader, entry, recipes, datasets, uses) for entry in reader.named(part, "target")]
-        if part
-        else []
-    )
+    matrices = reader.matrices["targets"]
+    read = [
+        read_target(reader, entry, recipes, datasets, uses, member)
+        for entry in (reader.named(part, "target") if part else ())
+        for member in matrices[str(entry.path[-1])].members
+    ]
     return {target.name: target for target in read if target}
 
 
@@ -219,7 +235,7 @@ def _check_cycles(reader: Reader, targets: Mapping[str, Target], part: Part | No
 
 def _tell_cycle(reader: Reader, circle: list[str], part: Part) -> None:
     entries = reader.mapping(part)
-    bases = {name: reader.mapping(entries[name])["base"] for name in circle}
+    bases = {name: reader.mapping(entries[name.partition("@")[0]])["base"] for name in circle}
     closing = max(circle, key=lambda name: (bases[name].at.line, bases[name].at.column))
     place = circle.index(closing) + 1
     around = [closing, *circle[place:], *circle[:place]]
@@ -231,9 +247,10 @@ def _base_model(target: Target) -> str | None:
     """The target that the target-level `base:` names; a tagged result is fixed, so it closes no circle."""
     base = target.recipe.params.get("base")
     is_own = target.recipe.origins.get(("base",)) == (*target.path, "base")
-    if not is_own or not isinstance(base, str) or not base.startswith("model:") or "@" in base:
+    found = parse_address(base) if is_own and isinstance(base, str) else None
+    if found is None or found.kind != "model" or found.folder or found.tag:
         return None
-    return base.removeprefix("model:").partition("/")[0]
+    return found.name + selector_text(found.selector)
 
 
 def _names(root: Map, section: str) -> tuple[str, ...]:

@@ -32,16 +32,23 @@ def run_ls(options: argparse.Namespace) -> int:
 
 
 def run_runs(options: argparse.Namespace) -> int:
+    from spark_build.app.comparing import compared
     from spark_build.app.inspecting import runs
+    from spark_build.report.matrix import matrix_text
     from spark_build.report.tables import runs_text
 
     project = project_of(options)
     found = runs(project, options.target, options.limit)
+    members = project.names.all(options.target) if options.target else []
+    groups = compared(project, members) if members and members[0].matrix else []
     if options.json:
         told = [{**vars(run), "changed": [reason.to_json() for reason in run.changed]} for run in found]
-        _print_json({"version": 1, "runs": told})
-    else:
-        print(runs_text(found, terminal_width(sys.stdout)))
+        matrix = {"matrix": [group.to_json() for group in groups]} if groups else {}
+        _print_json({"version": 1, "runs": told, **matrix})
+        return 0
+    if groups:
+        print(matrix_text(groups, terminal_width(sys.stdout)) + "\n")
+    print(runs_text(found, terminal_width(sys.stdout)))
     return 0
 
 

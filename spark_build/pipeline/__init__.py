@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from spark_build.core.address import kind_of, stage_name
+from spark_build.core.address import Address, stage_name
 from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
@@ -14,6 +14,7 @@ from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, problem
 from spark_build.pipeline.uses import TRAINING_PARTS, Uses, model_input, part_of_word
 from sparkfile_schema import Dataset, Evaluation, Parsed, Path, Problem, Sparkfile, Target, Use
+from sparkfile_schema.nodes import find
 from sparkfile_schema.suggest import did_you_mean
 
 # what the stages' own runners do; raised when their output changes for the same input
@@ -31,7 +32,7 @@ class Resolved:
 
 def resolve(parsed: Parsed, project: ProjectView, lock: Lock, *, limit: int | None = None) -> Resolved:
     """The graph of all that the Sparkfile declares, with every problem of the second pass."""
-    uses = Uses(parsed.sparkfile, project, lock)
+    uses = Uses(parsed.sparkfile, project, lock, frozenset(str(p.at) for p in parsed.problems))
     return _Resolver(parsed.sparkfile, uses, limit).resolve(list(parsed.problems))
 
 
@@ -150,7 +151,7 @@ class _Resolver:
         if self.limit is not None:
             options["limit"] = self.limit
         where: dict[str, tuple[str, str | None]] = {  # also of what is not written, and was before
-            name: (f"datasets.{dataset.name}.{name}", self.uses.at((*dataset.path, name)))
+            name: (f"datasets.{dataset.path[-1]}.{name}", self.uses.at((*dataset.path, name)))
             for name in ("splits", "fields", "on_error")
         }
         return options, {**where, **self._list_at(dataset.path, "transforms")}
@@ -169,6 +170,8 @@ class _Resolver:
         if recipe is None:
             return []
         if not target.roles and recipe.rule != "command":
+            if self._has_data(target):  # which the first pass could not read, and has said so
+                return []
             self.uses.report(
                 at,
                 f"target '{target.name}' has no dataset",
@@ -180,6 +183,9 @@ class _Resolver:
         packages = [node for use in target.package if (node := self._package(target, use, evals)) is not None]
         self._refuse_twice(packages, target)
         return [train, *evals, *packages]
+
+    def _has_data(self, target: Target) -> bool:
+        return any(find(self.file.document, (*target.path, key)) for key in ("dataset", "roles"))
 
     def _roles(self, target: Target, recipe: Step) -> dict[str, Input]:
         reads = recipe.options.get("reads") or ()
@@ -224,7 +230,7 @@ class _Resolver:
             inputs=inputs,
             options={"split": evaluation.split},
             where=self._list_at(evaluation.path, "metrics")
-            | {"split": (f"targets.{target.name}.eval.split", self.uses.at((*evaluation.path, "split")))},
+            | {"split": (f"targets.{target.path[-1]}.eval.split", self.uses.at((*evaluation.path, "split")))},
             requires=self._requirements(evaluation.require),
             device_of=train,
         )
@@ -292,8 +298,8 @@ class _Resolver:
         for deployment in self.file.deployments.values():
             step = self.uses.step("server", deployment.server)
             at = self.uses.at((*deployment.path, "model"))
-            text = deployment.model if kind_of(deployment.model) == "model" else f"model:{deployment.model}"
-            given = self.uses.model(text, at)
+            is_whole = Address.parse(deployment.model).kind is not None  # of an included Sparkfile
+            given = self.uses.model(deployment.model if is_whole else f"model:{deployment.model}", at)
             if step is None or given is None:
                 continue
             found[deployment.name] = {

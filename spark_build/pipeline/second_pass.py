@@ -15,10 +15,21 @@ def checked_params(file: Sparkfile, rule: type[Rule], use: Use, family: str) -> 
     from pydantic import ValidationError
 
     try:
-        return rule.Params(**{str(k): v for k, v in use.params.items()}), []
+        return rule.Params(**_given(rule, use)), []
     except ValidationError as error:
         told = [e for e in error.errors() if not _is_told_already(tuple(e["loc"]), use)]
         return None, _joined([_problem_of(file, rule, use, family, found) for found in told])
+
+
+def _given(rule: type[Rule], use: Use) -> dict[str, Any]:
+    """The params that a rule is asked to take: what stands as `${matrix.X}` only where it knows it."""
+    known = rule.Params.model_fields
+    return {str(k): v for k, v in use.params.items() if k not in use.optional or k in known}
+
+
+def is_of_matrix(origin: Place) -> bool:
+    """Whether a param was written as a value of a target's matrix: targets.NAME.matrix.PARAM.PLACE."""
+    return len(origin) == 5 and (origin[0], origin[2]) == ("targets", "matrix")
 
 
 def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found: Any) -> Problem:
@@ -26,6 +37,8 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
     where = f"{family} '{use.label}'"
     if found["type"] == "extra_forbidden":
         name = str(place[-1])
+        if (origin := _of_matrix(use, place)) is not None:
+            return _unknown_in_matrix(file, rule, origin, where)
         close = did_you_mean(name, _known(rule), rule.Params.synonyms)
         fix = (
             f"did you mean '{close}'?"
@@ -50,6 +63,20 @@ def _problem_of(file: Sparkfile, rule: type[Rule], use: Use, family: str, found:
         f"{where}: {name}: {message}" if name else f"{where}: {message}",
         fix or None,
     )
+
+
+def _of_matrix(use: Use, place: Place) -> Place | None:
+    """Where in a matrix the param at `place`, or something inside of it, was written."""
+    origins = (o for p, o in use.origins.items() if p[: len(place)] == place or place[: len(p)] == p)
+    return next((origin for origin in origins if is_of_matrix(origin)), None)
+
+
+def _unknown_in_matrix(file: Sparkfile, rule: type[Rule], origin: Place, where: str) -> Problem:
+    name = str(origin[3])
+    close = did_you_mean(name, _known(rule), rule.Params.synonyms)
+    fix = f"did you mean '{close}'?" if close else f"it takes {', '.join(sorted(_known(rule)))}"
+    message = f"'{name}' of the matrix is no param of {where}, and nothing here names ${{matrix.{name}}}"
+    return Problem(file.position(origin[:4], key=True), message, fix)
 
 
 def _joined(found: list[Problem]) -> list[Problem]:

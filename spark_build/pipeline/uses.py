@@ -1,9 +1,9 @@
 """Uses of rules: found, checked against their Params, with all that they read."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from spark_build import rulebook
 from spark_build.contract.params import Needs
@@ -12,12 +12,14 @@ from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.graph import Input, Step
 from spark_build.pinning import Lock
 from spark_build.pipeline.project_view import ProjectView
-from spark_build.pipeline.second_pass import checked_params, problem
-from sparkfile_schema import Problem, Sparkfile, Use
+from spark_build.pipeline.second_pass import checked_params, is_of_matrix, problem
+from sparkfile_schema import Dataset, Problem, Sparkfile, Target, Use
+from sparkfile_schema.address import selected
 from sparkfile_schema.suggest import did_you_mean
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@\S+)?")
 
+Named = TypeVar("Named", Dataset, Target)
 TRAINING_PARTS = ("data/train-*", "data/validation-*")
 
 
@@ -28,6 +30,7 @@ class Uses:
     file: Sparkfile
     project: ProjectView
     lock: Lock
+    told: frozenset[str] = frozenset()  # places of which the first pass has said what is wrong
     problems: list[Problem] = field(default_factory=list)
     unpinned: list[tuple[str, str]] = field(default_factory=list)  # hub ids and where they stand
     hub_ids: set[str] = field(default_factory=set)
@@ -137,12 +140,39 @@ class Uses:
         return Input(hub=text.partition("@")[0], revision=revision, at=at)
 
     def _dataset_input(self, text: str, needs: Needs, at: str) -> Input | None:
-        address = Address.parse(text)
-        if address.kind not in (None, "dataset") or address.name not in self.file.datasets:
+        try:
+            address = Address.parse(text)
+        except UsageError as error:
+            self.report(at, error.message, error.fix)
+            return None
+        if address.kind not in (None, "dataset"):
             self.report(at, f"no dataset '{text}'", suggest(address.name, self.file.datasets, "dataset"))
             return None
+        dataset = self._named(self.file.datasets, address, "dataset", at)
+        if dataset is None:
+            return None
         parts = tuple(part_of_word(word) for word in needs.reads) or TRAINING_PARTS
-        return Input(stage=f"dataset:{address.name}/version", parts=parts, at=at)
+        return Input(stage=f"dataset:{dataset.name}/version", parts=parts, at=at)
+
+    def _named(self, known: Mapping[str, Named], address: Address, kind: str, at: str) -> Named | None:
+        """The dataset or target of that name; of a matrix the one member that is meant."""
+        if found := known.get(address.full_name):
+            return found
+        if at in self.told:
+            return None
+        members = [one for one in known.values() if one.path[-1] == address.name]
+        meant = selected(address.matrix, [(one, one.matrix) for one in members])
+        if len(meant) == 1:
+            return meant[0]
+        if not members:
+            names = {str(one.path[-1]) for one in known.values()}
+            noun = "target" if kind == "model" else kind
+            self.report(at, f"no {kind} '{address.name}'", suggest(address.name, names, noun))
+            return None
+        listed = ", ".join(f"{kind}:{one.name}" for one in (meant or members)[:6])
+        how = f"{len(meant)} of its members are meant" if meant else "none of its members is meant"
+        self.report(at, f"'{kind}:{address.full_name}': {how}", f"name one: {listed}")
+        return None
 
     def model(self, text: str, at: str) -> Input | None:
         """What a reference to a model reads: the `model/` part of its train output, or an exporter's whole one."""
@@ -153,23 +183,22 @@ class Uses:
             return None
         if address.tag is not None:
             return self._tagged(address, at)
-        target = self.file.targets.get(address.name)
+        target = self._named(self.file.targets, address, "model", at)
         if target is None:
-            self.report(at, f"no model '{address.name}'", suggest(address.name, self.file.targets, "target"))
             return None
         stage = address.stage or "train"
         if stage == "train":
-            return model_input(f"model:{address.name}/train", at)
+            return model_input(f"model:{target.name}/train", at)
         exporters = [f"package.{use.label}" for use in target.package]
         if stage not in exporters:
             self.report(
                 at, f"'{text}' has no stage '{stage}'", f"it has train{''.join(f', {e}' for e in exporters)}"
             )
             return None
-        return Input(stage=f"model:{address.name}/{stage}", at=at)
+        return Input(stage=f"model:{target.name}/{stage}", at=at)
 
     def _tagged(self, address: Address, at: str) -> Input | None:
-        name = f"model:{address.name}@{address.tag}"
+        name = f"model:{address.full_name}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
             self.report(at, f"no tag '{name}' in the lock", f"spark tag {typed(name)}")
@@ -260,6 +289,8 @@ def _secrets_in(use: Use) -> set[str]:
 
 
 def _dotted(path: tuple[str | int, ...]) -> str:
+    if is_of_matrix(path):
+        path = path[:-1]  # the place in its list is no part of the name
     return ".".join(str(part) for part in path if part != "with")
 
 

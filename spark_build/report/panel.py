@@ -11,6 +11,7 @@ from spark_build.report.paint import Paint, is_colored
 from spark_build.report.plain import MOST_LOG_LINES, JsonLines, PlainLines
 from spark_build.report.results import build_text, failure_text, result_text
 from spark_build.report.running import Running
+from spark_build.report.tables import shortened
 from spark_build.report.words import printable
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _cells(running: Running, width: int) -> "list[RenderableType]":
     percent = f"{share:4.0%}" if share is not None else "    "
     progress = running.progress_text()
     left = running.left_text()
-    cells: list[RenderableType] = [Text(printable(running.stage)), percent]
+    cells: list[RenderableType] = [Text(shortened(printable(running.stage), max(20, width // 2))), percent]
     if width >= 100:
         cells.append(ProgressBar(total=1.0, completed=share or 0.0, pulse=share is None, width=18))
     cells.append(progress)

@@ -167,6 +167,14 @@ def fitted(text: str, width: int) -> str:
     return kept + "…" + " " * (width - 1 - taken)
 
 
+def shortened(text: str, width: int) -> str:
+    """`text` in at most `width` cells; what tells a matrix's members apart stands at its end, so that stays."""
+    if cell_width(text) <= width:
+        return text
+    head, tail = width // 3, width - 1 - width // 3
+    return fitted(text, head).rstrip("… ") + "…" + text[-tail:]
+
+
 def cell_width(text: str) -> int:
     """Cells that a terminal gives to `text`: wide characters take two, combining ones none."""
     if text.isascii():
