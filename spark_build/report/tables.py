@@ -171,7 +171,7 @@ def shortened(text: str, width: int) -> str:
     """`text` in at most `width` cells; what tells a matrix's members apart stands at its end, so that stays."""
     if cell_width(text) <= width:
         return text
-    head, tail = width // 3, width - 1 - width // 3
+    head, tail = width // 2, width - 1 - width // 2
     return fitted(text, head).rstrip("… ") + "…" + text[-tail:]
 
 
