@@ -180,8 +180,8 @@ class InlineProject(Project):
     hook: Hook
     said: dict[str, StagePlan]
 
-    def executor(self) -> Any:
-        return InlineExecutor(self.store, self.packages, self.chance, self.hook)
+    def executor(self, store: Path) -> Any:
+        return InlineExecutor(store, self.packages, self.chance, self.hook)
 
     def planner(self, **options: Any) -> Planner:
         planner = super().planner(**options)
