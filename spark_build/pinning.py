@@ -54,7 +54,7 @@ class Lock:
 
     @classmethod
     def parse(cls, text: str, name: str) -> "Lock":
-        """Another project's lock. Errors: UsageError where the text is no lock."""
+        """The lock of another project, or of another commit. Errors: UsageError where the text is no lock."""
         return cls(_blocks_of(text, name))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""`why` and `accept`: what a result rests on, and what a user takes it for."""
+"""`why`, `diff` and `accept`: what a result rests on, what tells two apart, what a user takes one for."""
 
 import argparse
 import json
@@ -38,6 +38,21 @@ def _item_text(project: Project, options: argparse.Namespace) -> str:
     if kind_of(stage) != "dataset":
         raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
     return item_text(checked_out(project, stage), options.item)
+
+
+def run_diff(options: argparse.Namespace) -> int:
+    from spark_build.app.diffing import diff
+    from spark_build.report.diff import diff_text
+    from spark_build.report.paint import is_colored
+
+    project = project_of(options)
+    found = diff(project, options.a, options.b, examples=options.limit)
+    project.close()
+    if options.json:
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        print(diff_text(found, color=is_colored(sys.stdout)))
+    return 0
 
 
 def run_accept(options: argparse.Namespace) -> int:

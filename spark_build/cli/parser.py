@@ -163,6 +163,19 @@ def _why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("item", nargs="?", metavar="ITEM", help="of a dataset: an item's id or file")
 
 
+def _diff(parser: argparse.ArgumentParser) -> None:
+    text = "a build (@1 is the last), model:NAME, model:NAME@TAG, a commit, COMMIT:model:NAME"
+    parser.add_argument("a", metavar="A", help=text)
+    parser.add_argument("b", metavar="B", help="the same")
+    parser.add_argument(
+        "--limit",
+        type=_from_one,
+        default=5,
+        metavar="N",
+        help="items of each kind that are named (default 5)",
+    )
+
+
 def _accept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "stage", nargs="?", metavar="STAGE", help="a stage that is to run: dataset:NAME/filter"
@@ -268,6 +281,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "plan": ("what is stale, and why; runs nothing", _plan),
     "build": ("run what is stale", _build),
     "why": ("why a stage is stale, or what became of an item", _why),
+    "diff": ("two results beside each other: params, files, items, gates, figures", _diff),
     "accept": ("take an earlier result as still good, without running its stage", _accept),
     "runs": ("the builds so far: what changed, figures, time", _runs),
     "show": ("a model with all that is known of it, or rows of a dataset", _show),
@@ -289,7 +303,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
 }
 MODULES = {
     **dict.fromkeys(("plan", "build", "check", "up"), "build"),
-    **dict.fromkeys(("why", "accept"), "explain"),
+    **dict.fromkeys(("why", "diff", "accept"), "explain"),
     "lock": "locked",
     "verify": "verify",
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),

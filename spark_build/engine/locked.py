@@ -108,7 +108,7 @@ class LockedPlanner:
         known = _only_known(node, self.world)
         world = _StageWorld(self.world, block)
         now = manifest_of(known, self.graph, world, None)
-        then = _then(known, block, self.graph.libraries_policy)
+        then = manifest_of_block(known, block, self.graph.libraries_policy)
         found = differences(then, now, known, self.objects, self.world)
         return tuple(reason for reason in found if reason.kind != "upstream")
 
@@ -158,7 +158,7 @@ def _only_known(node: Node, world: PinnedWorld) -> Node:
     return replace(node, inputs=known(node.inputs), steps=steps)
 
 
-def _then(node: Node, block: Block, policy: str) -> Manifest:
+def manifest_of_block(node: Node, block: Block, policy: str) -> Manifest:
     """The block's manifest with its project inputs and counted libraries back in their places."""
 
     def libraries(names: Iterable[str]) -> dict[str, str]:
@@ -182,4 +182,4 @@ def _then(node: Node, block: Block, policy: str) -> Manifest:
     return {**completed(block.manifest, node.inputs, "", node.libraries), "steps": steps}
 
 
-__all__ = ["Block", "LockedPlanner", "PinnedWorld"]
+__all__ = ["Block", "LockedPlanner", "PinnedWorld", "manifest_of_block"]

@@ -11,49 +11,8 @@ from spark_build import Project
 from spark_build.app.accepting import accept
 from spark_build.app.explaining import why
 from spark_build.engine.explain import Reason
-from tests.explain.conftest import BASE, COPY, comment
+from tests.explain.conftest import BASE, COPY, FILTER, INGEST, VERSION, WORDS, comment
 from tests.spark import Folder
-
-SPARKFILE = """\
-datasets:
-  notes:
-    source: data
-    splits: {train: 0.8, test: 0.2}
-    gates: [near-dup, short, own]
-gates:
-  near-dup: {use: near_duplicates, with: {threshold: 0.9}}
-  short: {use: quality, with: {rules: [word_count], min_words: 3}}
-  own: {use: "./gates.py:Long"}
-targets:
-  words:
-    recipe: {use: command, with: {run: "ls {inputs.dataset} > {output}/a.txt", env: [FLAVOUR]}}
-    dataset: notes
-"""
-GATE = """\
-from spark_build.contract import ItemGate, RuleParams, Verdict
-import helper
-
-class Params(RuleParams): ...
-
-class Long(ItemGate):
-    Params = Params
-    def measure(self, item): return len(item["text"])
-    def decide(self, score, params): return Verdict.keep() if score < helper.MOST else Verdict.drop("long")
-"""
-INGEST, FILTER, VERSION = (f"dataset:notes/{s}" for s in ("ingest", "filter", "version"))
-WORDS = "model:words/train"
-
-
-@pytest.fixture(scope="module")
-def notes_built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Folder(tmp_path_factory.mktemp("notes"))
-    folder.sparkfile(SPARKFILE)
-    folder.write("gates.py", GATE)
-    folder.write("helper.py", "MOST = 1000\n")
-    for n in range(8):
-        folder.write(f"data/{n}.md", f"note {n} with some words of its own: {'x' * n}\n")
-    assert Project(folder.path, env={"FLAVOUR": "plain"}).build().exit_code == 0
-    return folder.path
 
 
 @pytest.fixture
