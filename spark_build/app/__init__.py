@@ -318,9 +318,9 @@ def check_against_lock(plan: Plan, lock: Lock) -> None:
             differing.append(f"{stage.stage}: {_first_cause(stage)}")
     if differing:
         lines = "\n".join(f"  {line}" for line in differing)
-        raise RequirementNotMet(
-            f"{LOCK_NAME} does not fit:\n{lines}", fix="spark build without --locked, commit the lock"
-        )
+        accepted = " ".join(f"-B {typed(s.stage)}" for s in plan.stages if accepted_note(s.drift))
+        fix = f"spark build {accepted}".rstrip() + ("" if accepted else " without --locked")
+        raise RequirementNotMet(f"{LOCK_NAME} does not fit:\n{lines}", fix=f"{fix}, commit the lock")
 
 
 def _differs(stage: StagePlan, block: Mapping[str, Any]) -> bool:

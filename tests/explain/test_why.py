@@ -52,7 +52,7 @@ def test_gates_that_came_and_went_are_named(notes: Folder) -> None:
     notes.edit("[near-dup, short, own]", "[near-dup, own, pii]")
     notes.edit("  own: {use", "  pii: {use: pii}\n  own: {use")
     assert only(leaves(notes, FILTER)).new == ["near-dup", "own", "pii"]
-    assert "gates: pii added, quality removed at Sparkfile.yaml:7:12" in notes.spark("why", FILTER).out
+    assert "gates: pii added, short removed at Sparkfile.yaml:7:12" in notes.spark("why", FILTER).out
 
 
 def test_a_helper_of_a_rule_is_named(notes: Folder) -> None:
