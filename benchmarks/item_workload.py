@@ -32,22 +32,32 @@ def item_workload(bench: Bench) -> Workload:
         contenders.append(_spark_items(bench, spark, count))
     if (dvc := bench.tool("dvc")) is not None:
         contenders.append(_dvc_items(bench, dvc, count))
+    contenders.append(_script_alone(bench, count))
     return Workload(
         "items", f"one of {count:,} files changed, per-item stage behind it", contenders, bench.asked(0.5)
     )
 
 
-def _texts(folder: Path, count: int) -> None:
+def _write_texts(folder: Path, count: int) -> None:
     (folder / "data").mkdir(exist_ok=True)
     for n in range(count):
-        _text(folder, n, "")
+        _write_text(folder, n)
 
 
-def _text(folder: Path, n: int, token: str) -> None:
-    """Every tenth has too few words to be kept."""
+def _change_one(folder: Path, count: int, token: str) -> None:
+    """One of those that are kept, so that what comes out changes as well."""
+    _write_text(folder, count // 2 + 1, token)
+
+
+def _write_text(folder: Path, n: int, token: str = "") -> None:
+    (folder / f"data/{n:05}.txt").write_text(_text(n, token))
+
+
+def _text(n: int, token: str) -> str:
+    """Every tenth has too few words to be kept. No line end: spark's reader takes it off, and texts are compared."""
     rnd = random.Random(n)
     words = rnd.choices(WORDS, k=LEAST_WORDS - 10 if n % 10 == 0 else LEAST_WORDS + 10)
-    (folder / f"data/{n:05}.txt").write_text(f"Text {n} {token}: {' '.join(words)}.\n")
+    return f"Text {n} {token}: {' '.join(words)}."
 
 
 def _spark_items(bench: Bench, tool: Tool, count: int) -> Contender:
@@ -71,7 +81,7 @@ def _spark_items(bench: Bench, tool: Tool, count: int) -> Contender:
         tool.build(),
         folder,
         prepare=lambda: _made_and_built(bench, tool, folder, count, write),
-        before=lambda token: _text(folder, count // 2, token),
+        before=lambda token: _change_one(folder, count, token),
         ran=tool.ran,
         must_run=3,  # ingest, filter, version
         outputs=kept,
@@ -97,26 +107,48 @@ def _dvc_items(bench: Bench, tool: Tool, count: int) -> Contender:
         stage = {"cmd": f"{bench.python} filter.py", "deps": ["data", "filter.py"], "outs": ["kept.jsonl"]}
         (folder / "dvc.yaml").write_text(json.dumps({"stages": {"filter": stage}}))
 
-    def kept() -> dict[str, str]:
-        lines = (folder / "kept.jsonl").read_text().splitlines()
-        return {"kept": json.dumps(sorted(map(json.loads, lines)))}
-
     return Contender(
         tool.name,
         tool.build(),
         folder,
         prepare=lambda: _made_and_built(bench, tool, folder, count, write),
-        before=lambda token: _text(folder, count // 2, token),
+        before=lambda token: _change_one(folder, count, token),
         ran=tool.ran,
         must_run=1,
-        outputs=kept,
+        outputs=lambda: _kept_by_script(folder),
         facts=lambda measured: {"handled": count},
         warms_up=False,
     )
 
 
+def _script_alone(bench: Bench, count: int) -> Contender:
+    folder = bench.folder("items", "script")
+
+    def write(folder: Path) -> None:
+        (folder / "filter.py").write_text(FILTER)
+
+    return Contender(
+        "the script alone",
+        [bench.python, "filter.py"],
+        folder,
+        prepare=lambda: _once(folder, count, write),
+        before=lambda token: _change_one(folder, count, token),
+        outputs=lambda: _kept_by_script(folder),
+        facts=lambda measured: {"handled": count},
+    )
+
+
+def _kept_by_script(folder: Path) -> dict[str, str]:
+    lines = (folder / "kept.jsonl").read_text().splitlines()
+    return {"kept": json.dumps(sorted(map(json.loads, lines)))}
+
+
 def _made_and_built(
     bench: Bench, tool: Tool, folder: Path, count: int, write: Callable[[Path], None]
 ) -> None:
-    once(folder, f"items {count}", partial(_texts, count=count), write)
+    _once(folder, count, write)
     measure(tool.build(), folder, bench.env)
+
+
+def _once(folder: Path, count: int, write: Callable[[Path], None]) -> None:
+    once(folder, f"{count} items such as {_text(1, '')}", partial(_write_texts, count=count), write)
