@@ -1,5 +1,7 @@
 """The application: wires project, store, engine and reports together; also the Python API."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +13,8 @@ from spark_build.app.graph_cache import Loaded, Request, load_graph
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.core.record import Record
-from spark_build.engine.graph import Graph
-from spark_build.engine.plan import Plan, Planner, StagePlan
+from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
-from spark_build.storage.acceptances import LocalAcceptances
 from spark_build.storage.journal import BuildEntry, Journal, build_id
 from spark_build.storage.local import LocalStore
 from spark_build.storage.state import State
@@ -25,9 +24,13 @@ if TYPE_CHECKING:
     from spark_build.app.addresses import Names
     from spark_build.app.plan_file import PlanFile
     from spark_build.contract.rows import DatasetFolder
+    from spark_build.core.record import Record
     from spark_build.engine.build import Executor, Listener
     from spark_build.engine.explain import Reason
+    from spark_build.engine.graph import Graph
+    from spark_build.engine.plan import Planner
     from spark_build.engine.results import BuildResult
+    from spark_build.storage.acceptances import LocalAcceptances
     from spark_build.storage.objects import LocalObjects
     from spark_build.storage.records import LocalRecords
 
@@ -36,13 +39,15 @@ SPARK_FOLDER = ".spark"
 
 @dataclass(frozen=True)
 class BuildOptions:
+    """How to build; what a command line says besides targets."""
+
     jobs: int = 0  # 0: as many as there are cores
     again: tuple[str, ...] = ()
     is_locked: bool = False
     is_strict: bool = False
     fail_fast: bool = False
     is_confirmed: bool = False  # --yes
-    planned: "PlanFile | None" = None  # do exactly this plan, or refuse
+    planned: PlanFile | None = None  # do exactly this plan, or refuse
     command: str = "spark build"
 
 
@@ -107,15 +112,17 @@ class Project:
         return LocalStore(self.store, self.state)
 
     @property
-    def objects(self) -> "LocalObjects":
+    def objects(self) -> LocalObjects:
         return self.local_store.objects
 
     @property
-    def records(self) -> "LocalRecords":
+    def records(self) -> LocalRecords:
         return self.local_store.records
 
     @cached_property
     def acceptances(self) -> LocalAcceptances:
+        from spark_build.storage.acceptances import LocalAcceptances
+
         return LocalAcceptances(self.store)
 
     @cached_property
@@ -169,7 +176,7 @@ class Project:
         return self.names.one(text)
 
     @cached_property
-    def names(self) -> "Names":
+    def names(self) -> Names:
         from spark_build.app.addresses import Names
 
         return Names(self.graph)
@@ -177,6 +184,8 @@ class Project:
     # plan
 
     def planner(self, *, again: Iterable[str] = (), is_strict: bool = False) -> Planner:
+        from spark_build.engine.plan import Planner
+
         stages = tuple(sorted({s for text in again for s in self._stages_again(text)}))
         if (stages, is_strict) not in self._planners:
             self._planners[stages, is_strict] = Planner(
@@ -227,15 +236,15 @@ class Project:
     # build
 
     def build(
-        self, *addresses: str, options: BuildOptions | None = None, listener: "Listener | None" = None
-    ) -> "BuildResult":
+        self, *addresses: str, options: BuildOptions | None = None, listener: Listener | None = None
+    ) -> BuildResult:
         """Runs what is stale. Failures are in the result, not raised."""
         from spark_build.app.building import run_build
 
         self.look_again()
         return run_build(self, addresses, options or BuildOptions(), listener)
 
-    def executor(self, store: Path) -> "Executor":
+    def executor(self, store: Path) -> Executor:
         """Where the stages of a build into `store` run: in processes of this machine."""
         from spark_build.executors.local import LocalExecutor
         from spark_build.stages.direct import direct_command
@@ -278,7 +287,7 @@ class Project:
 
         return get(self, text, Path(to), link=link, is_locked=is_locked, source=source)
 
-    def dataset(self, name: str) -> "DatasetFolder":
+    def dataset(self, name: str) -> DatasetFolder:
         """A dataset as a trainer sees it, laid out under the store."""
         from spark_build.app.results import checked_out
         from spark_build.contract.rows import DatasetFolder
@@ -336,7 +345,7 @@ def _first_cause(stage: StagePlan) -> str:
     return causes_text(reasons, stage.state)[0] if reasons else "another result"
 
 
-def entry_of(project: Project, result: "BuildResult", began: float, command: str) -> BuildEntry:
+def entry_of(project: Project, result: BuildResult, began: float, command: str) -> BuildEntry:
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
     stages = {
         stage: {

@@ -1,5 +1,7 @@
 """One build from beginning to end: ask, run, judge, write lock and journal."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -11,18 +13,19 @@ from spark_build.app.settled import Settled, keep, recall, unmet_of
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.engine.plan import Plan, Planner
 from spark_build.engine.results import BuildResult, StageResult, Unmet
+from spark_build.engine.states import Plan
 from spark_build.pinning import LOCK_NAME
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
     from spark_build.engine.build import Builder, Listener
+    from spark_build.engine.plan import Planner
     from spark_build.storage.local import LocalStore
 
 
 def run_build(
-    project: Project, addresses: Sequence[str], options: BuildOptions, listener: "Listener | None"
+    project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None
 ) -> BuildResult:
     """Errors: UsageError before anything ran; RequirementNotMet where `--locked` would change the lock."""
     began = time.time()
@@ -125,7 +128,7 @@ def _ask(project: Project, plan: Plan, seconds: float) -> None:
         raise UsageError("not confirmed; nothing was run", fix="--yes runs it without asking")
 
 
-def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: "Listener") -> BuildResult:
+def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: Listener) -> BuildResult:
     """The quick way through a build without work: nothing heavy is imported, nothing is written per stage."""
     result = BuildResult(unmet=list(unmet))
     for stage in plan.stages:
@@ -136,8 +139,8 @@ def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: "Listener") ->
 
 
 def builder_in(
-    project: Project, store: "LocalStore", planner: Any, options: BuildOptions, listener: "Listener"
-) -> "Builder":
+    project: Project, store: LocalStore, planner: Any, options: BuildOptions, listener: Listener
+) -> Builder:
     """What builds into `store`, which need not be the project's own."""
     from spark_build.engine.build import Builder
     from spark_build.engine.jobs import Workshop
@@ -199,7 +202,7 @@ def _write_down(project: Project, result: BuildResult, options: BuildOptions, be
 
 
 def _write_lock(
-    project: Project, records: Mapping[str, "Record"], accepted: Mapping[str, str], options: BuildOptions
+    project: Project, records: Mapping[str, Record], accepted: Mapping[str, str], options: BuildOptions
 ) -> None:
     lock = project.lock.with_stages(records, project.graph.nodes, accepted)
     path = project.root / LOCK_NAME

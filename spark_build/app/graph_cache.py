@@ -1,5 +1,7 @@
 """The graph of a Sparkfile: resolved once, then taken from the state while nothing that shaped it has moved."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import json
 import os
 import sys
@@ -11,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from spark_build import __version__
 from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import UsageError
-from spark_build.core.ports import World
-from spark_build.engine.graph import Graph
-from spark_build.pinning import Lock
 
 if TYPE_CHECKING:
+    from spark_build.core.ports import World
+    from spark_build.engine.graph import Graph
+    from spark_build.pinning import Lock
     from spark_build.pipeline.project_view import ProjectView
 
 
@@ -58,6 +60,8 @@ def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Load
 
     Errors: UsageError with every problem of the Sparkfile, sorted by line; hub ids that are not pinned.
     """
+    from spark_build.engine.graph import Graph
+
     text = _read(request.file)
     head = facts.get(f"graph head:{request.name}")
     if head is not None:
@@ -98,13 +102,13 @@ def hub_ids(request: Request, lock: Lock, world: World) -> list[str]:
     return sorted(resolved.hub_ids)
 
 
-def resolved_graph(request: Request, lock: Lock, world: World, view: "ProjectView") -> Graph:
+def resolved_graph(request: Request, lock: Lock, world: World, view: ProjectView) -> Graph:
     """The graph of the project as `view` shows it. Errors: as of `load_graph`."""
     return _resolved(_read(request.file), request, lock, world, view)[0]
 
 
 def _resolved(
-    text: bytes, request: Request, lock: Lock, world: World, view: "ProjectView | None" = None
+    text: bytes, request: Request, lock: Lock, world: World, view: ProjectView | None = None
 ) -> tuple[Graph, dict[str, Any]]:
     resolved, seen = _resolve(text, request, lock, world, view)
     if resolved.problems:
@@ -120,7 +124,7 @@ def _resolved(
 
 
 def _resolve(
-    text: bytes, request: Request, lock: Lock, world: World, view: "ProjectView | None" = None
+    text: bytes, request: Request, lock: Lock, world: World, view: ProjectView | None = None
 ) -> tuple[Any, dict[str, Any]]:
     from spark_build.pipeline import resolve
     from spark_build.pipeline.project_view import ProjectView

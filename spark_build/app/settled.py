@@ -5,6 +5,8 @@ objects of the Artifacts that were asked for; that a build would write nothing r
 What differs, whatever it is, leads to the planner.
 """
 
+from __future__ import annotations  # what they name need not be loaded
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,28 +19,30 @@ from spark_build.app.graph_cache import still_cached
 from spark_build.core.digest import Digest, digest_json
 from spark_build.core.errors import StoreDamaged
 from spark_build.core.record import KnownRecord, Record
-from spark_build.engine.graph import Requirement
 from spark_build.engine.noted import answers_alike
-from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.engine.results import Unmet, judged
+from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, digest_of_lock
 from spark_build.storage.journal import Journal
 from spark_build.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from spark_build.app import Project
+    from spark_build.engine.plan import Planner
 
 MOST_KEPT = 8  # per project: one for each way of asking
 
 
 @dataclass(frozen=True)
 class Settled:
+    """The plan, and what a build of it comes to."""
+
     plan: Plan
     unmet: tuple[Unmet, ...]
     is_written_down: bool  # a build of it changes neither lock nor journal
 
 
-def recall(project: "Project", addresses: Sequence[str], *, is_strict: bool) -> Settled | None:
+def recall(project: Project, addresses: Sequence[str], *, is_strict: bool) -> Settled | None:
     """The settled plan of this question, where all that it rested on still stands."""
     kept = project.state.get(_name(project, addresses, is_strict))
     if kept is None:
@@ -48,12 +52,11 @@ def recall(project: "Project", addresses: Sequence[str], *, is_strict: bool) -> 
         return None
     store = LocalStore(project.root / facts["store"], project.state)
     plan = Plan(tuple(_stage_plans(facts, store)))
-    unmet = [Unmet(stage, Requirement(**asked), figure) for stage, asked, figure in facts["unmet"]]
-    return Settled(plan, tuple(unmet), facts["is_written_down"])
+    return Settled(plan, tuple(_unmet(facts["unmet"])), facts["is_written_down"])
 
 
 def keep(
-    project: "Project",
+    project: Project,
     addresses: Sequence[str],
     planner: Planner,
     plan: Plan,
@@ -77,7 +80,7 @@ def keep(
     project.state.put(name, json.dumps({**facts, "is_written_down": is_written_down}).encode())
 
 
-def unmet_of(project: "Project", plan: Plan) -> list[Unmet]:
+def unmet_of(project: Project, plan: Plan) -> list[Unmet]:
     """Requirements are judged on recorded figures, at every build."""
     found: list[Unmet] = []
     for stage in plan.stages:
@@ -87,11 +90,11 @@ def unmet_of(project: "Project", plan: Plan) -> list[Unmet]:
     return found
 
 
-def _name(project: "Project", addresses: Sequence[str], is_strict: bool) -> str:
+def _name(project: Project, addresses: Sequence[str], is_strict: bool) -> str:
     return f"settled:{digest_json([project.request.name, list(addresses), is_strict, project.offline])}"
 
 
-def _stands(project: "Project", facts: Mapping[str, Any]) -> bool:
+def _stands(project: Project, facts: Mapping[str, Any]) -> bool:
     # first of all the graph: it knows the tool's version, and another's facts may look otherwise
     if still_cached(project.request, project.world, project.state) != facts["graph"]:
         return False
@@ -106,7 +109,7 @@ def _stands(project: "Project", facts: Mapping[str, Any]) -> bool:
     )
 
 
-def _facts(project: "Project", planner: Planner, plan: Plan, asked: Sequence[str]) -> dict[str, Any]:
+def _facts(project: Project, planner: Planner, plan: Plan, asked: Sequence[str]) -> dict[str, Any]:
     """Long columns stand as one text each: JSON reads them many times faster than lists."""
     keys = [str(stage.key) for stage in plan.stages]
     objects = _objects_of(project, plan, set(asked))
@@ -128,7 +131,7 @@ def _facts(project: "Project", planner: Planner, plan: Plan, asked: Sequence[str
     }
 
 
-def _objects_of(project: "Project", plan: Plan, asked: set[str]) -> list[Digest]:
+def _objects_of(project: Project, plan: Plan, asked: set[str]) -> list[Digest]:
     """All objects of the Artifacts that were asked for, their listings included."""
     found: dict[Digest, None] = {}
     for output in {str(stage.output) for stage in plan.stages if stage.stage in asked}:
@@ -142,6 +145,13 @@ def _stage_plans(facts: Mapping[str, Any], store: LocalStore) -> Iterator[StageP
     for stage, key, output, seconds, items in zip(*columns, facts["seconds"], facts["items"], strict=True):
         record = KnownRecord(partial(_read, store, key), key=key, output=output, seconds=seconds, items=items)
         yield StagePlan(stage, "fresh", key, output, seconds=seconds, record=record)
+
+
+def _unmet(kept: Sequence[Any]) -> Iterator[Unmet]:
+    for stage, asked, figure in kept:
+        from spark_build.engine.graph import Requirement
+
+        yield Unmet(stage, Requirement(**asked), figure)
 
 
 def _read(store: LocalStore, key: Digest) -> Record:

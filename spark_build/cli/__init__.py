@@ -1,13 +1,16 @@
 """Arguments in, text and exit code out. Nothing is imported before it is known which command needs it."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from spark_build import __version__
 
+TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark_build.core.errors import SparkError
 
 EXIT_INTERRUPTED = 130
@@ -53,7 +56,7 @@ def _run(arguments: list[str]) -> int:
         raise
 
 
-def _tell(error: "SparkError") -> int:
+def _tell(error: SparkError) -> int:
     sys.stdout.flush()
     print(error, file=sys.stderr)
     return error.exit_code

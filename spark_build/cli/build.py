@@ -11,7 +11,7 @@ from typing import Any
 from spark_build.app import BuildOptions, Project
 from spark_build.core.address import kind_of
 from spark_build.core.errors import UsageError
-from spark_build.engine.plan import Plan
+from spark_build.engine.states import Plan
 
 EXIT_STALE = 3
 

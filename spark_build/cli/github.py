@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.core.errors import UsageError
-from spark_build.engine.plan import Plan
+from spark_build.engine.states import Plan
 from spark_build.report.github import MOST_BYTES, annotations, summary
 
 

@@ -1,6 +1,7 @@
 """The command line's grammar. Only the parser of the command that is asked for is filled in."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -31,8 +32,25 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+class _Formatter(argparse.HelpFormatter):
+    """argparse's makes one for every option, and loads shutil with all its compressors for a terminal's width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (OSError, ValueError):
+        return 80
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse's, whose errors say what is wrong in two lines, and how to mend it."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(formatter_class=_Formatter, **more)
 
     def error(self, message: str) -> NoReturn:
         match = _NO_SUCH.fullmatch(message)

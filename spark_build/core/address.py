@@ -15,6 +15,8 @@ _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 
 @dataclass(frozen=True)
 class Address:
+    """An address, taken apart."""
+
     kind: str | None  # None where the prefix was left out
     name: str
     tag: str | None = None  # or a profile, or a run

@@ -11,6 +11,8 @@ from spark_build.core.digest import Digest
 
 @dataclass(frozen=True)
 class JobStep:
+    """One rule of a job."""
+
     rule: str
     impl: str  # 'spark_build.gates.pii:Pii', or '/abs/project/my_gate.py:MyGate' for a rule of the user's own
     params: Mapping[str, Any]  # resolved, as the rule's Params take them
@@ -25,6 +27,8 @@ class JobStep:
 
 @dataclass(frozen=True)
 class Job:
+    """One action, as its worker reads it."""
+
     stage: str
     kind: str  # ingest filter version train eval package
     key: Digest
@@ -72,6 +76,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class JobResult:
+    """What a worker says of its job."""
+
     ok: bool
     metrics: Mapping[str, float] = field(default_factory=dict)
     items: Mapping[str, int] | None = None

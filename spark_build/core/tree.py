@@ -16,6 +16,8 @@ _SHARD = re.compile(r"data/(?P<split>.+)-\d{5}\.[a-z0-9]+")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
+    """One file."""
+
     path: str  # relative, '/' between components
     size: int  # bytes
     digest: Digest

@@ -66,6 +66,8 @@ class Restorer(Protocol):
 
 @dataclass
 class _Running:
+    """A stage whose worker runs."""
+
     node: Node
     plan: StagePlan
     job: Job

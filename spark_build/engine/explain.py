@@ -21,6 +21,8 @@ Where = Mapping[str, tuple[str, str | None]]
 
 @dataclass(frozen=True)
 class Reason:
+    """One cause."""
+
     kind: str
     name: str
     old: Any = None
@@ -173,6 +175,8 @@ def _input_reason(
 
 @dataclass(frozen=True)
 class _Listings:
+    """Of project inputs, by digest."""
+
     objects: Objects
     world: World | None
 

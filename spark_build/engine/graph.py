@@ -81,6 +81,8 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """A stage, as the pipeline has resolved it."""
+
     stage: str  # 'model:llama-lora/train'
     kind: str  # ingest filter version train eval package serve
     steps: tuple[Step, ...]

@@ -1,11 +1,16 @@
 """What a plan asked of the world, and what it was told: while all would be told again, the plan stands."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import SparkError
-from spark_build.core.ports import World
-from spark_build.core.tree import Tree
+
+if TYPE_CHECKING:
+    from spark_build.core.ports import World
+    from spark_build.core.tree import Tree
 
 Answers = Mapping[str, Mapping[str, str | None]]  # kind of question -> name -> answer
 

@@ -1,9 +1,9 @@
 """The plan: per stage a state and its causes. `build` asks it again after each stage, so the two can't disagree."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
@@ -13,8 +13,8 @@ from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.noted import NotedWorld
+from spark_build.engine.states import STATES, Plan, StagePlan
 
-STATES = ("fresh", "restore", "run", "maybe")
 MAX_DEPTH = 64  # stages that a cause is followed up through
 
 
@@ -34,52 +34,6 @@ class Remote(Protocol):
 
     def bytes_missing(self, output: Digest) -> int | None:
         """How much a restore would fetch; None where the remote lacks some of it."""
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    stage: str
-    state: str
-    key: Digest | None = None
-    output: Digest | None = None
-    reasons: tuple[Reason, ...] = ()
-    seconds: float | None = None  # what the stage took last time
-    bytes: int | None = None  # a restore's
-    drift: tuple[str, ...] = ()
-    manifest: Manifest | None = field(default=None, repr=False)
-    record: Record | None = field(default=None, repr=False)
-    last: Record | None = field(default=None, repr=False)  # of a `run`: what the stage gave before
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "stage": self.stage,
-            "state": self.state,
-            "key": self.key,
-            "output": self.output,
-            "reasons": [reason.to_json() for reason in self.reasons],
-            "seconds": self.seconds,
-            "bytes": self.bytes,
-            "drift": list(self.drift),
-        }
-
-
-@dataclass(frozen=True)
-class Plan:
-    stages: tuple[StagePlan, ...]
-
-    @property
-    def summary(self) -> dict[str, int]:
-        return {state: sum(s.state == state for s in self.stages) for state in STATES}
-
-    @property
-    def is_done(self) -> bool:
-        return all(s.state in ("fresh", "restore") for s in self.stages)
-
-    def __getitem__(self, stage: str) -> StagePlan:
-        return next(s for s in self.stages if s.stage == stage)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"version": 1, "stages": [s.to_json() for s in self.stages], "summary": self.summary}
 
 
 class Planner:
@@ -426,3 +380,6 @@ def _without_stage_inputs(old: Manifest, new: Manifest) -> Manifest:
     steps, new_steps = old.get("steps", []), new.get("steps", [])
     became = {then: new_steps[now] for now, then in paired(steps, new_steps).items()}
     return {**kept(old, new), "steps": [kept(step, became.get(i, {})) for i, step in enumerate(steps)]}
+
+
+__all__ = ["STATES", "History", "Plan", "Planner", "Remote", "StagePlan"]

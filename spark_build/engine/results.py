@@ -1,16 +1,22 @@
 """What a build comes to: each stage's outcome, and the requirements that are not met."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from __future__ import annotations  # what they name need not be loaded
 
-from spark_build.core.record import Record
-from spark_build.engine.graph import Node, Requirement
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spark_build.core.record import Record
+    from spark_build.engine.graph import Node, Requirement
+
 
 OUTCOMES = ("ran", "restored", "fresh", "failed", "skipped")
 
 
 @dataclass(frozen=True)
 class StageResult:
+    """What became of one stage."""
+
     stage: str
     outcome: str  # ran restored fresh failed skipped
     seconds: float = 0.0
@@ -46,6 +52,8 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Unmet:
+    """A requirement that a recorded figure does not meet."""
+
     stage: str
     requirement: Requirement
     figure: float | None
@@ -58,6 +66,8 @@ class Unmet:
 
 @dataclass
 class BuildResult:
+    """What became of all."""
+
     results: dict[str, StageResult] = field(default_factory=dict)
     unmet: list[Unmet] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
