@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,7 @@ class RuleParams(BaseModel):
     synonyms: ClassVar[Mapping[str, str]] = {}  # what users of other tools would write -> our name
 
     @classmethod
+    @cache
     def marked(cls, kind: str) -> tuple[str, ...]:
         """Names of the fields with this mark, in order."""
         return tuple(name for name, info in cls.model_fields.items() if _has_mark(info, kind))
