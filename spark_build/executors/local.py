@@ -21,6 +21,7 @@ from spark_build.executors.environment import check_machine, environment_of, sec
 from spark_build.executors.events import EventReader, EventStream, masked_texts
 from spark_build.executors.link import Link, ready, start_bare, start_process
 from spark_build.executors.outcome import result_of
+from spark_build.executors.undeclared import watch_of, with_undeclared
 
 Ended = tuple["Handle", int, JobResult | None]  # exit status: below 0 a signal
 
@@ -101,6 +102,7 @@ class LocalExecutor:
                 "log": handle.log,
                 "mask": sorted(masks, key=len, reverse=True),
                 "lingers": True,
+                "watch": watch_of(handle.job, env),
             }
         if found is None or len(marshal.dumps(order)) > watchdog.PACKET_BYTES // 2:
             report.close()
@@ -121,6 +123,7 @@ class LocalExecutor:
             "log": handle.log,
             "mask": masked_texts(secrets_of(job, os.environ).values()),
             "lingers": False,
+            "watch": watch_of(job, env),
         }
 
     def _may_be_warm(self, handle: Handle, env: Mapping[str, str]) -> bool:
@@ -200,7 +203,12 @@ class LocalExecutor:
         if told is None:
             return self._lose(link)
         handle = self._running.pop(told["ended"], None)
-        return [] if handle is None else [(handle, told["status"], _result_of(handle, told))]
+        if handle is None:
+            return []
+        result = _result_of(handle, told)
+        return [
+            (handle, told["status"], None if result is None else with_undeclared(handle.job, result, told))
+        ]
 
     def _lose(self, link: Link) -> list[Ended]:
         """Somebody killed the watchdog: its keepers are gone, and with them all that ran below it."""

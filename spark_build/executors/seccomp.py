@@ -12,6 +12,12 @@ import fcntl
 import os
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from spark_build.executors.hermetic import Allowance, Undeclared
+
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER = 1, 1 << 3
 _RET_ALLOW, _RET_USER_NOTIF = 0x7FFF0000, 0x7FC00000
@@ -40,6 +46,45 @@ _MACHINES = {
 }
 _HERE = _MACHINES.get(os.uname().machine)
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Guard:
+    """The keeper's side: answers what a command and all that it starts ask, and notes what is undeclared."""
+
+    def __init__(
+        self, allowance: "Allowance", seen: "Undeclared", listener: int, listens_here: "Any"
+    ) -> None:
+        """`listens_here(port)`: whether a process of the same job listens there."""
+        self.allowance, self.seen, self.listener = allowance, seen, listener
+        self._listens_here = listens_here
+        self._names_a_host = any(not host.replace(".", "").isdigit() for host in allowance.hosts)
+        _wake_on_same_core(listener)
+
+    def serve(self) -> None:
+        """Answers one call; ask when the listener is readable."""
+        call = receive(self.listener)
+        if call is None:
+            return
+        is_undeclared = False
+        if call.address is not None:
+            is_undeclared = self._called(*call.address)
+        elif call.path is not None:
+            is_undeclared = self._read(call.path, call.folder)
+        answer(self.listener, call, errno.EACCES if is_undeclared and self.allowance.is_strict else 0)
+
+    def _read(self, path: str, folder: str) -> bool:
+        found = self.allowance.undeclared(path, folder)
+        if found is not None:
+            self.seen.files.add(found)
+        return found is not None
+
+    def _called(self, host: str, port: int) -> bool:
+        """An address tells no name: where the job names a host, any may be that one."""
+        is_own = host in ("127.0.0.1", "::1") and self._listens_here(port)
+        if self._names_a_host or is_own or self.allowance.is_named(host):
+            return False
+        self.seen.hosts.add(f"{host}:{port}")
+        return True
 
 
 class Call:
@@ -77,7 +122,7 @@ def install() -> int:
     return int(listener)
 
 
-def tune(listener: int) -> None:
+def _wake_on_same_core(listener: int) -> None:
     """Asker and keeper take turns, so one core serves both best (Linux 6.6; older kernels do without)."""
     try:
         fcntl.ioctl(listener, _IOCTL_SET_FLAGS, _WAKE_ON_SAME_CORE)

@@ -3,13 +3,15 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from spark_build.core.errors import StageFailed
-from spark_build.core.job import Job
+from spark_build.core.job import Job, JobResult
 from spark_build.core.undeclared import FIX, NOTE, touched_text
 from spark_build.executors.hermetic import OFF, STRICT, Allowance, Undeclared
 
+COMMAND = "command"  # the rule that runs what a user wrote, in every family
 _HUB = ("huggingface.co", "hf.co")
 _IN_TEXT = re.compile(
     r"://(?:[^/@\s]*@)?([\w.-]+)"  # of a URL
@@ -33,6 +35,37 @@ def allowance_of(job: Job, env: Mapping[str, str]) -> Allowance | None:
         {*hosts, *(_HUB if job.hub else ())},
         is_strict=job.hermetic == STRICT,
     )
+
+
+def watch_of(job: Job, env: Mapping[str, str]) -> dict[str, Any] | None:
+    """What the keeper is to hold a command to, and under `hermetic: strict` every job; None: nobody looks."""
+    is_asked = job.hermetic == STRICT or any(step.rule == COMMAND for step in job.steps)
+    allowance = allowance_of(job, env) if is_asked else None
+    return None if allowance is None else allowance.to_plain()
+
+
+def with_undeclared(job: Job, result: JobResult, told: Mapping[str, Any]) -> JobResult:
+    """The result with what the keeper saw; a failure where that is refused, or nobody could look."""
+    if job.hermetic == STRICT and told.get("unguarded") is not None:
+        reason = os.strerror(told["unguarded"])
+        message = f"hermetic: strict: this machine does not let anybody see what {job.stage} opens ({reason})"
+        return JobResult(False, error=message, fix="Linux 5.5 with seccomp is needed; or `hermetic: warn`")
+    seen = told.get("undeclared")
+    if not seen:
+        return result
+    if job.hermetic == STRICT:
+        return JobResult(False, error=f"hermetic: strict: {job.stage} {touched_text(seen)}", fix=FIX)
+    return replace(result, notes={**result.notes, NOTE: _joined(result.notes.get(NOTE, {}), seen)})
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    joined = Undeclared(
+        (*one.get("files", ()), *other.get("files", ())), (*one.get("hosts", ()), *other.get("hosts", ()))
+    ).to_json()
+    for name in ("more_files", "more_hosts"):
+        if count := max(one.get(name, 0), other.get(name, 0)):
+            joined[name] = joined.get(name, 0) + count
+    return joined
 
 
 def undeclared_note(seen: Undeclared) -> dict[str, Any]:

@@ -11,8 +11,9 @@ its keeper. Each of them looks at the socket to the build by itself, so that sto
 changes nothing. A keeper holds its action's lease and lets it go only when nothing of the action lives.
 
 Messages are marshalled, one per packet. From the build: {'spawn', 'argv', 'env', 'cwd', 'log', 'mask',
-'lingers'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno'} (status below 0 a
-signal; errno where it could not be started; none of it where its keeper was killed), {'bug'}.
+'lingers', 'watch'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno', 'undeclared',
+'unguarded'} (status below 0 a signal; errno where it could not be started; none of it where its keeper was killed),
+{'bug'}. `watch` is what the job declares (hermetic.py); what it touched besides comes back as `undeclared`.
 """
 
 import _ctypes
@@ -120,6 +121,9 @@ class _Watchdog:
 
     def spawn(self, order: "dict[str, Any]") -> None:
         watchdog = os.getpid()
+        if order["watch"]:  # once, and not in each keeper
+            _load("hermetic")
+            _load("seccomp")
         keeper = os.fork()
         if keeper == 0:
             try:
@@ -158,6 +162,8 @@ class _Keeper:
         self.status: int | None = None
         self.ended_at = 0.0
         self.errno: int | None = None  # why it could not be started
+        self.guard: Any = None  # answers what the worker opens and whom it calls
+        self.unguarded: int | None = None  # why nobody does, although it was asked for
 
     def run(self) -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -174,7 +180,9 @@ class _Keeper:
         if self.output is not None:
             self.output.finish()
         status = -signal.SIGKILL if self.status is None else self.status
-        send(self.link, {"ended": self.order["spawn"], "status": status, "errno": self.errno})
+        touched = None if self.guard is None else self.guard.seen.to_json()
+        told = {"status": status, "errno": self.errno, "undeclared": touched, "unguarded": self.unguarded}
+        send(self.link, {"ended": self.order["spawn"], **told})
         os.kill(self.watchdog, signal.SIGCONT)  # where somebody stopped it, it would stay
         os._exit(0)
 
@@ -185,10 +193,17 @@ class _Keeper:
         poll.register(self.woken, select.POLLIN)
         if self.output is not None:
             poll.register(self.output.source, select.POLLIN)
+        if self.guard is not None:
+            poll.register(self.guard.listener, select.POLLIN)
         is_silent = False
         while self.goes_on(is_silent) and not self.is_time_up() and os.getppid() == self.watchdog:
             ready = dict(poll.poll(None if self.stop_by is None and self.status is None else 20))
             is_silent = self.output is None or self.output.source not in ready
+            if self.guard is not None and self.guard.listener in ready:
+                if ready[self.guard.listener] & select.POLLIN:
+                    self.guard.serve()
+                else:  # nobody is left who could ask
+                    poll.unregister(self.guard.listener)
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self.reap()
@@ -238,10 +253,11 @@ class _Keeper:
         """Returns when it is in a group of its own, so that a stop reaches it."""
         keeper = os.getpid()
         begun, closes_with_exec = os.pipe2(os.O_CLOEXEC)
+        mine, its = _socket.socketpair() if self.order["watch"] else (None, None)
         worker = os.fork()
         if worker == 0:
             try:
-                self.become_worker(keeper)
+                self.become_worker(keeper, its)
             except OSError as error:
                 os.write(closes_with_exec, (error.errno or 0).to_bytes(_FD_BYTES, sys.byteorder))
                 if not self.order["lingers"]:
@@ -249,12 +265,29 @@ class _Keeper:
             finally:
                 os._exit(127)
         os.close(closes_with_exec)
+        if mine is not None and its is not None:
+            its.close()
+            self.begin_to_guard(mine, worker)
         if told := os.read(begun, _FD_BYTES):
             self.errno = int.from_bytes(told, sys.byteorder)
         os.close(begun)
         return worker
 
-    def become_worker(self, keeper: int) -> None:
+    def begin_to_guard(self, mine: _socket.socket, worker: int) -> None:
+        """Before the worker is what it is to become: its first question may come at once."""
+        told, listener = receive(mine)
+        mine.close()
+        if listener:
+            hermetic, seccomp = _load("hermetic"), _load("seccomp")
+            allowance = hermetic.Allowance(**self.order["watch"])
+            seen = hermetic.Undeclared()
+            self.guard = seccomp.Guard(
+                allowance, seen, listener[0], lambda port: hermetic.listens_here(port, worker)
+            )
+        elif told is not None:
+            self.unguarded = told["errno"]
+
+    def become_worker(self, keeper: int, guard: _socket.socket | None) -> None:
         os.setsid()
         for number in (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
@@ -267,11 +300,24 @@ class _Keeper:
         if os.getppid() != keeper:  # it died before the line above
             os._exit(127)
         os.chdir(self.order["cwd"])
+        if guard is not None:
+            os.get_exec_path(self.order["env"])  # imports what it needs while nobody has to be asked yet
+            self.ask_from_now_on(guard)
         if self.work is not None:
             _look_freshly_started()
             os._exit(self.work(self.order))
         argv = self.order["argv"]
         os.execvpe(argv[0], argv, self.order["env"])
+
+    def ask_from_now_on(self, guard: _socket.socket) -> None:
+        try:
+            listener = _load("seccomp").install()
+        except OSError as error:
+            send(guard, {"errno": error.errno})
+            if self.order["watch"]["is_strict"]:
+                raise
+        else:
+            send_with(guard, marshal.dumps({}), [listener])
 
 
 class _Log:
@@ -322,6 +368,15 @@ def close_all_but(*kept: int) -> None:
                 os.close(int(name))
             except OSError:
                 continue  # of the listing itself
+
+
+def _load(name: str) -> "Any":
+    """A module beside this file; nothing else of the folder is in reach of an import."""
+    sys.path.append(os.path.dirname(__file__))
+    try:
+        return __import__(name)
+    finally:
+        sys.path.pop()
 
 
 def wake_on_child() -> int:
