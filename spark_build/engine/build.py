@@ -228,7 +228,7 @@ class Builder:
         if plan.stage in self.planner.again:
             return False
         fresh = self.planner.records.get(plan.key or "")
-        if fresh is None or self.planner.objects.missing(fresh.output):
+        if fresh is None or self.planner.is_refused(fresh) or self.planner.objects.missing(fresh.output):
             return False
         self.planner.forget(plan.stage)
         return True

@@ -13,6 +13,7 @@ from spark_build.core.job import Job, JobResult, JobStep
 from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
+from spark_build.core.undeclared import NOTE
 from spark_build.engine import previous
 from spark_build.engine.action import loose_key_of, operation_of
 from spark_build.engine.graph import Input, Node, absolute_impl
@@ -176,7 +177,7 @@ class Workshop:
             started=started.astimezone(UTC).isoformat(timespec="seconds"),
             metrics=dict(result.metrics),
             items=dict(result.items) if result.items is not None else None,
-            notes=dict(result.notes),
+            notes={**_inherited(plan, result), **result.notes},
             libraries={name: version for name in sorted(names) if (version := self.world.library(name))},
             log=events.removesuffix(".events.jsonl") + ".log",
             events=events,
@@ -265,6 +266,17 @@ class Workshop:
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+
+
+def _inherited(plan: StagePlan, result: JobResult) -> dict[str, Any]:
+    """What the last run touched and did not declare, where this one took over what that one had found."""
+    last, is_remembered = plan.last, bool((result.items or {}).get("remembered"))
+    if last is None or not is_remembered or NOTE not in last.notes:
+        return {}
+    code = [
+        [(s["rule"], s.get("code")) for s in m.get("steps", [])] for m in (last.manifest, plan.manifest or {})
+    ]
+    return {NOTE: last.notes[NOTE]} if code[0] == code[1] else {}
 
 
 def _reads(node: Node) -> tuple[str, ...]:

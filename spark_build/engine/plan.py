@@ -9,6 +9,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
+from spark_build.core.undeclared import NOTE
 from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of, paired
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
@@ -228,7 +229,8 @@ class Planner:
                 )
         if record is None and node.kind == "train" and not self.is_strict:
             record, drift = self._drifted(manifest)
-        if record is not None and node.stage not in self.again:
+        is_refused = record is not None and self.is_refused(record)
+        if record is not None and node.stage not in self.again and not is_refused:
             return StagePlan(
                 node.stage,
                 "fresh",
@@ -244,10 +246,17 @@ class Planner:
         last = self._last_record(node.stage)
         if node.stage in self.again and record is not None:
             reasons: tuple[Reason, ...] = (Reason("runtime", "--again", new=node.stage),)
+        elif is_refused:
+            reasons = (Reason("runtime", "environment.hermetic", new=self.graph.hermetic),)
         else:
             reasons = tuple(self._causes(node, manifest, last, plans))
-        seconds, before = last.seconds if last else None, None if node.stage in self.again else last
+        goes_on = node.stage not in self.again and self.graph.hermetic != "strict"
+        seconds, before = last.seconds if last else None, last if goes_on else None
         return StagePlan(node.stage, "run", key, None, reasons, seconds, None, (), manifest, last=before)
+
+    def is_refused(self, record: Record) -> bool:
+        """Under `hermetic: strict` a result that rests on undeclared reads does not count."""
+        return self.graph.hermetic == "strict" and NOTE in record.notes
 
     def _accepted(self, key: Digest) -> tuple[Record | None, tuple[str, ...]]:
         """The Record that a user takes for this key's, and the line that says so in every plan."""

@@ -9,6 +9,7 @@ from typing import Any
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.disk import disk_problems
 from spark_build.core.record import Record
+from spark_build.core.undeclared import NOTE
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
 from spark_build.storage.stats import fold_of
@@ -69,6 +70,10 @@ class LocalRecords:
             self.disk.rename(path, f"{self.folder}/damaged/{record.key}-{os.urandom(3).hex()}.json")
             return self._write(record)
         if standing.output == record.output:
+            if (
+                NOTE in standing.notes and NOTE not in record.notes
+            ):  # now it is known to rest on its inputs alone
+                self.disk.rename(self._written(record), path)
             return None
         self._place(path.removesuffix(".json") + f".{record.output[:12]}.json", record)
         return standing
@@ -77,15 +82,20 @@ class LocalRecords:
         if os.path.lexists(path):
             return False
         self.disk.make_folder(os.path.dirname(path))
-        self.disk.make_folder(f"{self.folder}/tmp")
-        temporary = f"{self.folder}/tmp/{os.getpid()}-record-{os.urandom(4).hex()}"
-        self.disk.write_new(temporary, sealed(record))
+        temporary = self._written(record)
         is_placed = self.disk.place(temporary, path)
         if is_placed:
             self.disk.flush_folder(os.path.dirname(path))
         else:
             self.disk.remove(temporary)
         return is_placed
+
+    def _written(self, record: Record) -> str:
+        """A file of the record under a name that nobody else uses."""
+        self.disk.make_folder(f"{self.folder}/tmp")
+        temporary = f"{self.folder}/tmp/{os.getpid()}-record-{os.urandom(4).hex()}"
+        self.disk.write_new(temporary, sealed(record))
+        return temporary
 
     def _index(self) -> None:
         if self.state.get(_INDEXED) is None:

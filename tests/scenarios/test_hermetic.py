@@ -1,4 +1,4 @@
-"""Reads and calls that the Sparkfile does not declare: told by a build, refused under `environment: {hermetic: strict}`."""
+"""Reads and calls that the Sparkfile does not declare: told by a build, refused under `hermetic: strict`."""
 
 import socket
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ OFF = "environment: {hermetic: off}\n"
 PREP = "import sys\nopen(sys.argv[1] + '/m', 'w').write(open('look' + 'up.csv').read())\n"
 GATE = """
 from pathlib import Path
-from spark_build.contract import ItemGate, RuleParams, Verdict
+from spark_build.contract import Decides, ItemGate, RuleParams, Verdict
 
 class Listed(ItemGate):
     class Params(RuleParams):
-        shortest: int = 1
+        shortest: Decides[int] = 1
 
     def measure(self, item):
         return len(Path(__file__).with_name("lookup.csv").read_text())
@@ -147,3 +147,23 @@ def test_a_clean_result_stays_fresh_under_strict(folder: Folder) -> None:
     build(folder)
     folder.sparkfile(STRICT + run)
     assert Project(folder.path).plan()["model:m/train"].state == "fresh"
+
+
+def test_a_result_that_turns_out_clean_counts_again(folder: Folder) -> None:
+    folder.write("flag", "")
+    prep = "import os, sys\nos.path.exists('fl' + 'ag') and open('look' + 'up.csv').read()\n"
+    folder.write("prep.py", prep + "open(sys.argv[1] + '/m', 'w').write('x')\n")
+    folder.sparkfile(command("python3 prep.py {output}"))
+    build(folder)
+    (folder.path / "flag").unlink()
+    folder.sparkfile(STRICT + command("python3 prep.py {output}"))
+    assert build(folder).results["model:m/train"].outcome == "ran"
+    assert build(folder).results["model:m/train"].outcome == "fresh"
+
+
+def test_what_is_remembered_of_an_undeclared_read_is_warned_of_again(folder: Folder) -> None:
+    folder.sparkfile(with_gate())
+    build(folder)
+    folder.sparkfile(with_gate(", with: {shortest: 2}"))  # only decides: nothing is measured, nothing read
+    (warning,) = build(folder).warnings
+    assert "lookup.csv" in warning
