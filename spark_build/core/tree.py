@@ -66,6 +66,24 @@ class Tree:
         return {name: Tree(tuple(entries)).digest for name, entries in sorted(grouped.items())}
 
 
+def differing(old: bytes, new: bytes) -> tuple[list[Entry], list[Entry]]:
+    """Entries of the one listing alone and of the other alone; these alone are parsed where it can be."""
+    before, now = (set(_rows(listing)) for listing in (old, new))
+    try:
+        return _parsed(before - now), _parsed(now - before)
+    except (ValueError, TypeError):  # a path holds what stands between two rows
+        then, here = set(Tree.parse(old)), set(Tree.parse(new))
+        return sorted(then - here), sorted(here - then)
+
+
+def _rows(listing: bytes) -> list[bytes]:
+    return [] if listing == b"[]" else listing[2:-2].split(b"],[")
+
+
+def _parsed(rows: Iterable[bytes]) -> list[Entry]:
+    return sorted(Entry(*json.loads(b"[" + row + b"]")) for row in rows)
+
+
 def part_of(path: str) -> str:
     """The part that a path belongs to (design section 1)."""
     if path in CARD_FILES:

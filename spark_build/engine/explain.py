@@ -7,7 +7,7 @@ from typing import Any
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.ports import Objects, World
-from spark_build.core.tree import Tree
+from spark_build.core.tree import Tree, differing
 from spark_build.engine.action import Manifest, paired
 from spark_build.engine.graph import Input, Node, Step
 
@@ -138,7 +138,7 @@ def _inputs(
         if given.stage is not None:
             yield Reason("upstream", given.stage, at=given.at)
         elif isinstance(before, str) or isinstance(now, str):
-            old_files, new_files = listings.get(before), listings.get(now, given.path)
+            old_files, new_files = listings.differing(before, now, given.path)
             yield _input_reason(given.path or name, old_files, new_files, at=given.at)
         elif now is None:  # another stage's output
             yield Reason("input", name, "read", "not read", at=given.at)
@@ -180,22 +180,30 @@ class _Listings:
     objects: Objects
     world: World | None
 
-    def get(self, digest: Digest | None, path: str | None = None) -> dict[str, Any] | None:
-        tree: Tree | None
-        if not isinstance(digest, str):
-            return {}
-        try:
-            tree = Tree.parse(self.objects.read(digest))
-        except (KeyError, SparkError):
-            tree = self._from_world(digest, path)
+    def differing(
+        self, old: Digest | None, new: Digest | None, path: str | None
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Files of either side, by path, without those that are the same; None where a listing is not kept."""
+        before, now = self._get(old), self._get(new, path)
         # a cause without its file names is still a cause
-        return None if tree is None else {e.path: (e.digest, e.executable) for e in tree}
+        if before is None or now is None:
+            return None, None
+        then, here = ({e.path: (e.digest, e.executable) for e in side} for side in differing(before, now))
+        return then, here
 
-    def _from_world(self, digest: Digest, path: str | None) -> Tree | None:
+    def _get(self, digest: Digest | None, path: str | None = None) -> bytes | None:
+        if not isinstance(digest, str):
+            return Tree.of(()).listing
+        try:
+            return self.objects.read(digest)
+        except (KeyError, SparkError):
+            return self._from_world(digest, path)
+
+    def _from_world(self, digest: Digest, path: str | None) -> bytes | None:
         if self.world is None or path is None:
             return None
         tree = self.world.tree(path)
-        return tree if tree.digest == digest else None
+        return tree.listing if tree.digest == digest else None
 
 
 # what the Sparkfile calls the steps of a stage that stand in a list, and how many stand before it

@@ -1,6 +1,5 @@
 """What this stage gave last time, as far as it can be trusted: every file is held against its digest."""
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.job import Job
+from spark_build.core.tree import differing
 from spark_build.stages.splicing import DoesNotFit, Shard
 
 Listed = tuple[str, int, Digest]  # path, size, digest
@@ -57,21 +57,13 @@ class OldFolder:
 
 
 def differing_files(old: Path, new: Path) -> tuple[list[Listed], list[Listed], int]:
-    """Entries of the old listing alone, of the new one alone, and how many the new one has.
-
-    Both are canonical JSON, so that they are compared as text: what differs is little, and that alone is parsed.
-    """
-    before, now = (file.read_bytes()[2:-2].split(b"],[") for file in (old, new))
-    then, here = set(before), set(now)
-    return _entries(then - here), _entries(here - then), len(now)
-
-
-def _entries(texts: Iterable[bytes]) -> list[Listed]:
+    """Entries of the old listing alone, of the new one alone, and about how many the new one has."""
     try:
-        rows = [json.loads(b"[" + text + b"]") for text in texts]
-        return sorted((path, size, digest) for path, size, digest, _ in rows)
-    except ValueError:  # a path that holds what stands between two entries
-        raise DoesNotFit("a listing that can't be compared as text") from None
+        before, now = old.read_bytes(), new.read_bytes()
+    except OSError:
+        raise DoesNotFit("a listing that is not there") from None
+    then, here = ([(e.path, e.size, e.digest) for e in side] for side in differing(before, now))
+    return then, here, now.count(b"],[") + 1
 
 
 def _is(file: Path, digest: Digest) -> bool:
