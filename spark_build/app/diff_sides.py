@@ -124,7 +124,7 @@ def _before(project: Project, stage: str, record: Record, past: Past) -> dict[st
             continue
         for before in node.upstream() - found.keys():
             read = digests_read(node, reader.manifest, before)
-            gave = past.gave(before, read, reader.started) if read else None
+            gave = past.gave(before, read, reader) if read else None
             if gave is not None:
                 found[before] = record_result(gave, before)
                 waiting.append((before, gave))

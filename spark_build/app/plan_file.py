@@ -42,7 +42,7 @@ class PlanFile:
 def write_plan_file(
     path: Path, project: Project, plan: Plan, targets: Sequence[str], again: Sequence[str], is_strict: bool
 ) -> None:
-    """Errors: Unavailable where the disk refuses. Nothing in it is of this machine."""
+    """Errors: UsageError where `path` can't be a file. Nothing in it is of this machine."""
     request = {
         "file": os.path.relpath(project.request.file, Path(project.folder).resolve()),
         "targets": list(targets),
@@ -55,11 +55,22 @@ def write_plan_file(
     stages = [{**stage.to_json(), **_rests_on(project, stage)} for stage in plan.stages]
     body = {"format": FORMAT, "version": VERSION, "project": project.graph.project, "request": request}
     body |= {"stages": stages, "summary": plan.summary}
+    _replace(path, json.dumps({"digest": digest_json(body), **body}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """The whole file, or none."""
+    if not path.parent.is_dir() or path.is_dir():
+        where = path if path.is_dir() else path.parent
+        problem = "is a folder" if path.is_dir() else "is no folder"
+        raise UsageError(f"{where} {problem}", fix="--out names a file in a folder that is there")
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with disk_problems(str(path)):
-        text = json.dumps({"digest": digest_json(body), **body}, indent=1, ensure_ascii=False)
-        beside.write_text(f"{text}\n", encoding="utf-8")
-        beside.replace(path)
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def read_plan_file(path: Path) -> PlanFile:
@@ -102,13 +113,13 @@ def refuse_what_moved(planned: PlanFile, project: Project, plan: Plan) -> None:
 
 
 def tell_departures(planned: PlanFile, result: "BuildResult") -> None:
-    """What another process did meanwhile counts as fresh; it is told."""
+    """What others did while the build was under way counts as in any build, and is told."""
     states = {stage["stage"]: stage["state"] for stage in planned.stages}
     for stage, told in result.results.items():
-        done_before = states.get(stage) == "run" and told.outcome == "fresh"
-        if done_before:
+        if states.get(stage) == "run" and told.outcome == "fresh":
             result.warnings.append(f"{stage}: planned to run; another build had its result meanwhile")
-        assert told.outcome != "ran" or states.get(stage) in ("run", "maybe"), f"BUG: {stage} was not to run"
+        if states.get(stage) == "fresh" and told.outcome == "ran":  # a server that was stopped just now
+            result.warnings.append(f"{stage}: planned fresh; it was not so any more when it was its turn")
 
 
 def _parsed(path: Path) -> dict[str, Any]:

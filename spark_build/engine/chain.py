@@ -53,7 +53,7 @@ class Past:
         if stage not in self._known:
             noted = [r for key in self.history.keys(stage) if (r := self.records.get(key)) is not None]
             noted += [r for r in self._by_stage.get(stage, []) if r not in noted] if len(noted) < 2 else []
-            self._known[stage] = [*noted[:1], *sorted(noted[1:], key=lambda r: r.started, reverse=True)]
+            self._known[stage] = [*noted[:1], *sorted(noted[1:], key=_began, reverse=True)]
         return self._known[stage]
 
     def last(self, stage: str) -> Record | None:
@@ -61,14 +61,16 @@ class Past:
 
     def before(self, stage: str, record: Record) -> Record | None:
         """The one that had run last when `record` was made."""
-        earlier = [r for r in self.of(stage) if r.key != record.key and r.started <= record.started]
-        return max(earlier, key=lambda r: r.started, default=None)
+        earlier = [r for r in self.of(stage) if r.key != record.key and _began(r) <= _began(record)]
+        return max(earlier, key=_began, default=None)
 
-    def gave(self, stage: str, read: Mapping[str, Digest | None], by: str | None = None) -> Record | None:
-        """The newest Record of `stage` with these parts; of those made until `by`, where there are such."""
+    def gave(
+        self, stage: str, read: Mapping[str, Digest | None], reader: Record | None = None
+    ) -> Record | None:
+        """The newest Record of `stage` with these parts; of those made before `reader`, where there are such."""
         found = [r for r in self.of(stage) if all(r.parts.get(p) == digest for p, digest in read.items())]
-        found.sort(key=lambda r: r.started, reverse=True)
-        in_time = [r for r in found if by is None or r.started <= by]
+        found.sort(key=_began, reverse=True)
+        in_time = [r for r in found if reader is None or _began(r) <= _began(reader)]
         return next(iter(in_time or found), None)
 
     @cached_property
@@ -165,9 +167,8 @@ class Chains:
         self, node: Node, stage: str, old: Manifest, new: Manifest, made: Record | None, depth: int
     ) -> Link | None:
         """From the Record whose parts the old action read to the one whose parts the new one reads."""
-        by = made.started if made is not None else None
-        then = self.past.gave(stage, digests_read(node, old, stage), by)
-        now = self.past.gave(stage, digests_read(node, new, stage), by)
+        then = self.past.gave(stage, digests_read(node, old, stage), made)
+        now = self.past.gave(stage, digests_read(node, new, stage), made)
         if then is None or now is None or then.key == now.key or depth >= MAX_DEPTH:
             return None
         return self._between(stage, then, now, depth + 1)
@@ -178,8 +179,17 @@ class Chains:
         return last is not None and last.key == record.key
 
     def _planned(self, stage: str) -> StagePlan | None:
-        stages = self.plan.stages if self.plan is not None else ()
-        return next((s for s in stages if s.stage == stage), None)
+        return self._by_stage.get(stage)
+
+    @cached_property
+    def _by_stage(self) -> dict[str, StagePlan]:
+        return {s.stage: s for s in self.plan.stages} if self.plan is not None else {}
+
+
+def _began(record: Record) -> str:
+    """When it began, as digits that sort: its log's name knows microseconds, `started` only seconds."""
+    stamp = (record.events or "").removesuffix(".events.jsonl").rpartition("-")[2]
+    return stamp if len(stamp) == 20 else "".join(filter(str.isdigit, record.started[:19])).ljust(20, "0")
 
 
 def _is_changed(planned: StagePlan) -> bool:
