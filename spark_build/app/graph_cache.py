@@ -63,17 +63,18 @@ def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Load
     from spark_build.engine.graph import Graph
 
     text = _read(request.file)
+    stamp = _stamp(text)  # as things are before they are looked at
     head = facts.get(f"graph head:{request.name}")
     if head is not None:
         known = json.loads(head)
         # first of all the tool: what another version has written may look otherwise
-        if _still_holds(known, text, request.root, world) and known["pins"] == _pins(lock):
+        if _still_holds(known, stamp, request.root, world) and known["pins"] == _pins(lock):
             nodes = facts.get(f"graph nodes:{request.name}")
             if nodes is not None and digest_bytes(nodes) == known["nodes"]:
                 return Loaded(Graph.from_json(json.loads(nodes)), digest_bytes(head))
     graph, seen = _resolved(text, request, lock, world)
     nodes = json.dumps(graph.to_json()).encode()
-    head = json.dumps({**seen, **_stamp(text), "pins": _pins(lock), "nodes": digest_bytes(nodes)}).encode()
+    head = json.dumps({**seen, **stamp, "pins": _pins(lock), "nodes": digest_bytes(nodes)}).encode()
     if graph.nodes or graph.deployments:
         facts.put(f"graph nodes:{request.name}", nodes)
         facts.put(f"graph head:{request.name}", head)
@@ -83,7 +84,8 @@ def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Load
 def still_cached(request: Request, world: World, facts: Facts) -> Digest | None:
     """Which graph `load_graph` would take from the cache, given that the lock's pins have not moved."""
     head = facts.get(f"graph head:{request.name}")
-    if head is None or not _still_holds(json.loads(head), _read(request.file), request.root, world):
+    stamp = _stamp(_read(request.file))
+    if head is None or not _still_holds(json.loads(head), stamp, request.root, world):
         return None
     return digest_bytes(head)
 
@@ -139,11 +141,11 @@ def _resolve(
     return resolved, {**project.to_json(), "env": env}
 
 
-def _still_holds(known: Mapping[str, Any], text: bytes, root: Path, world: World) -> bool:
-    """Whether the text is the same, and all that was asked of the project would be answered alike."""
+def _still_holds(known: Mapping[str, Any], stamp: Mapping[str, Digest], root: Path, world: World) -> bool:
+    """Whether text and tool are the same, and all that was asked of the project would be answered alike."""
     prefix = f"{root}{os.sep}"
     return (
-        all(known.get(name) == now for name, now in _stamp(text).items())
+        all(known.get(name) == now for name, now in stamp.items())
         and all(os.path.exists(prefix + path) == was for path, was in known["present"].items())
         and all(_env(world, name) == was for name, was in known["env"].items())
         and all(world.file(path) == was for path, was in known["sources"].items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.record import Record
 from spark_build.core.tree import Entry, Tree
-from spark_build.engine.action import key_of, loose_key_of
+from spark_build.engine.action import Manifest, key_of, loose_key_of
 from spark_build.engine.graph import Graph, Input, Node, Step
 from spark_build.engine.plan import Plan, Planner
 
@@ -108,12 +108,16 @@ class Bench:
         plan = self.plan(stage)[stage]
         assert plan.state == "run", plan
         assert plan.manifest is not None
-        key = key_of(plan.manifest)
+        return self.recorded(stage, plan.manifest, output)
+
+    def recorded(self, stage: str, manifest: Manifest, output: Tree) -> Record:
+        """What a build leaves of one stage."""
+        key = key_of(manifest)
         record = Record(
             key,
-            loose_key_of(plan.manifest),
+            loose_key_of(manifest),
             stage,
-            plan.manifest,
+            manifest,
             output.digest,
             output.parts(),
             output.size,

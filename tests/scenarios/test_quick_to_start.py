@@ -26,15 +26,30 @@ def test_a_plan_and_a_build_without_work_load_nothing_heavy(built: Folder, comma
     assert not _loaded(built, command) & set(HEAVY)
 
 
+def test_a_plan_without_work_loads_nothing_that_only_a_run_needs(built: Folder) -> None:
+    needless = {"shutil", "subprocess", "threading", "socket", "tomllib", "difflib", "tempfile", "logging"}
+    assert not _loaded(built, ["plan"]) & needless
+
+
 def test_the_version_loads_next_to_nothing(built: Folder) -> None:
-    assert not _loaded(built, ["--version"]) & {*HEAVY, "argparse", "sqlite3", "json"}
+    assert not _loaded(built, ["--version"]) & {
+        *HEAVY,
+        "argparse",
+        "sqlite3",
+        "json",
+        "typing",
+        "dataclasses",
+        "pathlib",
+    }
 
 
 def _loaded(folder: Folder, command: list[str]) -> set[str]:
-    """Top-level modules that the command has imported when it ends."""
+    """Top-level modules that the command has imported when it ends, without what every Python loads."""
     script = (
-        "import atexit, json, sys\n"
-        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import atexit, json\n"
+        "atexit.register(lambda: print(json.dumps(sorted({*sys.modules} - before)), file=sys.stderr))\n"
         f"from spark_build.cli import main\nsys.exit(main({command!r}))"
     )
     done = subprocess.run(
