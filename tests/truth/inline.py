@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from spark_build.app import Project
@@ -18,13 +19,14 @@ from spark_build.executors.environment import check_machine, environment_of
 from spark_build.executors.events import EventReader
 from spark_build.executors.worker import run_worker
 from spark_build.stages import run_stage
+from spark_build.storage import folder_walk, state
 from spark_build.storage.memo import LocalMemo
 from sparkfile_schema import parsing
 
 Hook = Callable[[str, Job], None]  # 'before' or 'after' a stage ran, with its job
 _OF_PROJECTS = ("spark_rule_", "helpers", "rules", "fuzzrules")  # modules that are a project's own
 _clean = 0  # how many modules there were when none of them was a project's
-_COARSE = 5  # CLOCK_REALTIME_COARSE: what the kernel stamps files with
+_TICK_NS = 4_000_000  # kernels before 6.13 stamp files with a clock that moves so often
 _AGE_NS = 150_000_000
 _real_time_ns = time.time_ns
 
@@ -47,9 +49,35 @@ parsing.read_document = (
 
 def wait_for_a_tick() -> None:
     """What is written next has another ctime than all before."""
-    before = time.clock_gettime_ns(_COARSE)
-    while time.clock_gettime_ns(_COARSE) == before:
+    before = _real_time_ns() // _TICK_NS
+    while _real_time_ns() // _TICK_NS == before:
         time.sleep(0.0005)
+    time.sleep(0.004)  # where the kernel's own clock is a coarse one
+
+
+@contextmanager
+def coarse_clock() -> Iterator[None]:
+    """Files as kernels before 6.13 stamp them: two changes within one tick have one ctime."""
+    add, of = folder_walk._Walk._add, state.FileStat.of
+
+    def add_coarse(self: Any, path: str, stat: Any) -> None:
+        kept = {name: getattr(stat, name) for name in ("st_size", "st_mtime_ns", "st_ino", "st_mode")}
+        add(self, path, SimpleNamespace(**kept, st_ctime_ns=coarse(stat.st_ctime_ns)))  # type: ignore[arg-type]
+
+    def of_coarse(cls: Any, stat: Any) -> state.FileStat:
+        exact = of(stat)
+        return exact._replace(ctime_ns=coarse(exact.ctime_ns))
+
+    folder_walk._Walk._add = add_coarse  # type: ignore[method-assign]
+    state.FileStat.of = classmethod(of_coarse)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        folder_walk._Walk._add, state.FileStat.of = add, of  # type: ignore[method-assign]
+
+
+def coarse(nanoseconds: int) -> int:
+    return nanoseconds // _TICK_NS * _TICK_NS
 
 
 @contextmanager
@@ -75,7 +103,8 @@ def fresh_process(root: Path, env: Mapping[str, str], packages: Path) -> Iterato
     sys.path.append(str(packages))
     _forget_folders(root, packages)
     try:
-        yield
+        with coarse_clock():
+            yield
     finally:
         os.environ.clear()
         os.environ.update(around)

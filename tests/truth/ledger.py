@@ -183,18 +183,18 @@ class Ledger:
                 changed = True
 
     def _block(self, facts: Facts, found: Expected) -> None:
-        """Nothing is built behind a failure, or a requirement that is not met."""
-        ended_badly: set[str] = set()
+        """Nothing is built behind a failure, or a requirement that is not met; what reads of it, nobody can know."""
+        unknown, ended_badly = set[str](), set[str]()
         for stage, own in facts.items():
-            if (
-                stage in found.ran | found.failed | found.lost.keys()
-                and (own.upstream | own.guards) & ended_badly
-            ):
+            would_run = stage in found.ran | found.failed | found.lost.keys()
+            if own.upstream & unknown or (would_run and (own.upstream | own.guards) & ended_badly):
                 found.ran.discard(stage)
                 found.failed.discard(stage)
                 found.lost.pop(stage, None)
                 found.skipped.add(stage)
-            if stage in found.failed | found.skipped or not own.is_met:
+            if stage in found.failed | found.skipped:
+                unknown.add(stage)
+            if stage in unknown or not own.is_met:
                 ended_badly.add(stage)
 
 

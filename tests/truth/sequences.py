@@ -19,7 +19,7 @@ class Failure:
 
 
 def run_sequence(
-    number: int, agenda: Sequence[str], *, shrinks: bool = True
+    number: int, agenda: Sequence[str], *, edits: int = EDITS_PER_SEQUENCE, shrinks: bool = True
 ) -> tuple[list[str], Failure | None]:
     """The kinds of edits that came about, and what failed."""
     made = machine(agenda)
@@ -27,7 +27,7 @@ def run_sequence(
     chosen = settings(
         # hypothesis begins with the smallest sequence, which has no project; the second one counts
         max_examples=2,
-        stateful_step_count=EDITS_PER_SEQUENCE + 1,
+        stateful_step_count=edits + 1,
         deadline=None,
         database=None,
         phases=phases,
