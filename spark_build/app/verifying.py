@@ -94,7 +94,7 @@ def _copy(project: Project, store: LocalStore, output: Digest) -> None:
 def _build(
     project: Project, store: LocalStore, asked: list[str], options: BuildOptions, listener: "Listener"
 ) -> "BuildResult":
-    _lend_tagged(project, store)
+    _lend_tagged(project, store, asked)
     history = Journal(Path(store.folder) / "builds", store.state)
     planner = Planner(project.graph, project.world, store.objects, store.records, history, is_strict=True)
     builder = builder_in(project, store, planner, options, listener)
@@ -104,10 +104,10 @@ def _build(
         builder.executor.close()
 
 
-def _lend_tagged(project: Project, store: LocalStore) -> None:
+def _lend_tagged(project: Project, store: LocalStore, asked: list[str]) -> None:
     """Tagged results that stages read: they are pinned by digest, nothing here builds them."""
-    for node in project.graph.nodes.values():
-        for _, given in node.all_inputs():
+    for stage in project.graph.closure(asked):
+        for _, given in project.graph.nodes[stage].all_inputs():
             if given.artifact is not None and store.objects.missing(given.artifact):
                 _copy(project, store, given.artifact)
 

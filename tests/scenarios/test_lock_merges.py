@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from spark_build import Project
+from spark_build.app import BuildOptions
 from spark_build.app.locking import locked_plan
-from spark_build.core.errors import UsageError
+from spark_build.core.errors import RequirementNotMet, UsageError
 from spark_build.pinning import Lock
 from tests.spark import REPOSITORY, Folder
 
@@ -238,3 +239,22 @@ def test_after_a_merge_nothing_runs_again_where_the_store_is_shared(folder: Fold
     before = repository.path.read_text()
     assert project.build().count("ran") == 0
     assert repository.path.read_text() == before
+
+
+def test_a_build_resolves_what_git_left_between_markers_and_runs_nothing(folder: Folder) -> None:
+    folder.sparkfile(SPARKFILE.format(store=".spark"))
+    project = Project(folder.path)
+    project.build()
+    lock = folder.path / "Sparkfile.lock"
+    whole = lock.read_text()
+    first, second = whole.index('[stages."model:a'), whole.index('[stages."model:b')
+    sides = (whole[first:second].rstrip("\n"), whole[second:].rstrip("\n"))
+    lock.write_text(whole[:first] + "<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> theirs\n".format(*sides))
+    assert not locked_plan(project, ()).fits
+    with pytest.raises(RequirementNotMet, match="merge conflict"):
+        project.build(options=BuildOptions(is_locked=True))
+    assert project.plan().is_done
+    built = project.build()
+    assert built.count("ran") == 0
+    assert "git add Sparkfile.lock" in built.warnings[0]
+    assert lock.read_text() == whole
