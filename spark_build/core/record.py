@@ -1,7 +1,7 @@
 """Records: what one action did."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from spark_build.core.digest import Digest
@@ -34,7 +34,8 @@ class Record:
     read: dict[str, Digest] = field(default_factory=dict)  # input name -> other stage's Artifact
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Its values as they are, not copies: to be written, not to be changed."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Record":

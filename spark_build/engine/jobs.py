@@ -1,5 +1,6 @@
 """Jobs from actions: inputs laid out, folders made, params filled in; and results taken into the store."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -300,7 +301,11 @@ def _empty(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    import shutil
+    try:
+        os.rmdir(folder)  # most are empty, or not there
+    except FileNotFoundError:
+        return
+    except OSError:
+        import shutil
 
-    if folder.exists():
         shutil.rmtree(folder)

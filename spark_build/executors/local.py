@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +68,11 @@ class LocalExecutor:
         self._lost: list[Ended] = []
         self._count = 0
 
+    @cached_property
+    def _around(self) -> Mapping[str, str]:
+        """This process's variables, as they are for the whole build."""
+        return dict(os.environ)
+
     def start(self, job: Job, lease: Lease | None = None) -> Handle:
         """What runs holds the lease as well, until nothing that it started lives.
 
@@ -74,7 +80,7 @@ class LocalExecutor:
         for a secret that is not set.
         """
         check_machine(job)
-        env = environment_of(job)
+        env = environment_of(job, self._around)
         handle = Handle(job)
         with disk_problems(handle.log):
             Path(handle.log).parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +95,7 @@ class LocalExecutor:
         """None where the job needs a worker."""
         if self._direct_of is None:
             return None
-        secrets = secrets_of(handle.job, os.environ).values()
+        secrets = secrets_of(handle.job, self._around).values()
         report = EventStream(handle.job.events, secrets)
         found = self._direct_of(handle.job, env, report)
         order = None
@@ -121,7 +127,7 @@ class LocalExecutor:
             "env": {**env, **_import_path()},
             "cwd": job.scratch,
             "log": handle.log,
-            "mask": masked_texts(secrets_of(job, os.environ).values()),
+            "mask": masked_texts(secrets_of(job, self._around).values()),
             "lingers": False,
             "watch": watch_of(job, env),
         }

@@ -30,7 +30,7 @@ def take_in(objects: "LocalObjects", folder: str) -> Tree:
             objects.disk.flush_folder(parent)
         tree = Tree.of(entry for entry, _ in taken)
         objects.write(tree.listing)
-        objects.state.flush()
+        objects.state.flush_now_and_then()
         shutil.rmtree(folder)
     return tree
 

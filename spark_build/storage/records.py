@@ -32,16 +32,18 @@ class LocalRecords:
 
     def like(self, loose_key: Digest) -> list[Record]:
         self._index()
-        found = [self.get(key) for key in self.state.keys_like(loose_key)]
+        # a record without library versions has its loose key for a key, and is not in the index
+        found = [self.get(key) for key in dict.fromkeys([*self.state.keys_like(loose_key), loose_key])]
         alike = [record for record in found if record is not None and record.loose_key == loose_key]
         return sorted(alike, key=lambda record: (record.started, record.key), reverse=True)
 
     def put(self, record: Record) -> Record | None:
         with disk_problems(f"{self.folder}/records"):
-            # first the index: a key without a record is skipped, a record without its index is never found
-            self._index()
-            self.state.note_loose(record.loose_key, record.key)
-            self.state.flush()
+            if record.loose_key != record.key:
+                # first the index: a key without a record is skipped, a record without its index is never found
+                self._index()
+                self.state.note_loose(record.loose_key, record.key)
+                self.state.flush()
             return self._write(record)
 
     def fold(self, keys: Iterable[Digest]) -> Digest | None:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from _thread import RLock
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ CREATE TABLE loose (loose_key TEXT, key TEXT, PRIMARY KEY (loose_key, key)) WITH
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 _TIMEOUT_SECONDS = 10.0
+_FLUSH_EVERY_SECONDS = 1.0
 MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file systems use all 64 bits
 
 
@@ -53,6 +55,7 @@ class State:
         self._connection: sqlite3.Connection | None = None
         self._new: dict[str, dict[tuple[str, ...], tuple[Any, ...]]] = {}
         self._forgotten: list[tuple[str, tuple[Any, ...]]] = []
+        self._flushed_at = time.monotonic()
 
     # files of the project
 
@@ -164,12 +167,18 @@ class State:
     def flush(self) -> bool:
         """Writes what is new in one transaction; False where it could not be kept (it is only an index)."""
         with self._lock:
+            self._flushed_at = time.monotonic()
             if not self._new and not self._forgotten:
                 return True
             if self._path is None or not (self._write() or self._write()):  # again where the file was damaged
                 return False
             self._new, self._forgotten = {}, []
             return True
+
+    def flush_now_and_then(self) -> None:
+        """Where the last time is a second ago: many small results at once share a transaction."""
+        if time.monotonic() - self._flushed_at > _FLUSH_EVERY_SECONDS:
+            self.flush()
 
     def close(self) -> None:
         self.flush()

@@ -56,6 +56,12 @@ def test_like_finds_all_without_the_state(store: LocalStore) -> None:
     assert [r.key for r in LocalStore(store.folder).records.like(LOOSE)] == [KEY]
 
 
+def test_like_finds_a_record_without_library_versions_which_is_in_no_index(store: LocalStore) -> None:
+    store.records.put(record(LOOSE, started="2026-01-01T00:00:00"))
+    store.records.put(record(KEY, started="2026-02-01T00:00:00"))
+    assert [r.key for r in store.records.like(LOOSE)] == [KEY, LOOSE]
+
+
 @pytest.mark.parametrize("position", [5, 60, 200, -2])
 def test_a_flipped_bit_makes_it_no_record(store: LocalStore, position: int) -> None:
     store.records.put(record())
