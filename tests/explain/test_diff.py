@@ -153,8 +153,6 @@ def test_two_members_of_a_matrix_stand_beside_each_other(folder: Folder) -> None
         "targets:\n  sweep: {recipe: r, dataset: d, matrix: {params.lr: [1, 2]}}\n"
     )
     folder.write("data/a.md", "some words\n")
-    if folder.spark("check", code=None).code:
-        pytest.skip("this version knows no matrix yet")
     folder.build()
     found = of(folder, "model:sweep@params.lr=1", "model:sweep@params.lr=2")
     assert [(r.old, r.new) for r in found.stages[-1].causes] == [(1, 2)]
