@@ -11,7 +11,7 @@ from benchmarks.graph_workloads import Bench
 from benchmarks.measure import Measured, measure
 from benchmarks.projects import once, write_sparkfile
 from benchmarks.rounds import Contender, Workload
-from benchmarks.tools import Tool
+from benchmarks.tools import Tool, stored_files
 
 WORDS = ("river", "stone", "cloud", "lantern", "copper", "meadow", "harbour", "violin", "winter", "orchard")
 LEAST_WORDS = 50
@@ -65,13 +65,11 @@ def _spark_items(bench: Bench, tool: Tool, count: int) -> Contender:
     gate = {"use": "quality", "with": {"rules": ["word_count"], "min_words": LEAST_WORDS}}
 
     def kept() -> dict[str, str]:
-        from spark_build import Project
+        import pyarrow.parquet as pq
 
-        project = Project(folder)
-        data = project.dataset("texts")
-        texts = sorted(row["text"] for split in data.splits for row in data.rows(split))
-        project.close()
-        return {"kept": json.dumps(texts)}
+        files = stored_files(folder)["dataset:texts/version"]
+        shards = [file for path, file in files.items() if path.startswith("data/")]
+        return {"kept": json.dumps(sorted(t for s in shards for t in pq.read_table(s)["text"].to_pylist()))}
 
     def write(folder: Path) -> None:
         write_sparkfile(folder, {"datasets": {"texts": {"source": "data", "gates": [gate]}}})
