@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from collections.abc import Sequence as Sequential
 from dataclasses import dataclass
@@ -120,6 +121,32 @@ def with_overrides(root: Map, overrides: Sequential[str]) -> tuple[Map, list[Pro
         else:
             root = changed
     return root, problems
+
+
+def canonical_overrides(overrides: Sequential[str]) -> list[str]:
+    """`PATH=VALUE` for each path once, the same for the same changes: 1e-4 and 0.0001 are one value.
+
+    Only where one path lies inside of another does their order count.
+    """
+    changes: dict[str, str] = {}
+    for text in overrides:
+        dotted, _, value = text.partition("=")
+        path, at = dotted.strip(), Position("", 0, 0)
+        node = _value(value.strip(), at)
+        changes.pop(path, None)
+        changes[path] = value if isinstance(node, Problem) else _canonical(node)
+    paths = list(changes)
+    is_nested = any(a != b and a.startswith(f"{b}.") for a in paths for b in paths)
+    return [f"{path}={changes[path]}" for path in (paths if is_nested else sorted(paths))]
+
+
+def _canonical(node: Node) -> str:
+    if isinstance(node, Map):
+        inner = (f"{json.dumps(k)}: {_canonical(e.node)}" for k, e in node.entries.items())
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(node, Sequence):
+        return "[" + ", ".join(map(_canonical, node.items)) + "]"
+    return json.dumps(node.value) if isinstance(node, Scalar) else "null"
 
 
 def _with_override(root: Map, text: str) -> Map | Problem:

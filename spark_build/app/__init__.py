@@ -17,6 +17,7 @@ from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal, build_id
 from spark_build.storage.local import LocalStore
+from spark_build.storage.runs import overrides_of
 from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld
 
@@ -154,9 +155,10 @@ class Project:
     def _stages_of(self, text: str) -> list[str]:
         found = self.names.all(text)
         if found[0].tag is not None:
-            raise UsageError(
-                f"'{text}' is a result, there is nothing to build", fix=f"spark show {typed(text)}"
-            )
+            fix = f"spark show {typed(text)}"
+            if (tag := found[0].tag) in self.graph.profiles:
+                fix = f"spark build --profile {tag} {typed(found[0].target)}"
+            raise UsageError(f"'{text}' is a result, there is nothing to build", fix=fix)
         if found[0].kind == "deployment":
             deployment = self.graph.deployments[found[0].name]
             return [*([deployment["stage"]] if deployment["stage"] else []), *deployment["guards"]]
@@ -254,7 +256,14 @@ class Project:
     # results
 
     def record_of(self, text: str) -> Record:
-        """The Record that counts for a stage as things stand. Errors: SparkError where it is not built."""
+        """The Record that counts for a stage as things stand, or that a tag, a profile or a run names.
+
+        Errors: SparkError where it is not built.
+        """
+        if (address := Address.parse(text)).tag is not None:
+            from spark_build.app.overrides import record_named
+
+            return record_named(self, address)
         stage = self.main_stage(text)
         found = self.planner().plan([stage])[stage]
         if found.record is None or found.state not in ("fresh", "restore"):
@@ -356,8 +365,7 @@ def entry_of(project: Project, result: BuildResult, began: float, command: str) 
         }
         for stage, r in result.results.items()
     }
-    overrides = [f"--profile {project.profile}"] if project.profile else []
-    overrides += [f"--set {text}" for text in project.sets]
+    overrides = overrides_of(project.profile, tuple(project.sets), project.limit)
     return BuildEntry(
         id=build_id(began),
         started=started,

@@ -187,21 +187,25 @@ def _gpus() -> int:
 
 
 def _write_down(project: Project, result: BuildResult, options: BuildOptions, began: float) -> None:
-    """Lock first, then the journal; neither where nothing is new."""
+    """Lock, or what the overrides gave, then the journal; neither where nothing is new."""
+    ran = any(r.outcome not in ("fresh", "restored") for r in result.results.values())
     records = {stage: r.record for stage, r in result.results.items() if r.record is not None}
     counted = {stage: r for stage, r in records.items() if stage in project.graph.nodes}
     if not project.request.is_override:
         accepted = {s: note for s, r in result.results.items() if (note := accepted_note(r.drift))}
-        _write_lock(project, counted, accepted, options)
+        write_lock(project, counted, accepted, options)
         if project.lock.is_of_conflict:
             result.warnings.append(f"{LOCK_NAME}: the merge conflict is resolved; git add {LOCK_NAME}")
-    ran = any(r.outcome not in ("fresh", "restored") for r in result.results.values())
+    else:
+        from spark_build.app.overrides import note_run
+
+        note_run(project, result)
     if ran or project.journal.has_news({stage: r.key for stage, r in counted.items()}):
         project.journal.write(entry_of(project, result, began, options.command))
     project.state.flush()
 
 
-def _write_lock(
+def write_lock(
     project: Project, records: Mapping[str, Record], accepted: Mapping[str, str], options: BuildOptions
 ) -> None:
     lock = project.lock.with_stages(records, project.graph.nodes, accepted)
@@ -228,4 +232,4 @@ class Silent:
     def finished(self, result: StageResult) -> None: ...
 
 
-__all__ = ["Silent", "builder_in", "run_build"]
+__all__ = ["Silent", "builder_in", "run_build", "write_lock"]

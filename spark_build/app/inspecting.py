@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.app import Project
+from spark_build.app.overrides import name_of_options, records_named
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, stage_name, tag_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError
@@ -57,13 +58,17 @@ def tags_of(project: Project, target: str) -> list[str]:
 
 def accepted_of(project: Project, address: Address) -> dict[str, str]:
     """What of a target, or of one stage, is accepted as things stand: stage -> the note."""
+    if address.tag is not None:
+        return {}
     stages = _stages_of(project, address)
     plan = project.planner().plan(stages)
     return {s: note for s in stages if (note := accepted_note(plan[s].drift)) is not None}
 
 
 def records_of(project: Project, address: Address) -> list[Record]:
-    """The Records of a target's stages, or of one stage, as things stand."""
+    """The Records of a target's stages, or of one stage, as things stand, or as a tag, profile or run has them."""
+    if address.tag is not None:
+        return records_named(project, address)
     stages = _stages_of(project, address)
     plan = project.planner().plan(stages)
     return [record for stage in stages if (record := plan[stage].record) is not None]
@@ -114,6 +119,7 @@ def _run(project: Project, entry: BuildEntry, targets: set[str] | None) -> Run:
             and (targets is None or target_of(stage) in targets)
         },
         options=" ".join(entry.overrides),
+        run=name_of_options(project, entry.overrides),
         is_interrupted=entry.exit_code == 130,
     )
 

@@ -38,7 +38,7 @@ def output_of(project: Project, text: str, *, is_locked: bool = False) -> Digest
     """The digest of what an address stands for: a tag's, the lock's, or today's, which is built where it has to be."""
     address = Address.parse(text)
     if address.tag is not None:
-        return _tagged(project, address)
+        return _named(project, address)
     if is_locked:
         return _locked(project, text)
     return _built(project, text)
@@ -62,31 +62,27 @@ def view(project: Project, output: Digest) -> Path:
     return folder
 
 
-def _tagged(project: Project, address: Address) -> Digest:
-    for named in _kinds_of(address):
-        block = project.lock.tag(f"{named.target}@{named.tag}")
-        if block is not None:
-            return str(block["output"])
-    known = ", ".join(map(typed, project.lock.names("tags"))) or "none"
-    raise UsageError(
-        f"no tag '{address.target}@{address.tag}'", fix=f"there are {known}; spark tag makes one"
-    )
+def _named(project: Project, address: Address) -> Digest:
+    """A tag's result, or a run's, as it was built; a profile's as the Sparkfile stands."""
+    from spark_build.app.overrides import meant, record_named, with_profile
+
+    found = meant(project, address)
+    if isinstance(found, str):
+        return _built(with_profile(project, found), str(replace(address, tag=None)))
+    return str(found["output"]) if isinstance(found, dict) else record_named(project, address).output
 
 
 def _locked(project: Project, text: str) -> Digest:
     """What the lock says, whatever today's Sparkfile and data are."""
-    for named in _kinds_of(Address.parse(text)):
+    from spark_build.app.overrides import kinds_of
+
+    for named in kinds_of(Address.parse(text)):
         block = project.lock.get("stages", named.main_stage)
         if block is not None:
             return str(block["output"])
     raise RequirementNotMet(
         f"{LOCK_NAME} knows no '{text}'", fix=f"spark build {typed(text)}, and commit the lock"
     )
-
-
-def _kinds_of(address: Address) -> list[Address]:
-    """What an address may mean where today's Sparkfile is not asked."""
-    return [address] if address.kind else [replace(address, kind=kind) for kind in ("dataset", "model")]
 
 
 def _built(project: Project, text: str) -> Digest:

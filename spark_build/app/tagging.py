@@ -1,6 +1,7 @@
 """Tags: names for results, kept in the lock."""
 
 from spark_build.app import Project
+from spark_build.app.overrides import refuse_as_tag
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
@@ -13,6 +14,7 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
     Errors: SparkError where it is not built; UsageError where the tag is taken.
     """
     target = project.resolve(address.target)
+    refuse_as_tag(project, str(address.tag))
     if target.kind == "deployment":
         raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")
     record = project.record_of(target.target)

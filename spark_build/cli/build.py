@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project
-from spark_build.core.address import kind_of
+from spark_build.core.address import kind_of, typed
 from spark_build.core.errors import UsageError
 from spark_build.engine.states import Plan
+
+if TYPE_CHECKING:
+    from spark_build.engine.results import BuildResult
 
 EXIT_STALE = 3
 
@@ -126,12 +129,24 @@ def _build(project: Project, targets: list[str], options: argparse.Namespace) ->
         planned=getattr(options, "planned", None),
         command=" ".join(["spark", *sys.argv[1:]]),
     )
-    command = " ".join(["spark", options.command, *targets])
+    command = " ".join(["spark", options.command, *map(typed, targets)])
     with _display(project, command, options) as listener:
         result = project.build(*targets, options=chosen, listener=listener)
         listener.done(result, time.monotonic() - began)
+    if project.request.is_override and not options.json:
+        _tell_names(project, targets, result)
     project.close()
     return result.exit_code
+
+
+def _tell_names(project: Project, targets: list[str], result: "BuildResult") -> None:
+    """How the results of a build with overrides are addressed: they are in no lock."""
+    if any(told.record is not None for told in result.results.values()):
+        from spark_build.app.overrides import names_of_results
+        from spark_build.report.words import listed
+
+        names = list(map(typed, names_of_results(project, targets)))
+        print(f"named {listed(names)}; spark keep writes the values into {project.request.file.name}")
 
 
 def _display(project: Project, command: str, options: argparse.Namespace) -> Any:

@@ -69,12 +69,13 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     project = project_of(options)
-    found = project.names.all(options.target)
+    found = _named(project, options.target)
     if found[0].kind == "dataset":
         return _show_datasets(project, found, options)
     from spark_build.app.inspecting import accepted_of, records_of
 
-    project.main_stage(str(found[0]))  # a deployment has nothing to show
+    if found[0].kind == "deployment":
+        raise UsageError(f"'{options.target}' is a deployment", fix="spark status, spark up, spark down")
     records = {address: records_of(project, address) for address in found}
     if not any(records.values()):
         raise SparkError(
@@ -89,6 +90,12 @@ def run_show(options: argparse.Namespace) -> int:
         built = [(address, own) for address, own in records.items() if own]
         print("\n\n".join(_model_text(project, address, own) for address, own in built))
     return 0
+
+
+def _named(project: Project, text: str) -> list[Address]:
+    """What is to be shown; what is named behind an `@` may be no longer in the Sparkfile."""
+    address = Address.parse(text)
+    return [address] if address.tag and address.kind else project.names.all(text)
 
 
 def _model_text(project: Project, address: Address, records: list[Record]) -> str:

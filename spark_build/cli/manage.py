@@ -52,6 +52,28 @@ def run_tag(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_keep(options: argparse.Namespace) -> int:
+    from spark_build.app.keeping import keep
+
+    project = project_of(options)
+    kept = keep(project, options.result)
+    project.close()
+    if options.json:
+        changes = [{"name": ".".join(map(str, c.path)), "old": c.old, "new": c.new} for c in kept.changes]
+        print(json.dumps({"version": 1, "changes": changes, "stages": kept.stages}))
+        return 0
+    for change in kept.changes:
+        was = change.old if change.old is not None else "unset"
+        print(f"{options.file}: {'.'.join(map(str, change.path))} {was} → {change.new}")
+    stages = f"{len(kept.stages)} stage{'s' if len(kept.stages) != 1 else ''}"
+    print(
+        f"{LOCK_NAME}: {stages}; nothing has to run"
+        if kept.changes
+        else "the Sparkfile says all of it already"
+    )
+    return 0
+
+
 def run_update(options: argparse.Namespace) -> int:
     from spark_build.app.updating import update
 

@@ -238,6 +238,10 @@ def _tag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delete", action="store_true")
 
 
+def _keep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("result", metavar="TARGET@RUN", help="model:NAME@run-3f2a, model:NAME@PROFILE")
+
+
 def _update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="hub ids; without one: all")
 
@@ -308,6 +312,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "ls": ("the results that are there", _targets),
     "status": ("a summary of the plan, and what is served", _targets),
     "tag": ("name a result, so that it stays addressable", _tag),
+    "keep": ("write a run's or a profile's values into the Sparkfile", _keep),
     "update": ("look outside again and pin what is there", _update),
     "up": ("bring deployments into the state that the file asks for", _names),
     "down": ("stop deployments", _names),
@@ -325,5 +330,5 @@ MODULES = {
     "lock": "locked",
     "verify": "verify",
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
-    **dict.fromkeys(("init", "get", "tag", "update", "down", "schema", "store", "worker"), "manage"),
+    **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store", "worker"), "manage"),
 }

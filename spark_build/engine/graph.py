@@ -1,6 +1,6 @@
 """The graph: nodes (stages: steps in order, named inputs) and edges; plain data that a file can hold."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +125,7 @@ class Graph:
     project: str = ""
     deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     store: Mapping[str, str] = field(default_factory=dict)  # local, remote, endpoint
+    profiles: Sequence[str] = ()  # names, so that model:NAME@PROFILE is known from a tag
 
     @classmethod
     def of(cls, nodes: Iterable[Node], **rest: Any) -> "Graph":
@@ -171,7 +172,15 @@ class Graph:
         return cls({n.stage: n for n in nodes}, **{name: data[name] for name in _GRAPH_FIELDS})
 
 
-_GRAPH_FIELDS = ("libraries_policy", "hermetic", "ask_above_seconds", "project", "deployments", "store")
+_GRAPH_FIELDS = (
+    "libraries_policy",
+    "hermetic",
+    "ask_above_seconds",
+    "project",
+    "deployments",
+    "store",
+    "profiles",
+)
 
 
 def absolute_impl(impl: str, project: Path) -> str:

@@ -75,6 +75,7 @@ class _Resolver:
             project=self.file.project,
             deployments=deployments,
             store={**self.file.store, "remote_at": self.uses.at(("store", "remote"))},
+            profiles=self.file.profiles,
         )
 
     # datasets

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from spark_build import rulebook
 from spark_build.contract.params import Needs
-from spark_build.core.address import Address, kind_of, name_of, target_of, typed
+from spark_build.core.address import Address, kind_of, name_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.graph import Input, Step
 from spark_build.pinning import Lock
@@ -201,7 +201,10 @@ class Uses:
         name = f"model:{address.full_name}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
-            self.report(at, f"no tag '{name}' in the lock", f"spark tag {typed(name)}")
+            fix = f"spark tag {typed(name)}"
+            if address.tag in self.file.profiles or str(address.tag).startswith("run-"):
+                fix = f"only a tag is pinned: spark tag {typed(without_tag(name))}@v1 with that --profile or --set"
+            self.report(at, f"no tag '{name}' in the lock", fix)
             return None
         return Input(
             artifact=block["output"],

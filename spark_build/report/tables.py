@@ -32,6 +32,7 @@ class Run:
     changed: tuple[Any, ...] = ()  # engine Reasons of the stages that ran
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # eval stage -> figures
     options: str = ""  # '--profile quick'
+    run: str | None = None  # 'run-3f2a', where there are options
     is_interrupted: bool = False
 
 
@@ -73,7 +74,7 @@ def _run_row(run: Run) -> tuple[str, ...]:
     outcome += [f"{len(run.failed)} failed"] if run.failed else []
     outcome += [f"{len(run.accepted)} accepted"] if run.accepted else []
     outcome += ["interrupted"] if run.is_interrupted else []
-    outcome += [run.options] if run.options else []
+    outcome += [f"{run.options} ({run.run})" if run.run else run.options] if run.options else []
     changed = list(dict.fromkeys([*run.accepted, *(cause_text(reason) for reason in run.changed)]))
     figures = [
         f"{target_of(stage)} {name} {figure(value)}"
