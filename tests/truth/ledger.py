@@ -1,7 +1,7 @@
 """What must happen next, by all that happened so far: which stages run, and which causes are true."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.truth.facts import Fact, Id, Parts, StageFacts, selected
@@ -229,6 +229,4 @@ def _difference(place: Id, old: StageFacts, new: StageFacts) -> Fact | None:
 def _with_libraries(own: StageFacts, old: StageFacts) -> StageFacts:
     libraries = {i: f for i, f in old.facts.items() if f.kind == "library"}
     kept = {i: f for i, f in own.facts.items() if f.kind != "library"}
-    return StageFacts(
-        own.stage, own.kind, own.at, {**kept, **libraries}, own.steps, own.reads, own.guards, own.is_met
-    )
+    return replace(own, facts={**kept, **libraries})
