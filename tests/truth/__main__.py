@@ -18,7 +18,7 @@ def main() -> int:
     """Exit code 1 where a sequence contradicts."""
     asked = _arguments()
     if asked.one is not None:
-        return _one(asked.one, asked.agenda)
+        return _one(asked.one, asked.agenda, is_outside=asked.outside)
     first = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"seed {first}, {asked.sequences} sequences in {asked.processes} processes", flush=True)
     coverage, failures, began = Coverage(), list[Failure](), time.monotonic()
@@ -40,16 +40,15 @@ def _work(first_seed: int, count: int) -> tuple[Coverage, list[Failure]]:
     for number, failure in run_sequences(count, first_seed, coverage):
         if failure is not None:
             failures.append(failure)
-            again = f"python -m tests.truth --one {failure.seed} --agenda {'/'.join(failure.agenda)!r}"
-            print(f"\nCONTRADICTION, again by: {again}\n{failure.error}\n", flush=True)
+            print(f"\nCONTRADICTION, again by: {failure.again}\n{failure.error}\n", flush=True)
         if (number + 1) % _BATCH == 0:
             told = f"process {os.getpid()}: {number + 1} of {count} sequences, {len(failures)} contradictions"
             print(f"{told}, {time.monotonic() - began:.0f} s", flush=True)
     return coverage, failures
 
 
-def _one(seed: int, agenda: str) -> int:
-    kinds, failure = run_sequence(seed, agenda.split("/") if agenda else [])
+def _one(seed: int, agenda: str, *, is_outside: bool) -> int:
+    kinds, failure = run_sequence(seed, agenda.split("/") if agenda else [], is_outside=is_outside)
     print(failure.error if failure else f"holds: {', '.join(kinds)}")
     return 1 if failure else 0
 
@@ -61,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
     parser.add_argument("--one", type=int, metavar="SEED", help="this sequence alone")
     parser.add_argument("--agenda", default="", help="of --one: its edits, with '/' between")
+    parser.add_argument("--outside", action="store_true", help="of --one: through the real command line")
     return parser.parse_args()
 
 

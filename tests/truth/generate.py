@@ -38,14 +38,14 @@ class Draw:
         return " ".join(WORDS[self.number(0, len(WORDS) - 1)] for _ in range(3))
 
 
-def project(draw: Draw, wanted: frozenset[str] = frozenset()) -> State:
+def project(draw: Draw, wanted: frozenset[str] = frozenset(), *, may_have_plugin: bool = True) -> State:
     """A project that has at least what the `wanted` features name."""
-    return _Project(draw, wanted).made()
+    return _Project(draw, wanted, may_have_plugin).made()
 
 
 class _Project:
-    def __init__(self, draw: Draw, wanted: frozenset[str]) -> None:
-        self.draw, self.wanted = draw, wanted
+    def __init__(self, draw: Draw, wanted: frozenset[str], may_have_plugin: bool) -> None:
+        self.draw, self.wanted, self.may_have_plugin = draw, wanted, may_have_plugin
         self.files: dict[str, File] = {}
         self.spec: Spec = {"version": 1, "project": "fuzz"}
 
@@ -60,7 +60,7 @@ class _Project:
         for folder in FOLDERS:
             self._documents(folder)
         self.has_command = self.has("command", 35)
-        self.has_plugin = self.has("plugin", 10)
+        self.has_plugin = self.may_have_plugin and self.has("plugin", 10)
         self.has_models = self.has("models", 70)
         self._gates_and_recipes()
         self._datasets()

@@ -10,19 +10,32 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.truth.coverage import EDITS_PER_SEQUENCE, Coverage
 from tests.truth.machine import machine
 
+OUTSIDE_EVERY = 75  # this share goes through the real command line and its processes
+
 
 @dataclass(frozen=True)
 class Failure:
     seed: int
     agenda: Sequence[str]
     error: str
+    is_outside: bool = False
+
+    @property
+    def again(self) -> str:
+        outside = " --outside" if self.is_outside else ""
+        return f"python -m tests.truth --one {self.seed} --agenda {'/'.join(self.agenda)!r}{outside}"
 
 
 def run_sequence(
-    number: int, agenda: Sequence[str], *, edits: int = EDITS_PER_SEQUENCE, shrinks: bool = True
+    number: int,
+    agenda: Sequence[str],
+    *,
+    edits: int = EDITS_PER_SEQUENCE,
+    shrinks: bool = True,
+    is_outside: bool = False,
 ) -> tuple[list[str], Failure | None]:
     """The kinds of edits that came about, and what failed."""
-    made = machine(agenda)
+    made = machine(agenda, is_outside=is_outside)
     phases = [Phase.generate, Phase.shrink] if shrinks else [Phase.generate]
     chosen = settings(
         # hypothesis begins with the smallest sequence, which has no project; the second one counts
@@ -37,7 +50,7 @@ def run_sequence(
     try:
         run_state_machine_as_test(seed(number)(made), settings=chosen)  # type: ignore[arg-type]
     except Exception as error:
-        return made.seen, Failure(number, tuple(agenda), f"{type(error).__name__}: {error}")
+        return made.seen, Failure(number, tuple(agenda), f"{type(error).__name__}: {error}", is_outside)
     return made.seen, None
 
 
@@ -47,6 +60,7 @@ def run_sequences(
     """One after the other; `coverage` grows, and steers what is drawn."""
     for number in range(count):
         agenda = coverage.agenda(random.Random(f"{first_seed} {number}"))
-        kinds, failure = run_sequence(first_seed + number, agenda, shrinks=shrinks)
+        is_outside = number % OUTSIDE_EVERY == OUTSIDE_EVERY - 1
+        kinds, failure = run_sequence(first_seed + number, agenda, shrinks=shrinks, is_outside=is_outside)
         coverage.add(kinds)
         yield number, failure

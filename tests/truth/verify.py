@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spark_build.app import BuildOptions
 from spark_build.core.digest import digest_bytes
 from spark_build.core.job import Job
 from spark_build.core.tree import Tree
@@ -17,6 +18,7 @@ from spark_build.pinning import Lock
 from tests.truth.facts import Fact, StageFacts, facts_of
 from tests.truth.inline import Hook, fresh_process, inline_project, later, wait_for_a_tick
 from tests.truth.ledger import Expected, Ledger, Outcome
+from tests.truth.outside import build_outside, plan_outside
 from tests.truth.project import Site, State
 
 
@@ -46,7 +48,7 @@ class Verifier:
     real_keys: dict[str, str] = field(default_factory=dict)  # the Record's key -> the ledger's
     may_be_damaged: bool = False  # an object was deleted or changed at some time
     is_rotten: bool = False  # rot without a change of stat: exempt from what the plan says
-    rounds: int = 0
+    is_outside: bool = False  # asked through the real command line
     _cold: dict[str, dict[str, Outcome]] = field(default_factory=dict)
 
     def first_round(self, seed: int = 0) -> None:
@@ -71,6 +73,21 @@ class Verifier:
             built = self.build(seed)
             expected = None
         self._check(plan, built, facts, expected, cold)
+        if site.state.spec.get("deployments") and not self.is_outside:
+            self._check_deployment(built)
+
+    def _check_deployment(self, built: Built) -> None:
+        """It is not started here: where its model is there it has to run, else it waits for it."""
+        name, declared = next(iter(self.site.state.spec["deployments"].items()))
+        with fresh_process(self.site.root, self.site.env(), self.site.packages), later():
+            project = self._project(self.site.root, self.site.state)
+            served = project.plan(name)[f"deployment:{name}/serve"]
+            project.close()
+        is_there = f"model:{declared['model']}/train" in built.outputs
+        if (served.state, [r.kind for r in served.reasons]) != (
+            ("run", ["runtime"]) if is_there else ("maybe", ["upstream"])
+        ):
+            raise Contradiction("plan", f"deployment:{name} is {served.state} for {served.reasons}")
 
     def round_with_edit(self, seed: int, change: Callable[[], str], number: int, when: str) -> None:
         """A build in which `change` comes before or after the `number`th stage that runs: nothing false is recorded."""
@@ -104,6 +121,8 @@ class Verifier:
         self._take(built, facts, expected)
 
     def plan(self) -> Plan:
+        if self.is_outside:
+            return plan_outside(self.site)
         with fresh_process(self.site.root, self.site.env(), self.site.packages), later():
             project = self._project(self.site.root, self.site.state)
             plan = project.plan()
@@ -111,9 +130,8 @@ class Verifier:
         return plan
 
     def build(self, seed: int = 0, hook: Hook | None = None) -> Built:
-        from spark_build.app import BuildOptions
-
-        self.rounds += 1
+        if self.is_outside:
+            return _told_outside(*build_outside(self.site, 1 + seed % 4))
         with fresh_process(self.site.root, self.site.env(), self.site.packages), later():
             project = self._project(self.site.root, self.site.state, seed, hook)
             result = project.build(options=BuildOptions(jobs=1 + seed % 4))
@@ -323,6 +341,16 @@ def _told(result: Any, reasons: dict[str, tuple[Reason, ...]]) -> Built:
         {s: r.record for s, r in results.items() if r.record},
         reasons,
         {s: f"{r.error}\n{r.log_tail}" for s, r in results.items() if r.error},
+    )
+
+
+def _told_outside(events: Mapping[str, Any], records: Mapping[str, Any]) -> Built:
+    return Built(
+        {s: e["outcome"] for s, e in events.items()},
+        {s: e["output"] for s, e in events.items() if e["output"]},
+        dict(records),
+        {},  # what the planner said on the way is not told
+        {s: e["error"] for s, e in events.items() if e.get("error")},
     )
 
 
