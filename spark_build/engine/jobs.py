@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StageFailed
@@ -92,6 +93,7 @@ class Workshop:
         steps = tuple(
             self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps))
         )
+        self._drop_stale_bytecode(plan.manifest)
         log = self._log_name(plan.key)
         job = Job(
             stage=node.stage,
@@ -264,6 +266,13 @@ class Workshop:
             if again.file(path) != digest:
                 raise _changed_meanwhile(path)
         return sources
+
+    def _drop_stale_bytecode(self, manifest: Mapping[str, Any]) -> None:
+        """The code that is run is the code that the key holds."""
+        for step in manifest.get("steps", []):
+            for path in step.get("code", {}):
+                if path.endswith(".py"):
+                    drop_stale_bytecode(str(self.project / path))
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"

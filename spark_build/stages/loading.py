@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from spark_build.contract.params import RuleParams
 from spark_build.contract.rules import Rule
+from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.digest import digest_bytes
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import SparkError, StageFailed, Unavailable, UsageError
@@ -136,6 +137,7 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
         raise UsageError(f"{file.name}: there is no such file", fix="check the path after `use:`")
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
+    drop_stale_bytecode(str(file))
     name = f"spark_rule_{digest_bytes(str(file).encode() + file.read_bytes())[:16]}"
     if name in sys.modules:
         return sys.modules[name]

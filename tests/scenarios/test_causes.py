@@ -1,6 +1,7 @@
 """Causes that name what was edited, and nothing else."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,23 @@ class Any(ItemGate):
     assert before["state"] == "run"
     packages.edit("revision = 1", "revision = 2", "brings.py")
     assert two.plan("dataset:one/filter")["stages"][-1]["key"] != before["key"]
+
+
+def test_a_module_edited_at_the_same_size_and_mtime_is_run_anew_though_python_has_compiled_it(
+    folder: Folder,
+) -> None:
+    folder.sparkfile(
+        'recipes: {say: {use: command, with: {run: "python3 say.py {output}"}}}\n'
+        "targets: {m: {recipe: say}}\n"
+    )
+    folder.write("say.py", "import sys, words\nopen(sys.argv[1] + '/said', 'w').write(words.SAID)\n")
+    module = folder.write("words.py", "SAID = 'one'\n")
+    os.utime(module, (1.7e9, 1.7e9))
+    first = folder.build().outputs
+    assert list((folder.path / "__pycache__").glob("words.*.pyc")), "this Python compiles nothing"
+    module.write_text("SAID = 'two'\n")
+    os.utime(module, (1.7e9, 1.7e9))
+    assert folder.build().outputs != first
+    said = folder.path / "to"
+    folder.spark("get", "model:m", "--to", str(said))
+    assert (said / "model" / "said").read_text() == "two"
