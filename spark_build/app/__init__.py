@@ -13,6 +13,7 @@ from spark_build.app.graph_cache import Loaded, Request, load_graph
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
+from spark_build.core.places import git_root
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal, build_id
@@ -79,8 +80,21 @@ class Project:
         return self.request.root
 
     @cached_property
+    def home(self) -> Path:
+        """Where the store lies: the git root, so that all its Sparkfiles share their results; else beside the file."""
+        found = git_root(self.root)
+        # a home folder that is under git is nobody's project
+        return self.root if found is None or found == Path.home() else found
+
+    @property
+    def place(self) -> str:
+        """The Sparkfile's folder from there; '' where it is that folder."""
+        return "" if self.home == self.root else self.root.relative_to(self.home).as_posix()
+
+    @cached_property
     def state(self) -> State:
-        return State(self.root / SPARK_FOLDER / "state.db")
+        name = f"state-{self.place.replace('/', '+')}.db" if self.place else "state.db"
+        return State(self.home / SPARK_FOLDER / name)
 
     @cached_property
     def world(self) -> FileWorld:
@@ -106,7 +120,8 @@ class Project:
 
     @cached_property
     def store(self) -> Path:
-        return self.root / (self.graph.store.get("local") or SPARK_FOLDER)
+        local = self.graph.store.get("local")
+        return self.root / local if local else self.home / SPARK_FOLDER
 
     @cached_property
     def local_store(self) -> LocalStore:
@@ -128,7 +143,11 @@ class Project:
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal(self.store / "builds", self.state)
+        return self.journal_in(self.store)
+
+    def journal_in(self, store: Path) -> Journal:
+        """Each Sparkfile of a store has its own: their stages may have the same names."""
+        return Journal(store / "builds" / self.place, self.state)
 
     def close(self) -> None:
         if "state" in self.__dict__:

@@ -5,6 +5,7 @@ from __future__ import annotations  # what they name need not be loaded
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from spark_build.engine.states import Plan
 from spark_build.pinning import LOCK_NAME
 
 if TYPE_CHECKING:
+    from spark_build.core.digest import Digest
     from spark_build.core.record import Record
     from spark_build.engine.build import Builder, Listener
     from spark_build.engine.plan import Planner
@@ -138,6 +140,15 @@ def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: Listener) -> B
     return result
 
 
+def _ignore(store: Path) -> None:
+    """Wherever a store lies, git leaves it alone."""
+    ignored = store / ".gitignore"
+    if not ignored.exists():
+        with suppress(OSError):  # a store that can't be written is told of where that matters
+            store.mkdir(parents=True, exist_ok=True)
+            ignored.write_text("*\n")
+
+
 def builder_in(
     project: Project, store: LocalStore, planner: Any, options: BuildOptions, listener: Listener
 ) -> Builder:
@@ -150,7 +161,13 @@ def builder_in(
     def look_again() -> FileWorld:
         return FileWorld(project.root, project.state, project.env)
 
+    def bring(output: Digest) -> None:
+        from spark_build.app.importing import bring_pinned
+
+        bring_pinned(project, output, store.objects)
+
     folder = Path(store.folder)
+    _ignore(folder)
     cores = len(os.sched_getaffinity(0))
     return Builder(
         project.graph,
@@ -163,6 +180,7 @@ def builder_in(
             project.world,
             look_again,
             hermetic=project.graph.hermetic,
+            bring=bring,
         ),
         project.executor(folder),
         LocalLeases(folder),

@@ -21,7 +21,7 @@ READY_WITHIN_SECONDS = 300.0
 
 
 def folder_of(project: Project) -> Path:
-    return project.store / "deployments"
+    return project.store / "deployments" / project.place
 
 
 def deployment_plan(project: Project, name: str, plan: Plan) -> StagePlan:
@@ -79,6 +79,10 @@ def _bring_up(
     digest = str(parts["model/"])
     if runtime.needs_change(folder_of(project), _wanted(project, name, Path(), digest)) is None:
         return False
+    if declared["artifact"]:
+        from spark_build.app.importing import bring_pinned
+
+        bring_pinned(project, output, project.objects)
     wanted = _wanted(project, name, view(project, output) / "model", digest)
     stage = f"deployment:{name}/serve"
     listener.started(stage, None)

@@ -204,7 +204,7 @@ def _locked(project: Project, lock: Lock, stage: str) -> Result:
     if block.manifest and node is not None:
         from spark_build.engine.locked import manifest_of_block
 
-        manifest = manifest_of_block(node, block, project.graph.libraries_policy)
+        manifest = manifest_of_block(node, block, node.libraries_policy or project.graph.libraries_policy)
     metrics = (lock.get("stages", stage) or {}).get("metrics", {})
     return Result(stage, block.key, block.output, manifest, block.parts, metrics, libraries=block.libraries)
 

@@ -96,12 +96,12 @@ def check(request: Request, lock: Lock, world: World) -> list[str]:
     return [str(problem) for problem in resolved.problems]
 
 
-def hub_ids(request: Request, lock: Lock, world: World) -> list[str]:
-    """Every hub id that the Sparkfile names, pinned or not."""
+def outside(request: Request, lock: Lock, world: World) -> tuple[list[str], dict[str, str]]:
+    """Every hub id, and every result of an import with its place, that the Sparkfile names, pinned or not."""
     resolved, _ = _resolve(_read(request.file), request, lock, world)
     if resolved.problems:
         raise UsageError("\n".join(str(p) for p in resolved.problems))
-    return sorted(resolved.hub_ids)
+    return sorted(resolved.hub_ids), dict(sorted(resolved.imports.items()))
 
 
 def resolved_graph(request: Request, lock: Lock, world: World, view: ProjectView) -> Graph:
@@ -117,28 +117,30 @@ def _resolved(
         raise UsageError("\n".join(str(problem) for problem in resolved.problems))
     if resolved.unpinned:
         lines = [
-            f"{at}: '{hub}': no folder here, and no hub id that is pinned" for hub, at in resolved.unpinned
+            f"{at}: '{name}': another project's result that is not pinned"
+            if name in resolved.imports
+            else f"{at}: '{name}': no folder here, and no hub id that is pinned"
+            for name, at in resolved.unpinned
         ]
-        raise UsageError(
-            "\n".join(dict.fromkeys(lines)), fix="check the path; a hub id is pinned by: spark update"
-        )
+        fix = "hub ids and imports are pinned by: spark update"
+        if not all(name in resolved.imports for name, _ in resolved.unpinned):
+            fix = "check the path; a hub id is pinned by: spark update"
+        raise UsageError("\n".join(dict.fromkeys(lines)), fix=fix)
     return resolved.graph, seen
 
 
 def _resolve(
     text: bytes, request: Request, lock: Lock, world: World, view: ProjectView | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    from spark_build.pipeline import resolve
+    from spark_build.app.resolving import resolve_all
     from spark_build.pipeline.project_view import ProjectView
     from sparkfile_schema import parse
 
     parsed = parse(
         text, file=request.file.name, profile=request.profile, overrides=request.sets, env=os.environ
     )
-    project = view or ProjectView(request.root)
-    resolved = resolve(parsed, project, lock, limit=request.limit)
-    env = {name: _env(world, name) for name in sorted(parsed.sparkfile.env)}
-    return resolved, {**project.to_json(), "env": env}
+    resolved, seen = resolve_all(parsed, view or ProjectView(request.root), lock, request.limit)
+    return resolved, {**seen, "env": {name: _env(world, name) for name in sorted(seen["env"])}}
 
 
 def _still_holds(known: Mapping[str, Any], stamp: Mapping[str, Digest], root: Path, world: World) -> bool:
@@ -221,4 +223,4 @@ def _read(file: Path) -> bytes:
         raise UsageError(f"{file.name}: {error.strerror}", fix="make it readable") from None
 
 
-__all__ = ["Request", "check", "hub_ids", "load_graph", "resolved_graph", "still_cached"]
+__all__ = ["Request", "check", "load_graph", "outside", "resolved_graph", "still_cached"]

@@ -8,8 +8,8 @@ from spark_build.core.address import Address, target_of
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.pinning import LOCK_NAME, Lock, pin_from
-from spark_build.storage.elsewhere import Elsewhere, bring, lock_text, open_elsewhere
-from spark_build.storage.local import LocalStore
+from spark_build.storage.elsewhere import Elsewhere, FolderElsewhere, bring, lock_text, open_elsewhere
+from spark_build.storage.local import LocalObjects, LocalStore
 
 Pin = dict[str, object]
 
@@ -40,16 +40,19 @@ def pin_again(project: Project, name: str, address: Address, url: str) -> tuple[
     return (str(known["output"]) if known else None), str(pin["output"])
 
 
-def bring_pinned(project: Project, output: Digest) -> None:
-    """Brings a pinned result into the store where it is not here yet. Errors: SparkError."""
-    if not project.objects.missing(output):
+def bring_pinned(project: Project, output: Digest, objects: LocalObjects) -> None:
+    """Brings a pinned or tagged result into a store where it is not there yet. Errors: SparkError."""
+    if not objects.missing(output):
+        return
+    if objects is not project.objects and not project.objects.missing(output):
+        bring(FolderElsewhere(str(project.store)), output, objects, str(project.store))
         return
     for name in project.lock.names("pins"):
         pin = project.lock.get("pins", name) or {}
         if pin.get("output") == output and "url" in pin:
             if project.offline:
                 raise UsageError(f"--offline: {name} is not in the store", fix="leave --offline out once")
-            bring(open_elsewhere(pin["url"], str(project.root)), output, project.objects, pin["url"])
+            bring(open_elsewhere(pin["url"], str(project.root)), output, objects, pin["url"])
             return
     raise SparkError(
         f"the result {output[:12]} that a tag names is not in the store",

@@ -212,7 +212,7 @@ def findings(project: Project) -> list[Finding]:
         for stage, node in graph.nodes.items():
             needs += [RuleNeed(stage, s.rule, s.libraries, node.numerics or {}) for s in node.steps]
         ports = _ports(project)
-    return doctor(project.root / ".spark", project.world.library, needs=needs, ports=ports, remote=remote)
+    return doctor(project.home / ".spark", project.world.library, needs=needs, ports=ports, remote=remote)
 
 
 def _ports(project: Project) -> list[PortNeed]:

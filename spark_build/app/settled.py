@@ -8,13 +8,13 @@ What differs, whatever it is, leads to the planner.
 from __future__ import annotations  # what they name need not be loaded
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_build.app import SPARK_FOLDER
 from spark_build.app.graph_cache import still_cached
 from spark_build.core.digest import Digest, digest_json
 from spark_build.core.errors import StoreDamaged
@@ -23,7 +23,6 @@ from spark_build.engine.noted import answers_alike
 from spark_build.engine.results import Unmet, judged
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, digest_of_lock
-from spark_build.storage.journal import Journal
 from spark_build.storage.local import LocalStore
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _stands(project: Project, facts: Mapping[str, Any]) -> bool:
     project.world.prefetch(facts["answers"]["tree"])
     return (
         digest_of_lock(project.root / LOCK_NAME) == facts["lock"]
-        and Journal(Path(store.folder) / "builds", project.state).digest() == facts["journal"]
+        and project.journal_in(Path(store.folder)).digest() == facts["journal"]
         and store.records.fold(facts["keys"].split()) == facts["records"]
         and store.objects.fold(facts["objects"].split()) == facts["objects_fold"]
         and answers_alike(project.world, facts["answers"])
@@ -117,7 +116,7 @@ def _facts(project: Project, planner: Planner, plan: Plan, asked: Sequence[str])
         "graph": project.loaded.cached_as,
         "lock": project.lock.digest,
         "journal": project.journal.digest(),
-        "store": project.graph.store.get("local") or SPARK_FOLDER,
+        "store": os.path.relpath(project.store, project.root),
         "answers": planner.world.answers(),
         "records": project.records.fold(keys),
         "objects": "\n".join(objects),

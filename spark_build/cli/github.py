@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.core.errors import UsageError
+from spark_build.core.places import git_root
 from spark_build.engine.states import Plan
 from spark_build.report.github import MOST_BYTES, annotations, summary
 
@@ -39,7 +40,7 @@ def _declared(project: Project) -> Mapping[str, str]:
 
 def _prefix(root: Path) -> str:
     """The project's folder as the repository names it: `models/tickets/`."""
-    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), None)
+    top = git_root(root)
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if top is None and workspace and root.is_relative_to(Path(workspace).resolve()):
         top = Path(workspace).resolve()

@@ -80,6 +80,11 @@ def kind_of(address: str) -> str:
     return address.partition(":")[0].rpartition("/")[2]
 
 
+def folder_of(address: str) -> str:
+    """`asr` of `asr/model:whisper`; '' of a target or a stage of the Sparkfile itself."""
+    return address.partition(":")[0].rpartition("/")[0]
+
+
 def name_of(target: str) -> str:
     """`sweep@seed=1` of `model:sweep@seed=1`: a target without folder and kind."""
     return target.partition(":")[2]

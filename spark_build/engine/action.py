@@ -17,7 +17,7 @@ def manifest_of(node: Node, graph: Graph, world: World, parts_of: PartsOf | None
 
     `parts_of` None: what other stages give is not known yet; the inputs that they give are left out.
     """
-    policy = graph.libraries_policy
+    policy = node.libraries_policy or graph.libraries_policy
     manifest = {
         "kind": node.kind,
         "revision": node.revision,
@@ -35,7 +35,7 @@ def step_manifest(step: Step, policy: str, world: World, parts_of: PartsOf | Non
         "rule": step.rule,
         "name": step.told,
         "revision": step.revision,
-        "code": {path: world.file(path) for path in step.code},
+        "code": {path: world.file(step.code_path(path)) for path in step.code},
         "params": dict(step.params),
         "libraries": _libraries(step.libraries, policy, world),
         "inputs": _inputs(step.inputs, world, parts_of),

@@ -57,6 +57,11 @@ class Step:
     where: Mapping[str, tuple[str, str | None]] = field(
         default_factory=dict
     )  # param -> (its name, FILE:LINE:COL)
+    folder: str = ""  # of the included Sparkfile: what `code` and `impl` count from; never in a key
+
+    def code_path(self, path: str) -> str:
+        """A file of `code`, from the project's folder."""
+        return f"{self.folder}/{path}" if self.folder else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Node:
     revision: int  # of the stage's own runner
     inputs: Mapping[str, Input] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    libraries_policy: str = ""  # of an included Sparkfile; '': the graph's
     options: Mapping[str, Any] = field(default_factory=dict)  # splits, card, split …; they count
     numerics: Mapping[str, Any] | None = None  # None: no floating point worth pinning
     resources: Mapping[str, Any] = field(default_factory=dict)  # never count
@@ -102,6 +108,11 @@ class Node:
     @property
     def target(self) -> str:
         return target_of(self.stage)
+
+    @property
+    def folder(self) -> str:
+        """Where its commands run, from the project's folder: of the Sparkfile that declares it."""
+        return self.steps[0].folder if self.steps else ""
 
     def all_inputs(self) -> Iterator[tuple[str, Input]]:
         """Of the node and of its steps; a step's are named `step index.field`."""

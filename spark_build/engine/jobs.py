@@ -60,10 +60,12 @@ class Workshop:
         look_again: Callable[[], World],
         *,
         hermetic: str = "warn",
+        bring: Callable[[Digest], None] | None = None,
     ) -> None:
+        """`bring` gets a pinned or tagged result into the store where it is not here."""
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
-        self.hermetic = hermetic
+        self.hermetic, self.bring = hermetic, bring
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/ and previous/
         self._read: dict[str, dict[str, Digest]] = {}  # work folder -> the Artifacts that it reads, by input
 
@@ -102,7 +104,7 @@ class Workshop:
             manifest=plan.manifest,
             steps=steps,
             inputs=inputs,
-            project=str(self.project),
+            project=str(self.project / node.folder),
             store=str(self.store),
             output=str(folders.attempt),
             scratch=str(folders.scratch),
@@ -116,7 +118,7 @@ class Workshop:
             hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
             limit=limit,
             hermetic=self.hermetic,
-            reads=_reads(node),
+            reads=tuple(str(self.project / path) for path in _reads(node)),
             options={**node.options, **self._listing(node, folders)},
             previous=self._previous(node, plan, folders),
         )
@@ -195,7 +197,7 @@ class Workshop:
         numerics = node.numerics if step.uses_model else None
         return JobStep(
             rule=step.rule,
-            impl=absolute_impl(step.impl, self.project),
+            impl=absolute_impl(step.impl, self.project / step.folder),
             params=step.values,
             operation=operation_of(own, step.decides, numerics, is_strict=self.hermetic == "strict"),
             inputs=self._lay_out(step.inputs, f"{index}.", folders, output_of),
@@ -237,6 +239,8 @@ class Workshop:
         return laid
 
     def _tree(self, given: Input, output_of: OutputOf) -> Tree:
+        if given.artifact is not None and self.bring is not None:
+            self.bring(given.artifact)
         tree = self.objects.tree(given.artifact or output_of(given.stage or ""))
         if not given.parts:
             return tree
@@ -262,9 +266,10 @@ class Workshop:
             if again.tree(given.path).digest != tree.digest:
                 raise _changed_meanwhile(given.path)
             sources[name] = self.objects.write(tree.listing)
-        for path, digest in ((p, d) for step in manifest["steps"] for p, d in step.get("code", {}).items()):
-            if again.file(path) != digest:
-                raise _changed_meanwhile(path)
+        for step, own in zip(node.steps, manifest.get("steps", []), strict=True):
+            for path, digest in own.get("code", {}).items():
+                if again.file(step.code_path(path)) != digest:
+                    raise _changed_meanwhile(step.code_path(path))
         return sources
 
     def _drop_stale_bytecode(self, manifest: Mapping[str, Any]) -> None:
@@ -292,7 +297,7 @@ def _inherited(plan: StagePlan, result: JobResult) -> dict[str, Any]:
 def _reads(node: Node) -> tuple[str, ...]:
     """The project files and folders that the Sparkfile names for the stage, and its rules' own code."""
     paths = {given.path for _, given in node.all_inputs() if given.path is not None}
-    return tuple(sorted(paths.union(*(step.code for step in node.steps))))
+    return tuple(sorted(paths.union(*(map(step.code_path, step.code) for step in node.steps))))
 
 
 def _changed_meanwhile(path: str) -> StageFailed:

@@ -88,7 +88,7 @@ class LockedPlanner:
         then = replace(world, only_the_locks_libraries=True)
         if key_of(manifest_of(node, self.graph, then, self._parts_of)) != block.key:
             return ()
-        policy = self.graph.libraries_policy
+        policy = node.libraries_policy or self.graph.libraries_policy
         names = sorted({name for step in node.steps for name in step.libraries} | set(node.libraries))
         versions = [(n, *(counted_version(w.library(n), policy) for w in (then, world))) for n in names]
         return tuple(f"{name} {old} → {new}" for name, old, new in versions if old != new)
@@ -108,7 +108,7 @@ class LockedPlanner:
         known = _only_known(node, self.world)
         world = _StageWorld(self.world, block)
         now = manifest_of(known, self.graph, world, None)
-        then = manifest_of_block(known, block, self.graph.libraries_policy)
+        then = manifest_of_block(known, block, node.libraries_policy or self.graph.libraries_policy)
         found = differences(then, now, known, self.objects, self.world)
         return tuple(reason for reason in found if reason.kind != "upstream")
 

@@ -1,6 +1,7 @@
 """From a Sparkfile to a graph: the one place that knows the order of stages."""
 
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,6 +11,7 @@ from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
 from spark_build.pinning import Lock
+from spark_build.pipeline.including import Below, mounted
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, problem
 from spark_build.pipeline.uses import TRAINING_PARTS, Uses, model_input, part_of_word
@@ -28,12 +30,16 @@ class Resolved:
     problems: list[Problem]
     unpinned: list[tuple[str, str]]  # hub ids without a revision, and where they stand
     hub_ids: set[str]
+    imports: Mapping[str, str]  # addresses of other projects' results, and where they are
 
 
-def resolve(parsed: Parsed, project: ProjectView, lock: Lock, *, limit: int | None = None) -> Resolved:
-    """The graph of all that the Sparkfile declares, with every problem of the second pass."""
+def resolve(
+    parsed: Parsed, project: ProjectView, lock: Lock, *, limit: int | None = None, below: Sequence[Below] = ()
+) -> Resolved:
+    """The graph of all that the Sparkfile declares and includes, with every problem of the second pass."""
     uses = Uses(parsed.sparkfile, project, lock, frozenset(str(p.at) for p in parsed.problems))
-    return _Resolver(parsed.sparkfile, uses, limit).resolve(list(parsed.problems))
+    uses.below = {one.folder: one.graph for one in below}
+    return _Resolver(parsed.sparkfile, uses, limit, below).resolve(list(parsed.problems))
 
 
 @dataclass
@@ -41,6 +47,7 @@ class _Resolver:
     file: Sparkfile
     uses: Uses
     limit: int | None = None
+    below: Sequence[Below] = ()
 
     def resolve(self, first_pass: list[Problem]) -> Resolved:
         self._check_unused()
@@ -54,8 +61,16 @@ class _Resolver:
             str(found): found for found in (*first_pass, *self.uses.problems)
         }  # a gate may be used twice
         problems = sorted(unique.values(), key=lambda p: (p.at.line, p.at.column, p.message))
+        problems += [told for one in self.below for told in one.problems]
+        nodes += [node for one in self.below for node in mounted(one)]
         graph = Graph({}) if problems else self._graph(nodes, deployments, problems)
-        return Resolved(graph, problems, self.uses.unpinned, self.uses.hub_ids)
+        return Resolved(
+            graph,
+            problems,
+            [*self.uses.unpinned, *(told for one in self.below for told in one.unpinned)],
+            self.uses.hub_ids.union(*(one.hub_ids for one in self.below)),
+            dict(ChainMap(self.uses.imports, *(dict(one.imports) for one in self.below))),
+        )
 
     def _graph(self, nodes: list[Node], deployments: Mapping[str, Any], problems: list[Problem]) -> Graph:
         by_stage = {node.stage: node for node in nodes}
@@ -191,16 +206,13 @@ class _Resolver:
     def _roles(self, target: Target, recipe: Step) -> dict[str, Input]:
         reads = recipe.options.get("reads") or ()
         parts = tuple(part_of_word(word) for word in reads) or TRAINING_PARTS
-        return {
-            role: Input(
-                stage=f"dataset:{name}/version",
-                parts=parts,
-                at=self.uses.at(
-                    (*target.path, "dataset") if role == "dataset" else (*target.path, "roles", role)
-                ),
-            )
-            for role, name in target.roles.items()
-        }
+        found = {}
+        for role, name in target.roles.items():
+            place = (*target.path, "dataset") if role == "dataset" else (*target.path, "roles", role)
+            given = self.uses.dataset(name, parts, self.uses.at(place))
+            if given is not None:
+                found[role] = given
+        return found
 
     def _eval(self, target: Target, evaluation: Evaluation, train: Node) -> Node | None:
         at = self.uses.at(evaluation.path)
@@ -217,9 +229,10 @@ class _Resolver:
             return None
         inputs = {"model": model_input(train.stage, at)}
         if dataset is not None:
-            inputs["dataset"] = Input(
-                stage=f"dataset:{dataset}/version", parts=(f"data/{evaluation.split}-*",), at=at
-            )
+            given = self.uses.dataset(dataset, (f"data/{evaluation.split}-*",), at)
+            if given is None:
+                return None
+            inputs["dataset"] = given
         if not self._add_base(inputs, target, evaluation, train):
             return None
         suffix = f".{evaluation.label}" if evaluation.label else ""

@@ -73,6 +73,10 @@ class ProjectView:
                 if not text.startswith("..") and self.exists(text):
                     yield text
 
+    def below(self, folder: str) -> "ProjectView":
+        """The project of an included Sparkfile."""
+        return ProjectView(self.root / folder)
+
     def note_installed(self, file: str) -> None:
         """A package's rule may be edited where it lies, and states another revision then."""
         self.installed[file] = os.stat(file).st_mtime_ns
@@ -91,6 +95,11 @@ class PinnedView(ProjectView):
     """The project as if every path that the lock pins were there."""
 
     pinned: tuple[str, ...] = ()
+
+    def below(self, folder: str) -> "PinnedView":
+        prefix = f"{folder}/"
+        own = (path.removeprefix(prefix) for path in self.pinned if path.startswith(prefix))
+        return PinnedView(self.root / folder, pinned=tuple(own))
 
     def exists(self, path: str) -> bool:
         name = Path(path).as_posix()

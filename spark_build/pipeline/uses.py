@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from spark_build import rulebook
 from spark_build.contract.params import Needs
-from spark_build.core.address import Address, kind_of, name_of, target_of, typed, without_tag
+from spark_build.core.address import Address, folder_of, kind_of, name_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError, UsageError
-from spark_build.engine.graph import Input, Step
-from spark_build.pinning import Lock
+from spark_build.engine.graph import Graph, Input, Step
+from spark_build.pinning import Lock, import_pin
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, is_of_matrix, problem
 from sparkfile_schema import Dataset, Problem, Sparkfile, Target, Use
@@ -34,6 +34,8 @@ class Uses:
     problems: list[Problem] = field(default_factory=list)
     unpinned: list[tuple[str, str]] = field(default_factory=list)  # hub ids and where they stand
     hub_ids: set[str] = field(default_factory=set)
+    below: Mapping[str, Graph] = field(default_factory=dict)  # of included Sparkfiles, by folder
+    imports: dict[str, str] = field(default_factory=dict)  # addresses of other projects' results, and where
     _steps: dict[tuple[str, int], tuple[Use, Step | None]] = field(default_factory=dict)  # by the use's id()
 
     def find(self, family: str, use: Use) -> Any:
@@ -148,11 +150,53 @@ class Uses:
         if address.kind not in (None, "dataset"):
             self.report(at, f"no dataset '{text}'", suggest(address.name, self.file.datasets, "dataset"))
             return None
-        dataset = self._named(self.file.datasets, address, "dataset", at)
-        if dataset is None:
-            return None
         parts = tuple(part_of_word(word) for word in needs.reads) or TRAINING_PARTS
-        return Input(stage=f"dataset:{dataset.name}/version", parts=parts, at=at)
+        if address.folder:
+            return self.outside(address, at, parts)
+        dataset = self._named(self.file.datasets, address, "dataset", at)
+        return None if dataset is None else Input(stage=f"dataset:{dataset.name}/version", parts=parts, at=at)
+
+    def dataset(self, name: str, parts: tuple[str, ...], at: str) -> Input | None:
+        """What a target or an evaluation reads of a dataset: of this file, an included one, or an import."""
+        if not folder_of(name):
+            return Input(stage=f"dataset:{name}/version", parts=parts, at=at)
+        try:
+            address = Address.parse(name)
+        except UsageError as error:
+            self.report(at, error.message, error.fix)
+            return None
+        return self.outside(address, at, parts)
+
+    def outside(self, address: Address, at: str, parts: tuple[str, ...], folder: str = "") -> Input | None:
+        """A result of an included Sparkfile, which is a stage of this graph, or of an import, which the lock pins."""
+        if address.folder in self.file.imports:
+            return self._imported(address, at, parts, folder)
+        graph = self.below.get(address.folder)
+        if graph is None:
+            if not any(one.folder == address.folder for one in self.file.include):
+                known = ", ".join([*self.below, *self.file.imports]) or "none"
+                self.report(
+                    at, f"'{address}': '{address.folder}' is neither included nor imported", f"known: {known}"
+                )
+            return None  # a faulty one tells of itself
+        if address.tag is not None:
+            return self._tagged(address, at)
+        if address.main_stage.removeprefix(f"{address.folder}/") not in graph.nodes:
+            names = (name_of(target) for target in graph.targets() if kind_of(target) == address.kind)
+            self.report(at, f"no {address.kind} '{address}'", suggest(address.name, names, str(address.kind)))
+            return None
+        return Input(stage=address.main_stage, parts=parts, folder=folder, at=at)
+
+    def _imported(self, address: Address, at: str, parts: tuple[str, ...], folder: str) -> Input:
+        name = str(address)
+        self.imports[name] = self.file.imports[address.folder]
+        pin = self.lock.get("pins", import_pin(name))
+        if pin is None or pin.get("url") != self.imports[name]:
+            self.unpinned.append((name, at))
+            return Input(artifact="", at=at)
+        return Input(
+            artifact=pin["output"], artifact_parts=pin["parts"], parts=parts, folder=folder, at=at, name=name
+        )
 
     def _named(self, known: Mapping[str, Named], address: Address, kind: str, at: str) -> Named | None:
         """The dataset or target of that name; of a matrix the one member that is meant."""
@@ -181,6 +225,9 @@ class Uses:
         except UsageError as error:
             self.report(at, error.message, error.fix)
             return None
+        if address.folder:
+            is_whole = address.stage not in (None, "train")
+            return self.outside(address, at, () if is_whole else ("model/",), "" if is_whole else "model")
         if address.tag is not None:
             return self._tagged(address, at)
         target = self._named(self.file.targets, address, "model", at)
@@ -198,7 +245,7 @@ class Uses:
         return Input(stage=f"model:{target.name}/{stage}", at=at)
 
     def _tagged(self, address: Address, at: str) -> Input | None:
-        name = f"model:{address.full_name}@{address.tag}"
+        name = f"{address.target}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
             fix = f"spark tag {typed(name)}"
@@ -219,6 +266,12 @@ class Uses:
         """Evaluations with `require` of the model that is read: they must have passed, but are not in the key."""
         if given.stage is None or kind_of(given.stage) != "model":
             return ()
+        if folder := folder_of(given.stage):
+            own = target_of(given.stage).removeprefix(f"{folder}/")
+            nodes = self.below[folder].nodes.values()
+            return tuple(
+                f"{folder}/{n.stage}" for n in nodes if n.target == own and n.kind == "eval" and n.requires
+            )
         target = self.file.targets[name_of(target_of(given.stage))]
         return tuple(
             f"model:{target.name}/eval{f'.{e.label}' if e.label else ''}" for e in target.evals if e.require
