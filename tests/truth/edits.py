@@ -518,6 +518,18 @@ def target_added(bench: Bench) -> str:
     return _rewritten(bench, "target extra added")
 
 
+@edit("other dataset of a target", "models", "two datasets", "no model as a gate")
+def other_dataset(bench: Bench) -> str:
+    """A model is trained on what it was not trained on before."""
+    targets = bench.spec.get("targets", {})
+    if len(bench.spec["datasets"]) < 2 or "judged" in bench.spec["gates"] or not targets:
+        raise NotHereError
+    name = bench.draw.one(sorted(targets))
+    before = targets[name]["dataset"]
+    targets[name]["dataset"] = bench.draw.other(sorted(bench.spec["datasets"]), before)
+    return _rewritten(bench, f"targets.{name}.dataset: {before} → {targets[name]['dataset']}")
+
+
 # environment
 
 

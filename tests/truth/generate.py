@@ -170,7 +170,8 @@ class _Project:
         """A model as a gate of the last dataset, where none of its own models needs that dataset."""
         datasets, targets = self.spec["datasets"], self.spec["targets"]
         last, model = list(datasets)[-1], next(iter(targets))
-        if len(datasets) > 1 and targets[model]["dataset"] != last and self.draw.chance(60):
+        is_free = len(datasets) > 1 and targets[model]["dataset"] != last
+        if is_free and "no model as a gate" not in self.wanted and self.draw.chance(60):
             self.spec["gates"]["judged"] = {"use": JUDGE, "with": {"model": f"model:{model}", "cut": 5}}
             datasets[last].setdefault("gates", []).append("judged")
 
