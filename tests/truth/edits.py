@@ -12,7 +12,7 @@ from spark_build.storage.state import State as SparkState
 from spark_build.storage.world import FileWorld
 from tests.truth import material
 from tests.truth.facts import DEFAULTS
-from tests.truth.generate import FOLDERS, TARGETS, WORDS_GATE, Draw
+from tests.truth.generate import FOLDERS, Draw
 from tests.truth.inline import coarse, coarse_clock
 from tests.truth.project import Site, State
 from tests.truth.render import Layout
@@ -799,6 +799,3 @@ def _of_same_size(text: str) -> str:
 def _next_of_same_length(number: int) -> int:
     top = 10 ** len(str(number))
     return number + 1 if number + 1 < top else top // 10
-
-
-__all__ = ["EDITS", "TARGETS", "WORDS_GATE", "Bench", "Edit", "NotHereError"]

@@ -126,7 +126,7 @@ class Ledger:
         if before.key in self.lost_records:
             missing = Fact("missing", stage, None)
             return [missing], [(missing,)]
-        own = list(_differences(before.facts, facts[stage]))
+        own = list(differences(before.facts, facts[stage]))
         groups = [(fact,) for fact in own if fact.name]
         allowed = own
         behind: list[Fact] = []
@@ -150,7 +150,7 @@ class Ledger:
                 continue
             if past.key in self.lost_records:
                 found.append(Fact("upstream", stage, None))
-            found += [*_differences(past.facts, facts[stage]), *_wiring(past.facts, facts[stage])]
+            found += [*differences(past.facts, facts[stage]), *_wiring(past.facts, facts[stage])]
             for upstream, parts in facts[stage].reads:
                 before = selected(past.upstream.get(upstream, {}), parts)
                 if depth and before != selected(expected.parts.get(upstream, {}), parts):
@@ -198,7 +198,7 @@ class Ledger:
                 ended_badly.add(stage)
 
 
-def _differences(old: StageFacts, new: StageFacts) -> Iterator[Fact]:
+def differences(old: StageFacts, new: StageFacts) -> Iterator[Fact]:
     """Facts that are another now; `value` is (old, new)."""
     if [s for s, _ in old.steps] != [s for s, _ in new.steps]:
         yield Fact("param", new.steps_at[0], (old.called, new.called), new.steps_at[1])

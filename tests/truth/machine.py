@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -102,6 +102,3 @@ class Truth(RuleBasedStateMachine):
 
 def machine(agenda: Sequence[str] = (), *, is_outside: bool = False) -> type[Truth]:
     return type("Truth", (Truth,), {"agenda": tuple(agenda), "seen": [], "is_outside": is_outside})
-
-
-__all__ = ["Any", "Truth", "machine"]

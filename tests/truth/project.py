@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.truth.inline import wait_for_a_tick
 from tests.truth.render import Layout, Rendered, render
 
 Spec = dict[str, Any]
@@ -169,6 +168,3 @@ class Site:
             if packages.get(path) != content or not (self.packages / path).exists():
                 (self.packages / path).parent.mkdir(parents=True, exist_ok=True)
                 (self.packages / path).write_text(content)
-
-
-__all__ = ["File", "Site", "Spec", "State", "wait_for_a_tick"]

@@ -17,7 +17,7 @@ from spark_build.engine.plan import Plan
 from spark_build.pinning import Lock
 from tests.truth.facts import Fact, StageFacts, facts_of
 from tests.truth.inline import Hook, fresh_process, inline_project, later, wait_for_a_tick
-from tests.truth.ledger import Expected, Ledger, Outcome
+from tests.truth.ledger import Expected, Ledger, Outcome, differences
 from tests.truth.outside import build_outside, plan_outside
 from tests.truth.project import Site, State
 
@@ -374,9 +374,7 @@ def _as_cold(built: Built) -> dict[str, Outcome]:
 
 
 def _own(ledger: Ledger, facts: Mapping[str, StageFacts], stage: str) -> list[Fact]:
-    from tests.truth.ledger import _differences
-
-    return list(_differences(ledger.settled[stage].facts, facts[stage]))
+    return list(differences(ledger.settled[stage].facts, facts[stage]))
 
 
 def _is(reason: Reason, fact: Fact) -> bool:
@@ -435,6 +433,3 @@ def _names(facts: Any) -> str:
         return f"{fact.kind} {fact.name} {values} at {fact.at}"
 
     return "; ".join(dict.fromkeys(map(one, facts))) or "none"
-
-
-__all__ = ["Built", "Contradiction", "Job", "Verifier", "os"]
