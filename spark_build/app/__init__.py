@@ -18,7 +18,6 @@ from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal, build_id
 from spark_build.storage.local import LocalStore
-from spark_build.storage.runs import overrides_of
 from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld
 
@@ -384,6 +383,8 @@ def entry_of(project: Project, result: BuildResult, began: float, command: str) 
         }
         for stage, r in result.results.items()
     }
+    from spark_build.storage.runs import overrides_of
+
     overrides = overrides_of(project.profile, tuple(project.sets), project.limit)
     return BuildEntry(
         id=build_id(began),

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from spark_build.app import Project
-from spark_build.core.address import KINDS, Address, kind_of, target_of, typed
+from spark_build.app.overrides import bare, meant, with_profile
+from spark_build.core.address import KINDS, Address, kind_of, target_of
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.engine.action import Manifest, digests_read
@@ -13,6 +14,7 @@ from spark_build.engine.chain import Past
 from spark_build.engine.plan import StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.report.diff import Result
+from spark_build.storage.runs import Run
 
 _FORMS = "a build (`spark runs`; @1 is the last), model:NAME, model:NAME@TAG, a commit, or COMMIT:model:NAME"
 
@@ -48,6 +50,8 @@ def _address(project: Project, text: str) -> Address | None:
         address = Address.parse(text)
         if address.tag is not None and (tagged := _tag_of(project, address)) is not None:
             return tagged
+        if address.tag is not None and address.kind is not None:
+            return address  # a run's target may be no more as well
         address = project.resolve(text)
     except UsageError:
         if kind_of(text) in KINDS:
@@ -99,10 +103,12 @@ def record_result(record: Record, stage: str) -> Result:
 
 
 def _tagged(project: Project, address: Address, past: Past) -> Side:
-    block = project.lock.tag(f"{address.target}@{address.tag}")
-    if block is None:
-        known = ", ".join(map(typed, project.lock.names("tags"))) or "none"
-        raise UsageError(f"no tag '{address}'", fix=f"there are {known}; spark tag makes one")
+    block = meant(project, address)
+    if isinstance(block, Run):
+        return _of_run(project, block, address)
+    if isinstance(block, str):
+        side = _of_address(with_profile(project, block), bare(address), past)
+        return replace(side, words=f"{address} (today)")
     stage = str(block.get("stage") or address.main_stage)
     record = project.records.get(block["key"])
     if record is None:
@@ -111,6 +117,13 @@ def _tagged(project: Project, address: Address, past: Past) -> Side:
     found = {stage: record_result(record, stage)}
     found |= _before(project, stage, record, past) | _beside(project, stage, record, past)
     return Side(str(address), found, address.target, _named(address))
+
+
+def _of_run(project: Project, run: Run, address: Address) -> Side:
+    """All that a build with overrides gave, as it was built."""
+    records = {stage: project.records.get(key) for stage, key in run.stages.items()}
+    results = {stage: record_result(record, stage) for stage, record in records.items() if record is not None}
+    return Side(str(address), results, address.target, _named(address))
 
 
 def _before(project: Project, stage: str, record: Record, past: Past) -> dict[str, Result]:

@@ -112,7 +112,8 @@ def _show_datasets(project: Project, found: list[Address], options: argparse.Nam
     from spark_build.app.results import view
     from spark_build.report.shows import dataset_rows
 
-    folders = {a: view(project, project.record_of(str(a)).output) for a in found}
+    typed_by = {a: str(a) if len(found) > 1 else options.target for a in found}
+    folders = {a: view(project, project.record_of(text).output) for a, text in typed_by.items()}
     for folder in folders.values():
         _refuse_unknown_split(folder, options.split)
     if not options.json:

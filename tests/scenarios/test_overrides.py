@@ -61,6 +61,7 @@ def test_a_build_with_set_says_its_name_and_the_name_holds(sft: Folder) -> None:
     (sft.path / ".spark/state.db").unlink()
     assert weights(sft, name) == "0.0001 0\n"
     assert sft.spark("show", name).out.startswith(name)
+    assert "rate 1e-4 → 2e-4" in sft.spark("diff", name, "model:sft").out
     # the same values, spelled otherwise, are the same run
     assert run_name("recipes.sft.with.params.rate=0.0001") == run_name(SET)
     lines = (sft.path / "Sparkfile.lock").read_text().splitlines()
