@@ -86,6 +86,7 @@ def main(descriptor: int, work: "Work | None" = None) -> "NoReturn":
 class _Watchdog:
     def __init__(self, link: _socket.socket, work: "Work | None") -> None:
         self.link, self.work = link, work
+        self.is_unprepared = True  # to look at what workers open
         self.keepers: dict[int, int] = {}  # process -> the build's number for it
         self.woken = wake_on_child()
 
@@ -121,9 +122,11 @@ class _Watchdog:
 
     def spawn(self, order: "dict[str, Any]") -> None:
         watchdog = os.getpid()
-        if order["watch"]:  # once, and not in each keeper
+        if order["watch"] and self.is_unprepared:  # once, and not in each keeper
+            self.is_unprepared = False
             _load("hermetic")
             _load("seccomp")
+            os.get_exec_path()  # what it imports would be asked for when nobody answers yet
         keeper = os.fork()
         if keeper == 0:
             try:
@@ -301,7 +304,6 @@ class _Keeper:
             os._exit(127)
         os.chdir(self.order["cwd"])
         if guard is not None:
-            os.get_exec_path(self.order["env"])  # imports what it needs while nobody has to be asked yet
             self.ask_from_now_on(guard)
         if self.work is not None:
             _look_freshly_started()
