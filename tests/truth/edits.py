@@ -194,7 +194,7 @@ def _rewritten(bench: Bench, told: str) -> str:
 
 VALUES: dict[str, list[Any]] = {
     "least": [0, 1, 2, 3], "factor": [1, 2, 3], "cut": [0, 5, 20, 40], "most": [30, 60, 80, 90], "min_words": [1, 2, 3],
-    "word": ["alpha", "beta", "gamma"], "epochs": [1, 2, 3, 4], "rate": [0.5, 0.25, 3], "scale": [1, 2, 3],
+    "word": ["alpha", "beta", "gamma"], "epochs": [1, 2, 3, 4], "rate": [0.5, 0.25, 2.5], "scale": [1, 2, 3],
     "title": ["one", "two"], "times": [1, 2, "three"], "include": [["*.txt"], ["*0.txt"]], "tag": ["1.0", "1.1"],
 }  # fmt: skip
 
