@@ -46,7 +46,7 @@ NO_TARGET = "nothing here is called 'nix'\n  fix: there are dataset:good"
         ("store gc", "'gc' is not known here\n  fix: there are check"),
         ("why", "the following arguments are required: STAGE"),
         ("get good", "the following arguments are required: --to"),
-        ("worker", "the following arguments are required: JOB"),
+        ("worker", "worker needs a job"),
         ("build nix", NO_TARGET),
         ("plan nix", NO_TARGET),
         ("plan -B nix", NO_TARGET),
