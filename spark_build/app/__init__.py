@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.app.graph_cache import Loaded, Request, load_graph
 from spark_build.core.acceptance import accepted_note
-from spark_build.core.address import Address, kind_of, stage_name, typed
+from spark_build.core.address import KINDS, Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.places import git_root
 from spark_build.engine.states import Plan, StagePlan
@@ -323,7 +323,7 @@ class Project:
 
     def metrics(self, name: str) -> dict[str, float]:
         """All figures of a model's evaluations; those of a named one as `clean.wer`."""
-        target = self.resolve(name if kind_of(name) == "model" else f"model:{name}").target
+        target = self.resolve(name if kind_of(name) in KINDS else f"model:{name}").target
         figures: dict[str, float] = {}
         for stage in self.graph.of_target(target):
             kind = self.graph.nodes[stage].kind
