@@ -256,7 +256,7 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     text = (piece * 100_000)[:100_000]
     started = time.process_time()
     find_pii(text)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5  # quadratic time would be minutes
 
 
 @pytest.fixture(scope="module")
