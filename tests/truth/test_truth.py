@@ -6,7 +6,6 @@ Open with seed 3: sequence 79 (an Artifact that is gone leaves a `maybe` without
 
 import pytest
 
-
 from tests.truth.coverage import Coverage
 from tests.truth.sequences import Failure, run_sequences
 
