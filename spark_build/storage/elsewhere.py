@@ -24,11 +24,11 @@ _STORES = (".spark", "")  # where a folder keeps its objects
 class Elsewhere(Protocol):
     """One place that holds another project's results."""
 
-    def read(self, path: str) -> bytes | None:
-        """A small file whole; None where it is not there. Errors: TransientError where the place does not answer."""
-
     def chunks(self, path: str) -> Iterator[bytes] | None:
-        """A file of any size, piece by piece; None where it is not there."""
+        """A file of any size, piece by piece; None where it is not there.
+
+        Errors: TransientError where the place does not answer.
+        """
 
 
 def open_elsewhere(url: str, folder: str) -> Elsewhere:
@@ -44,12 +44,12 @@ def open_elsewhere(url: str, folder: str) -> Elsewhere:
 
 def lock_text(elsewhere: Elsewhere, name: str, url: str) -> str:
     """Errors: Unavailable where there is no lock: nothing was built, or published, there."""
-    data = elsewhere.read(name)
-    if data is None:
+    chunks = elsewhere.chunks(name)
+    if chunks is None:
         raise Unavailable(
             f"{url}: no {name} there", fix="build there, and publish its lock beside its objects"
         )
-    return data.decode()
+    return b"".join(chunks).decode()
 
 
 def bring(elsewhere: Elsewhere, output: Digest, objects: "LocalObjects", url: str) -> int:
@@ -83,10 +83,6 @@ class FolderElsewhere:
         if not os.path.isdir(folder):
             raise UsageError(f"{folder} is no folder", fix="name another project's folder, or a URL")
 
-    def read(self, path: str) -> bytes | None:
-        chunks = self.chunks(path)
-        return None if chunks is None else b"".join(chunks)
-
     def chunks(self, path: str) -> Iterator[bytes] | None:
         stores = _STORES if path.startswith("objects/") else ("",)
         found = next((p for s in stores if os.path.isfile(p := os.path.join(self.folder, s, path))), None)
@@ -109,10 +105,6 @@ class UrlElsewhere:
             "timeout": "60s",
         }  # an endpoint of one's own may have no certificate
         self._store: Any = _told(url, lambda: from_url(url.rstrip("/"), client_options=options))
-
-    def read(self, path: str) -> bytes | None:
-        chunks = self.chunks(path)
-        return None if chunks is None else b"".join(chunks)
 
     def chunks(self, path: str) -> Iterator[bytes] | None:
         import obstore
