@@ -225,7 +225,8 @@ class Builder:
 
     def _is_done_meanwhile(self, plan: StagePlan) -> bool:
         """Look again: another build may have finished while we waited for the lease."""
-        if plan.stage in self.planner.again:
+        was_waited_for = plan.stage in self._told_of_waiting
+        if plan.stage in self.planner.again or (self.planner.is_lost(plan.stage) and not was_waited_for):
             return False
         fresh = self.planner.records.get(plan.key or "")
         if fresh is None or self.planner.is_refused(fresh) or self.planner.objects.missing(fresh.output):

@@ -60,6 +60,7 @@ class Planner:
         self.acceptances = None if is_strict else acceptances  # strict takes nobody's word for a result
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
+        self._lost: dict[str, StagePlan] = {}  # stages called `run` for their Artifact alone: they run
         self._seen: set[str] = set()  # stages whose project files were there
         # of the question that was asked last: what was answered, and what has to be asked or looked at again
         self._asked: tuple[str, ...] = ()
@@ -82,6 +83,8 @@ class Planner:
         self.again.discard(stage)
         self._settled.pop(stage, None)
         self._stale.add(stage)
+        if (lost := self._lost.get(stage)) is not None:  # with it all other addresses of this action
+            self._lost = {s: p for s, p in self._lost.items() if p.key != lost.key}
         if any(self._missing.values()):  # it may have brought what others lacked
             self.forget_artifacts()
 
@@ -115,10 +118,19 @@ class Planner:
         """Whether every Artifact that is needed is in the store; only what may have changed is looked at again."""
         for stage in self._unlooked & self._plans.keys():
             plan = self._plans[stage]
-            if plan.state == "fresh" and self._is_needed(stage) and self._missing_of(plan):
+            if plan.state == "fresh" and (
+                self.is_lost(stage) or (self._is_needed(stage) and self._missing_of(plan))
+            ):
                 return False
         self._unlooked.clear()
         return True
+
+    def is_lost(self, stage: str) -> bool:
+        """Whether it was called `run` for its Artifact alone, and was not built since.
+
+        It stays `run` though another stage brings what it lacks: a plan that was told comes true.
+        """
+        return stage in self._lost
 
     def _is_needed(self, stage: str) -> bool:
         readers = (self._plans.get(reader) for reader in self.graph.readers[stage])
@@ -132,6 +144,7 @@ class Planner:
             found = self._backward(plans)
             newly_lost = {stage: p for stage, p in found.items() if p.state != "restore"}
             if not newly_lost:  # a restore wakes nobody: its Record says already what it holds
+                self._lost |= {stage: p for stage in lost if (p := plans[stage]).state == "run"}
                 return Plan(tuple((plans | found)[stage] for stage in self._order))
             lost |= newly_lost
 
@@ -172,7 +185,7 @@ class Planner:
 
     def _backward(self, plans: Mapping[str, StagePlan]) -> dict[str, StagePlan]:
         """The stages whose Artifact is needed and not here."""
-        firmly, perhaps = set(self._asked), set[str]()
+        firmly, perhaps = {*self._asked, *self._lost}, set[str]()
         for stage in reversed(self._order):
             if (state := plans[stage].state) in ("run", "maybe"):
                 (firmly if state == "run" else perhaps).update(self.graph.upstream[stage])
@@ -186,6 +199,8 @@ class Planner:
 
     def _where_is(self, plan: StagePlan, *, is_certain: bool) -> StagePlan | None:
         """None: the Artifact is here. Else the plan to get it."""
+        if plan.stage in self._lost:
+            return self._lost[plan.stage]
         missing = self._missing_of(plan)
         if not missing or plan.output is None:
             return None

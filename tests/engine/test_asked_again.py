@@ -59,3 +59,36 @@ def built(bench: Bench, asked: Planner, stage: str, chosen: random.Random) -> No
         output = tree(a=f"{chosen.randint(0, 1)} {stage}" if chosen.random() < 0.5 else str(plan.key))
         bench.recorded(stage, plan.manifest, output)
     asked.forget(stage)
+
+
+ONE, TWO = "dataset:one/ingest", "dataset:two/ingest"
+
+
+@pytest.fixture
+def shared() -> Bench:
+    """Two actions with one output, which is gone."""
+    bench = Bench(node(ONE, step("files"), kind="ingest"), node(TWO, step("rows"), kind="ingest"))
+    for stage in (ONE, TWO):
+        bench.built(stage, tree(a="same"))
+    bench.store.absent.add(tree(a="same").digest)
+    return bench
+
+
+def test_a_stage_called_run_for_a_lost_artifact_runs_though_another_brings_it(shared: Bench) -> None:
+    asked = planner(shared)
+    assert [s.state for s in asked.plan([ONE, TWO]).stages] == ["run", "run"]
+    shared.store.absent.clear()
+    asked.forget(ONE)
+    plan = asked.plan([ONE, TWO])
+    assert (plan[ONE].state, plan[TWO].state) == ("fresh", "run")
+    asked.forget(TWO)
+    assert asked.plan([ONE, TWO]).is_done
+
+
+def test_two_addresses_of_an_action_whose_artifact_is_lost_run_once(shared: Bench) -> None:
+    shared.nodes[TWO] = node(TWO, step("files"), kind="ingest")
+    asked = planner(shared)
+    assert [s.state for s in asked.plan([ONE, TWO]).stages] == ["run", "run"]
+    shared.store.absent.clear()
+    asked.forget(ONE)
+    assert asked.plan([ONE, TWO]).is_done

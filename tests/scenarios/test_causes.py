@@ -98,3 +98,17 @@ def test_a_module_edited_at_the_same_size_and_mtime_is_run_anew_though_python_ha
     said = folder.path / "to"
     folder.spark("get", "model:m", "--to", str(said))
     assert (said / "model" / "said").read_text() == "two"
+
+
+def test_two_stages_that_lack_one_object_both_run_as_planned(folder: Folder) -> None:
+    """The first one's run brings what the second one lacks; a plan that was told comes true all the same."""
+    folder.sparkfile("datasets:\n  one: {source: data}\n  two: {source: data, splits: keep}\n")
+    folder.write("data/train/a.txt", "some words\n")
+    folder.build()
+    for shard in (folder.path / ".spark" / "objects").rglob("*"):
+        if shard.is_file() and shard.read_bytes().startswith(b"PAR1"):
+            shard.unlink()
+    planned = {s["stage"]: s["state"] for s in folder.plan()["stages"]}
+    assert (planned["dataset:one/ingest"], planned["dataset:two/ingest"]) == ("run", "run")
+    outcomes = folder.build().outcomes
+    assert (outcomes["dataset:one/ingest"], outcomes["dataset:two/ingest"]) == ("ran", "ran")

@@ -36,7 +36,8 @@ class Expected:
     failed: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
     drifted: set[str] = field(default_factory=set)  # trainings that stay, though a library moved
-    lost: dict[str, set[str]] = field(default_factory=dict)  # stages whose Artifact lacks these objects
+    lacking: dict[str, set[str]] = field(default_factory=dict)  # stages whose Artifact lacks these objects
+    lost: dict[str, set[str]] = field(default_factory=dict)  # … and is needed
     keys: dict[str, str] = field(default_factory=dict)
     parts: dict[str, Parts] = field(default_factory=dict)  # as this store has them
 
@@ -167,7 +168,7 @@ class Ledger:
 
     def _lose(self, facts: Facts, found: Expected, missing: Mapping[str, set[str]]) -> None:
         """Artifacts that are needed and not here are built again."""
-        lacking = {
+        lacking = found.lacking = {
             s: missing[self.known[k].output]
             for s, k in found.keys.items()
             if k in self.known and missing.get(self.known[k].output)

@@ -258,16 +258,18 @@ class Verifier:
     ) -> None:  # fmt: skip
         waits = {u for u in facts[stage].upstream if states[u] in ("run", "maybe")}
         named = {r.name for r in reasons if r.kind == "upstream"}
-        if named - waits or (not named and stage not in expected.lost):
+        # whether a `maybe` that would read it comes to run, nobody knows yet
+        is_lost = stage in expected.lost or (
+            stage in expected.lacking and _is_read_by_maybe(stage, states, facts)
+        )
+        if named - waits or (not named and not is_lost):
             raise Contradiction(
                 "cause", f"{stage} is maybe for {sorted(named)}, and waits for {sorted(waits)}"
             )
         before = self.ledger.settled.get(stage)
         allowed, groups = self.ledger.causes(facts, expected, stage)
         allowed = (
-            [*allowed, Fact("missing", stage, None), Fact("corrupt", stage, None)]
-            if stage in expected.lost
-            else allowed
+            [*allowed, Fact("missing", stage, None), Fact("corrupt", stage, None)] if is_lost else allowed
         )
         for reason in reasons:
             if reason.kind != "upstream" and not any(self._is(reason, fact) for fact in allowed):
@@ -352,6 +354,10 @@ def _told_outside(events: Mapping[str, Any], records: Mapping[str, Any]) -> Buil
         {},  # what the planner said on the way is not told
         {s: e["error"] for s, e in events.items() if e.get("error")},
     )
+
+
+def _is_read_by_maybe(stage: str, states: Mapping[str, str], facts: Mapping[str, StageFacts]) -> bool:
+    return any(state == "maybe" and stage in facts[reader].upstream for reader, state in states.items())
 
 
 def _own_files(own: StageFacts) -> set[str]:
