@@ -5,12 +5,10 @@ import os
 import random
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tests.truth.coverage import Coverage
-from tests.truth.sequences import Failure, run_sequence, run_sequences
+from tests.truth.sequences import run_sequence, run_sequences
 
-_STRIDE = 10_000_000  # between the seeds of two processes
 _BATCH = 25
 
 
@@ -21,30 +19,20 @@ def main() -> int:
         return _one(asked.one, asked.agenda, is_outside=asked.outside)
     first = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"seed {first}, {asked.sequences} sequences in {asked.processes} processes", flush=True)
-    coverage, failures, began = Coverage(), list[Failure](), time.monotonic()
-    share = [len(range(n, asked.sequences, asked.processes)) for n in range(asked.processes)]
-    with ProcessPoolExecutor(asked.processes) as pool:
-        running = {pool.submit(_work, first + n * _STRIDE, count) for n, count in enumerate(share)}
-        for ended in as_completed(running):
-            part, failed = ended.result()
-            coverage.merge(part)
-            failures += failed
-    print(f"\n{coverage.table()}\n")
-    seconds = time.monotonic() - began
-    print(f"seed {first}: {coverage.sequences} sequences, {len(failures)} contradictions, {seconds:.0f} s")
-    return 1 if failures else 0
-
-
-def _work(first_seed: int, count: int) -> tuple[Coverage, list[Failure]]:
-    coverage, failures, began = Coverage(), list[Failure](), time.monotonic()
-    for number, failure in run_sequences(count, first_seed, coverage):
+    coverage, failed, began = Coverage(), 0, time.monotonic()
+    for number, failure in run_sequences(
+        asked.sequences, first, coverage, processes=asked.processes, shrinks=not asked.no_shrinking
+    ):
         if failure is not None:
-            failures.append(failure)
+            failed += 1
             print(f"\nCONTRADICTION, again by: {failure.again}\n{failure.error}\n", flush=True)
         if (number + 1) % _BATCH == 0:
-            told = f"process {os.getpid()}: {number + 1} of {count} sequences, {len(failures)} contradictions"
-            print(f"{told}, {time.monotonic() - began:.0f} s", flush=True)
-    return coverage, failures
+            seconds = time.monotonic() - began
+            print(f"{number + 1} sequences, {failed} contradictions, {seconds:.0f} s", flush=True)
+    print(f"\n{coverage.table()}\n")
+    seconds = time.monotonic() - began
+    print(f"seed {first}: {coverage.sequences} sequences, {failed} contradictions, {seconds:.0f} s")
+    return 1 if failed else 0
 
 
 def _one(seed: int, agenda: str, *, is_outside: bool) -> int:
@@ -58,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sequences", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, help="a new one by default; it is printed")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--no-shrinking", action="store_true", help="tell what contradicts as it was drawn")
     parser.add_argument("--one", type=int, metavar="SEED", help="this sequence alone")
     parser.add_argument("--agenda", default="", help="of --one: its edits, with '/' between")
     parser.add_argument("--outside", action="store_true", help="of --one: through the real command line")

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -23,10 +23,12 @@ class Coverage:
         self.kinds.update(kinds)
         self.pairs.update({_pair(a, b) for a, b in combinations(kinds, 2) if a != b})
 
-    def merge(self, other: "Coverage") -> None:
-        self.kinds += other.kinds
-        self.pairs += other.pairs
-        self.sequences += other.sequences
+    def with_these(self, agendas: Iterable[Sequence[str]]) -> "Coverage":
+        """As if these had been brought as well."""
+        more = Coverage(self.kinds.copy(), self.pairs.copy(), self.sequences)
+        for agenda in agendas:
+            more.add(agenda)
+        return more
 
     def open_pairs(self) -> set[Pair]:
         return {pair for pair in combinations(sorted(EDITS), 2) if not self.pairs[pair]}

@@ -1,8 +1,12 @@
 """Runs sequences: each a hypothesis run of its own, from a seed and an agenda, shrunk where it fails."""
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -11,6 +15,7 @@ from tests.truth.coverage import EDITS_PER_SEQUENCE, Coverage
 from tests.truth.machine import machine
 
 OUTSIDE_EVERY = 75  # this share goes through the real command line and its processes
+AHEAD = 8  # sequences are drawn before what those before them brought is known
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,22 @@ def run_sequence(
 
 
 def run_sequences(
-    count: int, first_seed: int, coverage: Coverage, *, shrinks: bool = True
+    count: int, first_seed: int, coverage: Coverage, *, processes: int, shrinks: bool = True
 ) -> Iterator[tuple[int, Failure | None]]:
-    """One after the other; `coverage` grows, and steers what is drawn."""
-    for number in range(count):
-        agenda = coverage.agenda(random.Random(f"{first_seed} {number}"))
-        is_outside = number % OUTSIDE_EVERY == OUTSIDE_EVERY - 1
-        kinds, failure = run_sequence(first_seed + number, agenda, shrinks=shrinks, is_outside=is_outside)
-        coverage.add(kinds)
-        yield number, failure
+    """In order, several at a time; `coverage` grows, and steers what is drawn.
+
+    What is drawn follows from the seed alone: sequence n knows what all up to n - AHEAD brought, whoever ran them.
+    """
+    pending = deque[tuple[list[str], Future[tuple[list[str], Failure | None]]]]()
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for number in range(count + AHEAD):
+            if number < count:
+                hoped_for = coverage.with_these([agenda for agenda, _ in pending])
+                agenda = hoped_for.agenda(random.Random(f"{first_seed} {number}"))
+                is_outside = number % OUTSIDE_EVERY == OUTSIDE_EVERY - 1
+                work = partial(run_sequence, shrinks=shrinks, is_outside=is_outside)
+                pending.append((agenda, pool.submit(work, first_seed + number, agenda)))
+            if number >= AHEAD and pending:
+                kinds, failure = pending.popleft()[1].result()
+                coverage.add(kinds)
+                yield number - AHEAD, failure
