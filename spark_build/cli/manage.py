@@ -142,7 +142,6 @@ _OF_DATASETS = (
     "spark_build.stages.version",
     "spark_build.storage.memo",
     "pyarrow.parquet",
-    "pandas",  # pyarrow asks it about every array, where it is installed
 )
 
 

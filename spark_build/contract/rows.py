@@ -57,7 +57,7 @@ class DatasetFolder:
         order = {"ingest": 0, "filter": 1}
         shards = list((self.path / "rejected").glob("*.parquet"))
         shards.sort(key=lambda shard: (order.get(shard.name.rpartition("-")[0], 2), shard.name))
-        return [row for shard in shards for row in pq.read_table(shard).to_pylist()]
+        return [row for shard in shards for row in pq.ParquetFile(shard).read().to_pylist()]
 
     def shards(self, split: str) -> list[Path]:
         return sorted(
@@ -88,7 +88,7 @@ class Rows:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pa.concat_tables([pq.read_table(s, memory_map=True) for s in self.shards])
+        return pa.concat_tables([pq.ParquetFile(s, memory_map=True).read() for s in self.shards])
 
     @property
     def fields(self) -> dict[str, str]:
@@ -107,9 +107,12 @@ class Rows:
             yield from rows_of(batch)
 
     def take(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        import numpy as np
+
+        from spark_build.contract.columns import positions_of
         from spark_build.contract.shards import rows_of
 
-        return rows_of(self.table.take(list(positions)))
+        return rows_of(self.table.take(positions_of(np.asarray(positions, np.int64))))
 
     def column(self, name: str) -> list[Any]:
         values: list[Any] = self.table[name].to_pylist()

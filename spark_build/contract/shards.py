@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.contract.columns import table_of_columns
 from spark_build.core.digest import canonical_json
 
 if TYPE_CHECKING:
@@ -50,9 +51,8 @@ def rows_of(batch: Any) -> list[dict[str, Any]]:
 
 def table_of(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> "pa.Table":
     """The inverse of `rows_of`: an Arrow table with `schema_of(fields)`."""
-    import pyarrow as pa
-
-    return pa.Table.from_pylist([_storable(row, fields) for row in rows], schema=schema_of(fields))
+    stored, schema = [_storable(row, fields) for row in rows], schema_of(fields)
+    return table_of_columns({name: [row[name] for row in stored] for name in schema.names}, schema)
 
 
 def rejected_table(columns: Mapping[str, Sequence[Any]]) -> "pa.Table":
@@ -61,9 +61,7 @@ def rejected_table(columns: Mapping[str, Sequence[Any]]) -> "pa.Table":
 
     kinds = {"score": pa.float64(), "threshold": pa.float64()}
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in REJECTED_COLUMNS])
-    return pa.Table.from_pydict(
-        {name: list(columns.get(name, ())) for name in REJECTED_COLUMNS}, schema=schema
-    )
+    return table_of_columns({name: list(columns.get(name, ())) for name in REJECTED_COLUMNS}, schema)
 
 
 def write_shard(table: "pa.Table", path: Path) -> None:

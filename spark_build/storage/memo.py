@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.contract.columns import column_of
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problem
 
@@ -43,6 +44,8 @@ class LocalMemo:
         for segment in segments:
             rows = segment.rows_of(wanted[open_positions])
             hits = rows >= 0
+            if not hits.any():
+                continue
             for position, value in zip(
                 open_positions[hits].tolist(), segment.values(rows[hits]), strict=True
             ):
@@ -144,11 +147,13 @@ class _Segment:
 
         groups = np.searchsorted(self._starts, rows, side="right") - 1
         values: list[bytes] = [b""] * len(rows)
-        for group in np.unique(groups).tolist():
+        for group in sorted({*groups.tolist()}):
             places = np.flatnonzero(groups == group)
-            taken = self._column(group).take((rows[places] - self._starts[group]).tolist()).to_pylist()
-            for place, value in zip(places.tolist(), taken, strict=True):
-                values[place] = value
+            column = self._column(group)
+            for place, row in zip(
+                places.tolist(), (rows[places] - self._starts[group]).tolist(), strict=True
+            ):
+                values[place] = column[row].as_py()
         return values
 
     def _column(self, group: int) -> Any:
@@ -156,7 +161,9 @@ class _Segment:
         if group not in self._recent:
             while len(self._recent) >= _RECENT_GROUPS:
                 self._recent.pop(next(iter(self._recent)))
-            self._recent[group] = self._file.read_row_group(group, columns=["value"])["value"]
+            self._recent[group] = self._file.read_row_group(group, columns=["value"])[
+                "value"
+            ].combine_chunks()
         return self._recent[group]
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
@@ -217,7 +224,7 @@ def _write(folder: Path, entries: Iterable[tuple[bytes, bytes]]) -> str:
         ) as file:
             for group in _groups(entries):
                 keys, values = zip(*group, strict=True)
-                columns = [pa.array(keys, pa.binary(KEY_BYTES)), pa.array(values, pa.binary())]
+                columns = [column_of(keys, pa.binary(KEY_BYTES)), column_of(values, pa.binary())]
                 file.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(group))
         name = f"{digest_file(beside)}.parquet"
         beside.replace(folder / name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.contract.columns import numbers_in
 from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
@@ -88,7 +89,8 @@ def _facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
     labels: Counter[str] = Counter()
     filled = 0
     for column in _columns(shards, name):
-        column = column.drop_null()
+        if column.null_count:  # a call that loads pyarrow.compute
+            column = column.drop_null()
         filled += len(column)
         if kind == "label":
             labels.update(column.to_pylist())
@@ -109,33 +111,62 @@ def _columns(shards: Sequence[Path], name: str) -> Iterator["pa.Array"]:
 
 
 def _counts(column: "pa.Array", kind: str) -> dict[str, "np.ndarray[Any, Any]"]:
-    import pyarrow.compute as pc
-
-    if kind in ("text", "json"):
-        characters = pc.utf8_length(column).to_numpy(zero_copy_only=False)
-        if kind == "json":
-            return {"characters": characters}
-        return {"characters": characters, "words": _words(column)}
+    """Per value. Straight from the column's buffers: what pyarrow.compute takes to load is more than all of this."""
+    if kind == "text":
+        return {"characters": _characters(*_text(column)), "words": _words(*_text(column))}
+    if kind == "json":
+        return {"characters": _characters(*_text(column))}
     if kind == "messages":
-        return {"messages": pc.list_value_length(column).to_numpy(zero_copy_only=False)}
+        return {"messages": _lengths(_bounds(column))}
     if kind == "number":
-        return {"value": column.to_numpy(zero_copy_only=False)}
+        return {"value": numbers_in(column)}
     return {}
 
 
-def _words(column: "pa.StringArray") -> "np.ndarray[Any, Any]":
-    """Runs of anything but ASCII white space (`[^\\s]+`, as RE2 reads it); bytes suffice to tell."""
+def _bounds(column: "pa.Array") -> "np.ndarray[Any, Any]":
+    """Where each value begins, and where the last one ends."""
     import numpy as np
 
-    bounds = np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
-    text = np.frombuffer(column.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]]
+    return np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
+
+
+def _text(column: "pa.StringArray") -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
+    """Bytes of all values, one after the other, and their bounds."""
+    import numpy as np
+
+    bounds = _bounds(column)
+    return np.frombuffer(column.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]], bounds - bounds[0]
+
+
+def _lengths(bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    lengths: np.ndarray[Any, Any] = np.diff(bounds)
+    return lengths
+
+
+def _characters(text: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Bytes that begin one: in UTF-8 the others are 10xxxxxx."""
+    if not (text & 0x80).any():
+        return _lengths(bounds)
+    return _marks_between((text & 0xC0) != 0x80, bounds)
+
+
+def _words(text: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Runs of anything but ASCII white space (`[^\\s]+`, as RE2 reads it); bytes suffice to tell."""
     is_space = (text == 32) | ((text - 9 <= 4) & (text != 11))  # what lies below 9 wraps around
     begins = ~is_space
     begins[1:] &= is_space[:-1]
-    first = (bounds[:-1] - bounds[0])[np.diff(bounds) > 0]  # bytes of their texts
+    first = bounds[:-1][_lengths(bounds) > 0]  # bytes of their texts
     begins[first] = ~is_space[first]
-    counts: np.ndarray[Any, Any] = np.diff(np.searchsorted(np.flatnonzero(begins), bounds - bounds[0]))
-    return counts
+    return _marks_between(begins, bounds)
+
+
+def _marks_between(marks: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """How many bytes of each value are marked."""
+    import numpy as np
+
+    return _lengths(np.searchsorted(np.flatnonzero(marks), bounds))
 
 
 def _spread(counts: Sequence["np.ndarray[Any, Any]"]) -> Spread:
@@ -150,7 +181,7 @@ def _rejected(folder: Path) -> dict[tuple[str, str], int]:
 
     counts: Counter[tuple[str, str]] = Counter()
     for file in sorted((folder / "rejected").glob("*.parquet")):
-        table = pq.read_table(file, columns=["gate", "reason"])
+        table = pq.ParquetFile(file).read(columns=["gate", "reason"])
         gates, reasons = ([value or "" for value in table[name].to_pylist()] for name in ("gate", "reason"))
         counts.update(zip(gates, reasons, strict=True))
     return dict(sorted(counts.items()))
