@@ -173,7 +173,8 @@ def _place(name: str, values: Mapping[str, object]) -> Path:
     """`config.hidden_size` goes inside; the bare name of a command's own param among its `params`."""
     own, run = values.get("params"), values.get("run")
     words = run if isinstance(run, list) else [run]
-    is_named = any(f"{{params.{name}}}" in word for word in words if isinstance(word, str))
+    marks = {f"{{params.{name}}}", *(["{seed}"] if name == "seed" else [])}  # `{seed}` is params.seed
+    is_named = any(mark in word for word in words if isinstance(word, str) for mark in marks)
     if name not in values and (is_named or (run is not None and isinstance(own, dict) and name in own)):
         return ("params", name)
     return tuple(name.split("."))

@@ -305,8 +305,9 @@ def _changed_meanwhile(path: str) -> StageFailed:
 
 
 def _seed(node: Node) -> int:
-    seed = next((s.values["seed"] for s in node.steps if isinstance(s.values.get("seed"), int)), 0)
-    return int(seed)
+    """The `seed` of a rule, or of a command's own params; 0 where nobody names one."""
+    values = (v for s in node.steps for v in (s.values, s.values.get("params")) if isinstance(v, dict))
+    return next((v["seed"] for v in values if type(v.get("seed")) is int), 0)
 
 
 def _empty(folder: Path) -> None:

@@ -115,13 +115,20 @@ class PinnedView(ProjectView):
 
 
 def _matches(path: str, pattern: str) -> bool:
-    """As `Path.glob` finds it: a star stays within its folder, `**` does not."""
+    """As `glob_in` finds it: a star stays within its folder, `**` does not, a folder stands for all that it holds."""
+    if path.startswith(f"{pattern.rstrip('/')}/"):
+        return True
     if "**" in pattern:
         return fnmatchcase(path, pattern.replace("**/", "*"))
     return path.count("/") == pattern.count("/") and Path(path).match(pattern)
 
 
 def glob_in(root: Path, pattern: str) -> tuple[str, ...]:
+    """Files that match; a folder's name, and `**` at the end, stand for all files below it."""
+    if "*" not in pattern and (root / pattern).is_dir():
+        pattern = f"{pattern.rstrip('/')}/**"
+    if pattern.endswith("**"):  # which finds folders alone
+        pattern += "/*"
     found = (p.relative_to(root) for p in root.glob(pattern) if p.is_file())
     return tuple(sorted(p.as_posix() for p in found if not _SKIPPED & set(p.parts)))
 

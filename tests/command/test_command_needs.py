@@ -108,6 +108,12 @@ def test_code_adds_files_with_what_they_import(project: ProjectView) -> None:
     assert set(found.code) == {"tools/__init__.py", "tools/make.py", "lib/__init__.py", "lib/other.py"}
 
 
+@pytest.mark.parametrize("pattern", ["tools", "tools/", "tools/**"])
+def test_a_folder_among_the_code_stands_for_all_that_it_holds(project: ProjectView, pattern: str) -> None:
+    found = needs(project, "make-it {output}", code=[pattern])
+    assert {"tools/__init__.py", "tools/make.py", "lib/other.py"} <= set(found.code)
+
+
 def test_code_none_leaves_the_script_and_drops_its_imports(project: ProjectView) -> None:
     found = needs(project, "python3 prep.py {output}", code="none")
     assert found.code == ()

@@ -30,6 +30,13 @@ def test_a_command_is_spawned_by_its_keeper_and_no_worker_is_started(folder: Fol
     assert "job.json" not in (folder.path / "got/model/work").read_text()
 
 
+def test_the_seed_of_a_matrix_is_what_a_command_gets(folder: Folder) -> None:
+    recipe(folder, "echo {seed} > {output}/seed")
+    folder.edit("  m: {", "  m: {matrix: {seed: [5, 7]}, ")
+    folder.build()
+    assert lines_of(folder, "model/seed", "model:m@seed=7") == ["7"]
+
+
 def test_metric_and_exporter_are_spawned_too(folder: Folder) -> None:
     folder.sparkfile(
         """targets:

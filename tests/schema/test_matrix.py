@@ -52,6 +52,11 @@ def test_a_dotted_name_goes_inside_and_leaves_what_stands_beside_it() -> None:
     assert file.targets["s@config.b=3"].recipe.params["config"] == {"a": 1, "b": 3}
 
 
+def test_the_seed_that_a_command_names_is_one_of_its_own_params() -> None:
+    file = read('targets:\n  s: {recipe: {use: command, with: {run: "train {seed}"}}, matrix: {seed: [1, 2]}}\n')
+    assert [t.recipe.params["params"] for t in file.targets.values()] == [{"seed": 1}, {"seed": 2}]
+
+
 def test_a_commands_own_params_are_named_bare() -> None:
     file = read("targets:\n  s: {recipe: own, matrix: {rate: [2], seed: [null, true]}}\n")
     assert [t.recipe.params["params"] for t in file.targets.values()] == [

@@ -83,7 +83,9 @@ class Verifier:
             project = self._project(self.site.root, self.site.state)
             served = project.plan(name)[f"deployment:{name}/serve"]
             project.close()
-        is_there = f"model:{declared['model']}/train" in built.outputs
+        output = built.outputs.get(f"model:{declared['model']}/train")
+        # rot that nobody read while this round's build ran is seen from now on
+        is_there = output is not None and not (self.may_be_damaged and _missing(self.site.store, output))
         if (served.state, [r.kind for r in served.reasons]) != (
             ("run", ["runtime"]) if is_there else ("maybe", ["upstream"])
         ):
