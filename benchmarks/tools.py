@@ -247,9 +247,13 @@ def remove(path: Path) -> None:
 
 
 def environment(home: Path) -> Mapping[str, str]:
-    """Settings and caches of the user's own stay out of it."""
+    """Settings and caches of the user's own stay out of it.
+
+    Of Python's variables too: where bytecode may not be kept, each run compiles what it imports.
+    """
+    own = ("DVC_", "GIT_", "SNAKEMAKE_", "MAKE", "NINJA_", "PYTHON")
     return {
-        **{n: v for n, v in os.environ.items() if not n.startswith(("DVC_", "GIT_", "SNAKEMAKE_", "MAKE", "NINJA_"))},
+        **{name: value for name, value in os.environ.items() if not name.startswith(own)},
         "PYTHONPATH": str(REPOSITORY),
         "HOME": str(home),
         "XDG_CACHE_HOME": str(home / ".cache"),
