@@ -166,6 +166,7 @@ def load_file(file: Path, project: Path) -> ModuleType:
         raise UsageError(f"{file.name} can't be imported: {type(error).__name__}: {error}") from error
 
 
+@lru_cache(maxsize=None)  # each look reads every installed package's folder
 def _entry_points() -> list[Any]:
     from importlib.metadata import entry_points
 

@@ -173,7 +173,7 @@ def _plan_with(project: Project, plan: Plan, declared: Any) -> Plan:
 
 
 def events_of(project: Project, stage: str) -> Path:
-    """The newest events of a stage: of a run under way or a failed one, else of its Record.
+    """The newest events of a stage: of a run under way or a failed one, else of its Record; no file where it told none.
 
     Errors: SparkError where it has never run.
     """
@@ -181,9 +181,9 @@ def events_of(project: Project, stage: str) -> Path:
     keys = [key for key in (plan.key, project.journal.last(stage)) if key is not None]
     logs = project.store / "logs"
     for key in keys:
-        found = sorted(logs.glob(f"{key[:16]}-*.events.jsonl"))
+        found = sorted(logs.glob(f"{key[:16]}-*.log"))
         if found:
-            return found[-1]
+            return found[-1].with_suffix(".events.jsonl")
     raise SparkError(f"{stage} has no log: it has not run here", fix=f"spark build {typed(stage)}")
 
 

@@ -168,7 +168,7 @@ def run_log(options: argparse.Namespace) -> int:
         print(Path(str(events).removesuffix(".events.jsonl") + ".log").read_text(errors="replace"), end="")
         return 0
     if options.json:
-        print(events.read_text(errors="replace"), end="")
+        print(events.read_text(errors="replace") if events.exists() else "", end="")
         return 0
     lines, told = EventLines(), 0
     while True:

@@ -14,6 +14,20 @@ def holds_a_file(folder: Path | str) -> bool:
     return any(True for _ in files_under(folder))
 
 
+def remove_folder(folder: str) -> None:
+    """Takes the folder away with all that is in it. Nobody else may work there: a swap of folder and link goes unseen.
+
+    Errors: OSError, as the system gives it.
+    """
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                remove_folder(entry.path)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(folder)
+
+
 def _under(folder: str, prefix: str) -> Iterator[str]:
     try:
         entries = list(os.scandir(f"{folder}/{prefix}"))

@@ -110,7 +110,7 @@ class Builder:
         self._told_of_waiting: set[str] = set()
 
     def run(self, asked: Iterable[str]) -> BuildResult:
-        asked = list(asked)
+        asked, self.planner.names_causes = list(asked), False
         try:
             self._loop(asked)
         except KeyboardInterrupt:

@@ -124,6 +124,10 @@ class Node:
     def upstream(self) -> set[str]:
         return {given.stage for _, given in self.all_inputs() if given.stage is not None}
 
+    def waits_for(self) -> list[str]:
+        """The stages that it reads, and those whose requirements it waits for."""
+        return [*sorted(self.upstream()), *self.guards]
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -140,8 +144,11 @@ class Graph:
 
     @classmethod
     def of(cls, nodes: Iterable[Node], **rest: Any) -> "Graph":
+        from spark_build.engine.order import topological
+
         by_stage = {node.stage: node for node in nodes}
-        return cls({stage: by_stage[stage] for stage in _topological(by_stage)}, **rest)
+        order = topological({stage: node.waits_for() for stage, node in by_stage.items()})
+        return cls({stage: by_stage[stage] for stage in order}, **rest)
 
     def closure(self, stages: Iterable[str]) -> list[str]:
         """`stages` and all that they read or wait for, in topological order."""
@@ -200,17 +207,6 @@ def absolute_impl(impl: str, project: Path) -> str:
         return impl
     path, _, name = impl.rpartition(":")
     return f"{(project / path).resolve()}:{name}"
-
-
-def _topological(nodes: Mapping[str, Node]) -> list[str]:
-    import networkx as nx
-
-    edges: Any = nx.DiGraph()
-    edges.add_nodes_from(nodes)
-    for node in nodes.values():
-        edges.add_edges_from((before, node.stage) for before in (*sorted(node.upstream()), *node.guards))
-    position = {stage: index for index, stage in enumerate(nodes)}
-    return list(nx.lexicographical_topological_sort(edges, key=position.__getitem__))
 
 
 def _slim(node: Node) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StageFailed
+from spark_build.core.files import remove_folder
 from spark_build.core.job import Job, JobResult, JobStep
 from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
@@ -84,10 +86,10 @@ class Workshop:
         assert plan.key is not None
         assert plan.manifest is not None
         folders = self.folders(plan.key)
-        _empty(folders.inputs)
-        _empty(folders.attempt)
-        _remove(folders.previous)
-        folders.scratch.mkdir(parents=True, exist_ok=True)
+        for folder in (folders.inputs, folders.attempt, folders.previous):
+            _remove(folder)
+        for folder in (folders.attempt, folders.scratch):
+            os.makedirs(folder, exist_ok=True)
         inputs = self._lay_out(node.inputs, "", folders, output_of)
         self._read[str(folders.root)] = {
             name: output_of(given.stage) for name, given in node.inputs.items() if given.stage is not None
@@ -122,8 +124,9 @@ class Workshop:
             options={**node.options, **self._listing(node, folders)},
             previous=self._previous(node, plan, folders),
         )
-        Path(job.events).parent.mkdir(parents=True, exist_ok=True)
-        Path(job.result).unlink(missing_ok=True)
+        os.makedirs(os.path.dirname(job.events), exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(job.result)
         return job
 
     def take_in(
@@ -149,11 +152,12 @@ class Workshop:
         folders = self.folders(key)
         self._laid_out.pop(str(folders.root), None)
         self._read.pop(str(folders.root), None)
-        for left in folders.root.iterdir() if folders.root.is_dir() else ():
-            if left.is_dir() and not (keeps_scratch and left == folders.scratch):
-                _remove(left)
-            elif left.suffix == ".json":
-                left.unlink()
+        with suppress(FileNotFoundError):
+            for left in list(os.scandir(folders.root)):
+                if left.is_dir(follow_symlinks=False) and not (keeps_scratch and left.name == folders.scratch.name):
+                    remove_folder(left.path)
+                elif left.name.endswith(".json"):
+                    os.unlink(left.path)
 
     def _record(
         self,
@@ -257,6 +261,8 @@ class Workshop:
 
     def _sources_still(self, node: Node, manifest: Mapping[str, Any]) -> dict[str, Digest]:
         """Listings of the project inputs, kept as objects. Errors: StageFailed where one has changed meanwhile."""
+        if not _reads(node):
+            return {}
         again = self.look_again()
         sources = {}
         for name, given in node.all_inputs():
@@ -310,17 +316,6 @@ def _seed(node: Node) -> int:
     return next((v["seed"] for v in values if type(v.get("seed")) is int), 0)
 
 
-def _empty(folder: Path) -> None:
-    _remove(folder)
-    folder.mkdir(parents=True)
-
-
 def _remove(folder: Path) -> None:
-    try:
-        os.rmdir(folder)  # most are empty, or not there
-    except FileNotFoundError:
-        return
-    except OSError:
-        import shutil
-
-        shutil.rmtree(folder)
+    with suppress(FileNotFoundError):
+        remove_folder(os.fspath(folder))

@@ -58,6 +58,7 @@ class Planner:
         self.again = set(again)
         self.is_strict = is_strict
         self.acceptances = None if is_strict else acceptances  # strict takes nobody's word for a result
+        self.names_causes = True  # a build that is under way has no use for them
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
         self._lost: dict[str, StagePlan] = {}  # stages called `run` for their Artifact alone: they run
@@ -264,7 +265,7 @@ class Planner:
         elif is_refused:
             reasons = (Reason("runtime", "environment.hermetic", new=self.graph.hermetic),)
         else:
-            reasons = tuple(self._causes(node, manifest, last, plans))
+            reasons = tuple(self._causes(node, manifest, last, plans)) if self.names_causes else ()
         goes_on = node.stage not in self.again and self.graph.hermetic != "strict"
         seconds, before = last.seconds if last else None, last if goes_on else None
         return StagePlan(node.stage, "run", key, None, reasons, seconds, None, (), manifest, last=before)
@@ -303,7 +304,7 @@ class Planner:
             upstream = (*lost.reasons, *upstream)
         if last is None:
             return StagePlan(node.stage, "maybe", reasons=(self._never_or_lost(node), *upstream))
-        own = self._own_causes(node, last)
+        own = self._own_causes(node, last) if self.names_causes else ()
         return StagePlan(node.stage, "maybe", None, None, (*own, *upstream), last.seconds)
 
     def _own_causes(self, node: Node, last: Record) -> tuple[Reason, ...]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from spark_build.core.errors import Unavailable, UsageError
@@ -69,6 +70,7 @@ def check_machine(job: Job) -> None:
         )
 
 
+@cache
 def processor_flags() -> frozenset[str]:
     """As /proc/cpuinfo names them; none on a processor that is no x86."""
     if os.uname().machine not in ("x86_64", "i686"):

@@ -12,7 +12,7 @@ _SHORTEST_SECRET = 4  # shorter ones would turn half of a log into stars
 
 
 class EventStream:
-    """`core.ports.Reporter` onto a file; each event is one write.
+    """`core.ports.Reporter` onto a file, there from the first event on; each event is one write.
 
     Events: {'event': 'progress', 'done', 'total', 'unit'}, {'event': 'metric', 'name', 'value', 'step'},
     {'event': 'log', 'text'}, {'event': 'checkpoint', 'step'}, {'event': 'note', 'name', 'value'};
@@ -22,7 +22,8 @@ class EventStream:
     def __init__(self, path: str, secrets: Iterable[str] = ()) -> None:
         self.notes: dict[str, Any] = {}
         self._secrets = masked_texts(secrets)
-        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path
+        self._fd: int | None = None
 
     def progress(self, done: int, total: int | None, unit: str = "items") -> None:
         self._write("progress", done=done, total=total, unit=unit)
@@ -41,9 +42,12 @@ class EventStream:
         self._write("note", name=name, value=value)
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
 
     def _write(self, event: str, **told: Any) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         told = {"event": event, "time": round(time.time(), 3), **_masked(told, self._secrets)}
         os.write(
             self._fd, json.dumps(told, ensure_ascii=False, allow_nan=False, default=float).encode() + b"\n"

@@ -10,6 +10,7 @@ from spark_build.core.address import Address, stage_name
 from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
+from spark_build.engine.order import cycle_in
 from spark_build.pinning import Lock
 from spark_build.pipeline.including import Below, mounted
 from spark_build.pipeline.project_view import ProjectView
@@ -74,7 +75,7 @@ class _Resolver:
 
     def _graph(self, nodes: list[Node], deployments: Mapping[str, Any], problems: list[Problem]) -> Graph:
         by_stage = {node.stage: node for node in nodes}
-        if cycle := _cycle(by_stage):
+        if cycle := cycle_in({stage: node.waits_for() for stage, node in by_stage.items()}):
             stage = cycle[-1]
             inputs = by_stage[cycle[0]].all_inputs()
             at = next((i.at for _, i in inputs if i.stage == stage and i.at), by_stage[stage].at)
@@ -387,17 +388,3 @@ class _Resolver:
         """Rules that nobody uses yet are checked as well."""
         for family, use in self.file.uses:
             self.uses.step(family, use)
-
-
-def _cycle(nodes: Mapping[str, Node]) -> list[str]:
-    """A cycle's stages in order, the one whose reference closes it last; [] where there is none."""
-    import networkx as nx
-
-    edges: Any = nx.DiGraph()
-    edges.add_edges_from(
-        (b, n.stage) for n in nodes.values() for b in (*n.upstream(), *n.guards) if b in nodes
-    )
-    try:
-        return [before for before, _ in nx.find_cycle(edges)]
-    except nx.NetworkXNoCycle:
-        return []

@@ -1,7 +1,6 @@
 """Takes a finished attempt into the store: nothing of it counts before all of it is flushed."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
+from spark_build.core.files import remove_folder
 from spark_build.core.tree import Entry, Tree
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def take_in(objects: "LocalObjects", folder: str) -> Tree:
         tree = Tree.of(entry for entry, _ in taken)
         objects.write(tree.listing)
         objects.state.flush_now_and_then()
-        shutil.rmtree(folder)
+        remove_folder(folder)
     return tree
 
 

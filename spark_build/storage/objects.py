@@ -45,10 +45,10 @@ class LocalObjects:
 
     def unsound(self, digests: Iterable[Digest]) -> list[Digest]:
         """Those that are absent, or whose stat is not the one noted and whose content is another too."""
-        wanted = list(dict.fromkeys(digests))
-        noted = self.state.object_stats(wanted)
         with disk_problems(self.folder):
-            return [digest for digest in wanted if not self._is_sound(digest, noted.get(digest))]
+            found = {digest: self._stat(digest) for digest in digests}
+            noted = self.state.object_stats(digest for digest, stat in found.items() if stat is not None)
+            return [d for d, stat in found.items() if not self._is_sound(d, stat, noted.get(d))]
 
     def read(self, digest: Digest) -> bytes:
         path = self.path(digest)
@@ -155,14 +155,18 @@ class LocalObjects:
             return None  # gone already, or a store that can only be read
         return place
 
-    def _is_sound(self, digest: Digest, noted: ObjectStat | None) -> bool:
-        path = self.path(digest)
+    def _stat(self, digest: Digest) -> os.stat_result | None:
         try:
-            stat = os.lstat(path)
+            return os.lstat(self.path(digest))
         except FileNotFoundError:
+            return None
+
+    def _is_sound(self, digest: Digest, stat: os.stat_result | None, noted: ObjectStat | None) -> bool:
+        if stat is None:
             return False
         if noted == (stat.st_size, stat.st_mtime_ns):
             return True
+        path = self.path(digest)
         if not modes.S_ISREG(stat.st_mode) or digest_file(path, stat.st_size) != digest:
             return False
         self.state.note_object(digest, ObjectStat(stat.st_size, stat.st_mtime_ns))

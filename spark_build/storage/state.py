@@ -55,6 +55,7 @@ class State:
         self._connection: sqlite3.Connection | None = None
         self._new: dict[str, dict[tuple[str, ...], tuple[Any, ...]]] = {}
         self._forgotten: list[tuple[str, tuple[Any, ...]]] = []
+        self._objects: dict[Digest, ObjectStat] = {}  # noted by this process
         self._flushed_at = time.monotonic()
 
     # files of the project
@@ -102,22 +103,24 @@ class State:
     # objects of the store
 
     def object_stats(self, digests: Iterable[Digest]) -> dict[Digest, ObjectStat]:
-        """The stats noted when these objects were last known to be good; one query for all."""
-        import json
-
+        """The stats noted when these objects were last known to be good; one query for what this process has not noted."""
         wanted = list(digests)
-        sql = "SELECT digest, size, mtime FROM objects WHERE digest IN (SELECT value FROM json_each(?))"
-        stats = {row[0]: ObjectStat(row[1], row[2]) for row in self._rows(sql, (json.dumps(wanted),))}
-        for digest in wanted:
-            if row := self._pending("objects", digest):
-                stats[digest] = ObjectStat(row[1], row[2])
+        stats = {digest: stat for digest in wanted if (stat := self._objects.get(digest)) is not None}
+        if len(stats) < len(wanted):
+            import json
+
+            others = json.dumps([digest for digest in wanted if digest not in stats])
+            sql = "SELECT digest, size, mtime FROM objects WHERE digest IN (SELECT value FROM json_each(?))"
+            stats |= {row[0]: ObjectStat(row[1], row[2]) for row in self._rows(sql, (others,))}
         return stats
 
     def note_object(self, digest: Digest, stat: ObjectStat) -> None:
+        self._objects[digest] = stat
         self._put("objects", (digest,), (digest, *stat))
 
     def forget_object(self, digest: Digest) -> None:
         with self._lock:
+            self._objects.pop(digest, None)
             self._new.get("objects", {}).pop((digest,), None)
             self._forgotten.append(("DELETE FROM objects WHERE digest = ?", (digest,)))
 
