@@ -3,7 +3,7 @@
 import importlib
 import inspect
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -166,7 +166,7 @@ def load_file(file: Path, project: Path) -> ModuleType:
         raise UsageError(f"{file.name} can't be imported: {type(error).__name__}: {error}") from error
 
 
-@lru_cache(maxsize=None)  # each look reads every installed package's folder
+@cache  # each look reads every installed package's folder
 def _entry_points() -> list[Any]:
     from importlib.metadata import entry_points
 

@@ -154,7 +154,9 @@ class Workshop:
         self._read.pop(str(folders.root), None)
         with suppress(FileNotFoundError):
             for left in list(os.scandir(folders.root)):
-                if left.is_dir(follow_symlinks=False) and not (keeps_scratch and left.name == folders.scratch.name):
+                if left.is_dir(follow_symlinks=False) and not (
+                    keeps_scratch and left.name == folders.scratch.name
+                ):
                     remove_folder(left.path)
                 elif left.name.endswith(".json"):
                     os.unlink(left.path)

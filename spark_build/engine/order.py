@@ -32,7 +32,10 @@ def topological(befores: Befores) -> list[str]:
 
 
 def cycle_in(befores: Befores) -> list[str]:
-    """A cycle's stages, each in front of one that waits for it; [] where there is none. What is not there is passed over."""
+    """A cycle's stages, each in front of one that waits for it; [] where there is none.
+
+    A stage that is waited for and not there is passed over.
+    """
     done: set[str] = set()
     for start in befores:
         path: dict[str, None] = {}  # from `start` on, each waits for the next

@@ -103,7 +103,7 @@ class State:
     # objects of the store
 
     def object_stats(self, digests: Iterable[Digest]) -> dict[Digest, ObjectStat]:
-        """The stats noted when these objects were last known to be good; one query for what this process has not noted."""
+        """The stats noted when these objects were last known to be good; one query for all that others noted."""
         wanted = list(digests)
         stats = {digest: stat for digest in wanted if (stat := self._objects.get(digest)) is not None}
         if len(stats) < len(wanted):

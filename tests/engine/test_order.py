@@ -10,7 +10,11 @@ def test_of_the_stages_that_are_ready_the_one_named_first_comes_first() -> None:
 
 
 def test_a_stage_comes_behind_all_that_it_waits_for_though_named_before_them() -> None:
-    assert topological({"last": ["mid", "first"], "mid": ["first", "first"], "first": []}) == ["first", "mid", "last"]
+    assert topological({"last": ["mid", "first"], "mid": ["first", "first"], "first": []}) == [
+        "first",
+        "mid",
+        "last",
+    ]
 
 
 def test_a_long_chain_named_backwards_is_ordered() -> None:
