@@ -53,7 +53,9 @@ def test_a_dotted_name_goes_inside_and_leaves_what_stands_beside_it() -> None:
 
 
 def test_the_seed_that_a_command_names_is_one_of_its_own_params() -> None:
-    file = read('targets:\n  s: {recipe: {use: command, with: {run: "train {seed}"}}, matrix: {seed: [1, 2]}}\n')
+    file = read(
+        'targets:\n  s: {recipe: {use: command, with: {run: "train {seed}"}}, matrix: {seed: [1, 2]}}\n'
+    )
     assert [t.recipe.params["params"] for t in file.targets.values()] == [{"seed": 1}, {"seed": 2}]
 
 
