@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -152,15 +152,17 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise _broken(file, error) from error
+        raise _broken(file, project, error) from error
     finally:
         sys.dont_write_bytecode = quiet
     return module
 
 
-def _broken(file: Path, error: BaseException) -> UsageError:
-    line = error.lineno if isinstance(error, SyntaxError) else _line_in(file, error)
-    where = f"{file.name}:{line}" if line else file.name
+def _broken(file: Path, project: Path, error: BaseException) -> UsageError:
+    place, line = _place_of(file, project, error)
+    with suppress(ValueError):  # a rule may lie outside
+        place = place.relative_to(project)
+    where = f"{place}:{line}" if line else str(place)
     if isinstance(error, SystemExit):
         return UsageError(
             f"{where}: calls sys.exit when it is imported", fix="take it out; a rule is no script"
@@ -169,11 +171,20 @@ def _broken(file: Path, error: BaseException) -> UsageError:
     return UsageError(f"{where}: {type(error).__name__}: {said}", fix="mend the file; it can't be imported")
 
 
-def _line_in(file: Path, error: BaseException) -> int | None:
+def _place_of(file: Path, project: Path, error: BaseException) -> tuple[Path, int | None]:
+    """Where it went wrong: the innermost line of the rule, or of what it imports of the project."""
     import traceback
 
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((f.lineno for f in reversed(frames) if f.filename == str(file)), None)
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    frames = [(Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    own = [(path, line) for path, line in frames if path == file or _is_own(path, project)]
+    return own[-1] if own else (file, None)
+
+
+def _is_own(path: Path, project: Path) -> bool:
+    """Whether it is the project's, not that of an environment which lies inside of it."""
+    return path.is_relative_to(project) and "site-packages" not in path.parts
 
 
 def _with_secrets(model: type[RuleParams], values: Mapping[str, Any]) -> dict[str, Any]:

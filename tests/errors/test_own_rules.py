@@ -37,6 +37,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.mark.parametrize(
+    ("helper", "told"),
+    [
+        ("def count(:\n", "lib/helper.py:1: SyntaxError: invalid syntax"),
+        ("\nimport nosuchmodule\n", "lib/helper.py:2: ModuleNotFoundError: No module named 'nosuchmodule'"),
+    ],
+)
+def test_a_broken_helper_of_a_rule_is_named_itself(project: Folder, helper: str, told: str) -> None:
+    project.write("lib/helper.py", helper)
+    project.write("gate.py", f"import lib.helper\n{gate()}")
+    assert told in refused(project, "plan", "--json")
+
+
+@pytest.mark.parametrize(
     ("code", "told"),
     [
         ("def x(:\n", "gate.py:1: SyntaxError: invalid syntax\n  fix: mend the file"),
