@@ -218,6 +218,7 @@ class InlineProject(Project):
             asked = planner.plan
 
             def plan(stages: Any) -> Plan:
+                planner.names_causes = True  # a build needs none; here they are held against the truth
                 found = asked(stages)
                 self.said.update({p.stage: p for p in found.stages if p.state == "run"})
                 return found
