@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from spark_build.app.graph_cache import Loaded, Request, load_graph
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import KINDS, Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.core.places import git_root
+from spark_build.core.places import SPARK_FOLDER, Place
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal, build_id
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from spark_build.storage.acceptances import LocalAcceptances
     from spark_build.storage.objects import LocalObjects
     from spark_build.storage.records import LocalRecords
-
-SPARK_FOLDER = ".spark"
 
 
 @dataclass(frozen=True)
@@ -72,28 +71,23 @@ class Project:
     def request(self) -> Request:
         if not Path(self.folder).is_dir():
             raise UsageError(f"{self.folder} is no folder", fix="-C names the folder of a Sparkfile")
-        return Request((Path(self.folder) / self.file).resolve(), self.profile, tuple(self.sets), self.limit)
+        return Request(Path(self.place.file), self.profile, tuple(self.sets), self.limit)
+
+    @cached_property
+    def place(self) -> Place:
+        return Place(os.fspath(self.folder), self.file)
 
     @property
     def root(self) -> Path:
         return self.request.root
 
-    @cached_property
-    def home(self) -> Path:
-        """Where the store lies: the git root, so that all its Sparkfiles share their results; else beside the file."""
-        found = git_root(self.root)
-        # a home folder that is under git is nobody's project
-        return self.root if found is None or found == Path.home() else found
-
     @property
-    def place(self) -> str:
-        """The Sparkfile's folder from there; '' where it is that folder."""
-        return "" if self.home == self.root else self.root.relative_to(self.home).as_posix()
+    def environment(self) -> Mapping[str, str]:
+        return os.environ if self.env is None else self.env
 
     @cached_property
     def state(self) -> State:
-        name = f"state-{self.place.replace('/', '+')}.db" if self.place else "state.db"
-        return State(self.home / SPARK_FOLDER / name)
+        return State(self.place.state)
 
     @cached_property
     def world(self) -> FileWorld:
@@ -120,7 +114,7 @@ class Project:
     @cached_property
     def store(self) -> Path:
         local = self.graph.store.get("local")
-        return self.root / local if local else self.home / SPARK_FOLDER
+        return self.root / local if local else Path(self.place.home) / SPARK_FOLDER
 
     @cached_property
     def local_store(self) -> LocalStore:
@@ -146,7 +140,7 @@ class Project:
 
     def journal_in(self, store: Path) -> Journal:
         """Each Sparkfile of a store has its own: their stages may have the same names."""
-        return Journal(store / "builds" / self.place, self.state)
+        return Journal(store / "builds" / self.place.inside, self.state)
 
     def close(self) -> None:
         if "state" in self.__dict__:
@@ -228,13 +222,13 @@ class Project:
 
     def plan(self, *addresses: str, again: Iterable[str] = (), is_strict: bool = False) -> Plan:
         """The state of each stage, with causes. Writes nothing but the state cache."""
-        from spark_build.app.settled import keep, recall
+        from spark_build.app.settling import keep, plan_of, recall
 
         self.look_again()
         again = list(again)
         if not again and (settled := recall(self, addresses, is_strict=is_strict)) is not None:
             self.state.flush()
-            return settled.plan
+            return plan_of(self, settled)
         asked = self.stages_of(addresses)
         planner = self.planner(again=again, is_strict=is_strict)
         plan = planner.plan(asked) if asked else Plan(())

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import BuildOptions, Project, check_against_lock, entry_of
-from spark_build.app.settled import Settled, keep, recall, unmet_of
+from spark_build.app.settling import keep, plan_of, recall, tell_fresh, unmet_in, unmet_of
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
-from spark_build.engine.results import BuildResult, StageResult, Unmet
+from spark_build.engine.results import BuildResult, StageResult
 from spark_build.engine.states import Plan
 from spark_build.pinning import LOCK_NAME
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spark_build.core.record import Record
     from spark_build.engine.build import Builder, Listener
     from spark_build.engine.plan import Planner
+    from spark_build.settled import Settled
     from spark_build.storage.local import LocalStore
 
 
@@ -33,7 +34,7 @@ def run_build(
     began = time.time()
     listener = listener or Silent()
     if (settled := _settled(project, addresses, options)) is not None:
-        return _nothing_to_run(settled.plan, settled.unmet, listener)
+        return tell_fresh(plan_of(project, settled), list(unmet_in(settled)), listener)
     deployments = project.deployments_of(addresses)
     asked = project.stages_of(addresses)
     planner = project.planner(again=options.again, is_strict=options.is_strict)
@@ -44,7 +45,7 @@ def run_build(
         refuse_what_moved(options.planned, project, project.with_deployments(addresses, plan))
     _refuse_surprises(project, plan, options)
     if plan.is_done and not plan.summary["restore"]:
-        result = _nothing_to_run(plan, unmet_of(project, plan), listener)
+        result = tell_fresh(plan, unmet_of(project, plan), listener)
     else:
         builder = builder_in(project, project.local_store, planner, options, listener)
         try:
@@ -128,16 +129,6 @@ def _ask(project: Project, plan: Plan, seconds: float) -> None:
     print("go on? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise UsageError("not confirmed; nothing was run", fix="--yes runs it without asking")
-
-
-def _nothing_to_run(plan: Plan, unmet: Sequence[Unmet], listener: Listener) -> BuildResult:
-    """The quick way through a build without work: nothing heavy is imported, nothing is written per stage."""
-    result = BuildResult(unmet=list(unmet))
-    for stage in plan.stages:
-        told = StageResult(stage.stage, "fresh", 0.0, stage.record, drift=stage.drift)
-        result.results[stage.stage] = told
-        listener.finished(told)
-    return result
 
 
 def _ignore(store: Path) -> None:

@@ -21,7 +21,7 @@ READY_WITHIN_SECONDS = 300.0
 
 
 def folder_of(project: Project) -> Path:
-    return project.store / "deployments" / project.place
+    return project.store / "deployments" / project.place.inside
 
 
 def deployment_plan(project: Project, name: str, plan: Plan) -> StagePlan:

@@ -10,6 +10,7 @@ from spark_build.app.overrides import name_of_options, records_named
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, stage_name, tag_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError
+from spark_build.core.places import SPARK_FOLDER
 from spark_build.core.record import Record
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.plan import Plan
@@ -212,7 +213,13 @@ def findings(project: Project) -> list[Finding]:
         for stage, node in graph.nodes.items():
             needs += [RuleNeed(stage, s.rule, s.libraries, node.numerics or {}) for s in node.steps]
         ports = _ports(project)
-    return doctor(project.home / ".spark", project.world.library, needs=needs, ports=ports, remote=remote)
+    return doctor(
+        Path(project.place.home) / SPARK_FOLDER,
+        project.world.library,
+        needs=needs,
+        ports=ports,
+        remote=remote,
+    )
 
 
 def _ports(project: Project) -> list[PortNeed]:

@@ -19,7 +19,7 @@ Tag = dict[str, Any]  # its block in the lock
 
 
 def runs_of(project: Project) -> Runs:
-    return Runs(project.store / "runs" / project.place)
+    return Runs(project.store / "runs" / project.place.inside)
 
 
 def run_id(profile: str | None, sets: Sequence[str], limit: int | None) -> Digest:

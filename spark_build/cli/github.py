@@ -40,7 +40,8 @@ def _declared(project: Project) -> Mapping[str, str]:
 
 def _prefix(root: Path) -> str:
     """The project's folder as the repository names it: `models/tickets/`."""
-    top = git_root(root)
+    found = git_root(str(root))
+    top = Path(found) if found is not None else None
     workspace = os.environ.get("GITHUB_WORKSPACE")
     if top is None and workspace and root.is_relative_to(Path(workspace).resolve()):
         top = Path(workspace).resolve()

@@ -1,28 +1,35 @@
 """The command line's grammar. Only the parser of the command that is asked for is filled in."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import argparse
 import os
 import re
-from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, NoReturn
 
 from spark_build import __version__
 
-Fill = Callable[[argparse.ArgumentParser], None]
+TYPE_CHECKING = False  # typing alone takes as long as Python itself
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn
+
+    Fill = Callable[[argparse.ArgumentParser], None]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Options with `run`, the function to call. Errors: SystemExit(2), as argparse says them."""
     parser = _Parser(
         prog="spark",
+        allow_abbrev=False,  # `_command_in` knows no beginnings of options
         description="make for machine learning: builds what a Sparkfile declares, and only what is stale",
     )
     parser.add_argument("--version", "-V", action="version", version=f"spark build {__version__}")
     _common(parser, is_top=True)
     asked = _command_in(arguments)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (text, fill) in COMMANDS.items():
+    for name in [asked] if asked in COMMANDS else COMMANDS:  # the others are there to be listed
+        text, fill = COMMANDS[name]
         command = commands.add_parser(name, help=text, description=text)
         if name == asked:
             _common(command, is_top=False, short_file=name != "log")  # there -f means follow
@@ -68,7 +75,7 @@ _NO_SUCH = re.compile(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)
 
 
 def _command_in(arguments: Sequence[str]) -> str | None:
-    """The first word that is neither an option nor the value of one."""
+    """The first word that is neither an option nor the value of one; None where help is asked for before it."""
     values = {"-C", "-f", "--file", "--profile", "--set"}
     skip = False
     for word in arguments:
@@ -76,6 +83,8 @@ def _command_in(arguments: Sequence[str]) -> str | None:
             skip = False
         elif word in values:
             skip = True
+        elif word in ("-h", "--help"):
+            return None
         elif not word.startswith("-"):
             return word
     return None
@@ -325,7 +334,8 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "worker": ("run one job (used by the build)", _worker),
 }
 MODULES = {
-    **dict.fromkeys(("plan", "build", "check", "up"), "build"),
+    **dict.fromkeys(("plan", "build"), "quick"),
+    **dict.fromkeys(("check", "up"), "build"),
     **dict.fromkeys(("why", "diff", "accept"), "explain"),
     "lock": "locked",
     "verify": "verify",

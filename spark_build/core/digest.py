@@ -1,11 +1,16 @@
 """BLAKE3-256 digests, and the one canonical JSON that they are taken over."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import json
 import os
-from pathlib import Path
-from typing import Any
 
 from blake3 import blake3
+
+TYPE_CHECKING = False  # typing alone takes as long as Python itself
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
 
 Digest = str  # 64 lower-case hex digits
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN = 10.0
 MOST_LOG_LINES = 20  # of one stage; the rest stands in its log
+_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps would make one for each line
 
 
 @dataclass
@@ -132,4 +133,4 @@ class JsonLines:
     def _write(self, data: Mapping[str, Any]) -> None:
         # a loss may be infinite, JSON knows no such number
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
-        print(json.dumps(finite, ensure_ascii=False, allow_nan=False), file=self.stream, flush=True)
+        print(_LINE.encode(finite), file=self.stream, flush=True)

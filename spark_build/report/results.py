@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_build.report.causes import drift_lines
+from spark_build.report.fresh import nothing_to_do
 from spark_build.report.paint import Paint
 from spark_build.report.words import count, duration, figure, printable
 
@@ -90,7 +91,7 @@ def _count_line(result: "BuildResult", seconds: float) -> str:
     if not result.results and not end:
         return "nothing to do: the Sparkfile declares no datasets and no models"
     if not any(counts[o] for o in ("ran", "restored", "failed", "skipped")):
-        return f"nothing to do: {count(counts['fresh'], 'stage is', 'stages are')} fresh{end}"
+        return nothing_to_do(counts["fresh"]) + end
     return ", ".join(f"{n} {o}" for o, n in counts.items() if n) + f" in {duration(seconds)}{end}"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from spark_build.report.causes import causes_text, drift_lines, shown
+from spark_build.report.fresh import nothing_to_do
 from spark_build.report.paint import Paint
 from spark_build.report.words import count, duration, size
 
@@ -55,7 +56,7 @@ def summary_text(plan: "Plan") -> str:
     if not n["run"] and not n["maybe"] and not n["restore"]:
         if not plan.stages:
             return "nothing to do: the Sparkfile declares no datasets and no models"
-        return f"nothing to do: {count(n['fresh'], 'stage is', 'stages are')} fresh"
+        return nothing_to_do(n["fresh"])
     words = {"run": "to run", "restore": "to restore", "maybe": "maybe", "fresh": "fresh"}
     counts = ", ".join(f"{n[state]} {word}" for state, word in words.items() if n[state])
     work = "; ".join(

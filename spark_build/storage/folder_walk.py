@@ -3,23 +3,16 @@
 import os
 import stat as modes
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from spark_build.core.errors import BadInput
-from spark_build.storage.state import MOST_INODE, FileStat
+from spark_build.storage import stats
 
 IGNORED_NAMES = frozenset({".git", ".spark", "__pycache__", ".DS_Store"})
 _IGNORED_ENDING = ".pyc"
 
 
-class Seen(NamedTuple):
-    path: str  # relative to the folder
-    stat: FileStat
-    executable: bool
-
-
 def walk(location: str, shown: str, ignore: tuple[str, ...] = ()) -> list[str]:
-    """A line for each file below `location`, sorted by path, that `seen` takes apart.
+    """A line for each file below `location`, sorted by path: the path, \0, its stats.
 
     Left out are IGNORED_NAMES, *.pyc and what `ignore` matches: a pattern with a '/' is matched with the path in
     the folder, one without with every name.
@@ -31,12 +24,6 @@ def walk(location: str, shown: str, ignore: tuple[str, ...] = ()) -> list[str]:
     _Walk(root, shown, ignore, found).enter(root, "", (root,))
     found.sort()  # by path: no other character comes before the \0 behind it
     return found
-
-
-def seen(line: str) -> Seen:
-    path, _, rest = line.partition("\0")
-    size, mtime_ns, ctime_ns, inode, executable = map(int, rest.split())
-    return Seen(path, FileStat(size, mtime_ns, ctime_ns, inode), bool(executable))
 
 
 class _Walk:
@@ -64,10 +51,7 @@ class _Walk:
         """This runs once per file of a folder that may hold a hundred thousand: a text and no objects."""
         if not path.isprintable():
             _refuse_if_not_utf8(self._told(path), path)
-        self.found.append(
-            f"{path}\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino & MOST_INODE} "
-            f"{stat.st_mode >> 6 & 1}"
-        )
+        self.found.append(f"{path}\0{stats.stat_line(stat)}")
 
     def _see(self, entry: "os.DirEntry[str]", path: str, above: tuple[str, ...]) -> None:
         if entry.is_symlink():

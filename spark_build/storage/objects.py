@@ -12,7 +12,7 @@ from spark_build.core.errors import StoreDamaged
 from spark_build.core.tree import Tree
 from spark_build.storage.durable import OBJECT_MODE, OBJECT_MTIME_NS, Disk
 from spark_build.storage.state import ObjectStat, State
-from spark_build.storage.stats import fold_of
+from spark_build.storage.stats import fold_of_objects
 
 _LEFT_OVER_SECONDS = 86_400.0
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -41,7 +41,7 @@ class LocalObjects:
 
     def fold(self, digests: Iterable[Digest]) -> Digest | None:
         """One digest over what `unsound` compares of these objects; None where one is not there."""
-        return fold_of((self.path(digest) for digest in digests), with_ctime=False)
+        return fold_of_objects(self.folder, digests)
 
     def unsound(self, digests: Iterable[Digest]) -> list[Digest]:
         """Those that are absent, or whose stat is not the one noted and whose content is another too."""

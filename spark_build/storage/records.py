@@ -12,7 +12,7 @@ from spark_build.core.record import Record
 from spark_build.core.undeclared import NOTE
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
-from spark_build.storage.stats import fold_of
+from spark_build.storage.stats import fold_of_records
 
 _SEAL = "seal"  # the file's own digest: rot in a record counts as no record
 _INDEXED = "loose index"
@@ -48,7 +48,7 @@ class LocalRecords:
 
     def fold(self, keys: Iterable[Digest]) -> Digest | None:
         """One digest over the stats of these records' files; None where one is not there."""
-        return fold_of(self._path(key) for key in keys)
+        return fold_of_records(self.folder, keys)
 
     def all(self) -> Iterator[Record]:
         """Also the second, different results that stand beside the first."""

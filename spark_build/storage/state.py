@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spark_build.core.digest import Digest
+from spark_build.core.places import settled_beside
+from spark_build.storage.stats import MOST_INODE
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -21,7 +23,6 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 _TIMEOUT_SECONDS = 10.0
 _FLUSH_EVERY_SECONDS = 1.0
-MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file systems use all 64 bits
 
 
 class FileStat(NamedTuple):
@@ -154,17 +155,6 @@ class State:
         if self.get(name) != value:
             self._put("facts", (name,), (name, value))
 
-    def names(self, prefix: str) -> list[str]:
-        rows = self._rows("SELECT name FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
-        with self._lock:
-            pending = [name for (name,) in self._new.get("facts", {}) if name.startswith(prefix)]
-        return list(dict.fromkeys([*(row[0] for row in rows), *pending]))
-
-    def drop(self, name: str) -> None:
-        with self._lock:
-            self._new.get("facts", {}).pop((name,), None)
-            self._forgotten.append(("DELETE FROM facts WHERE name = ?", (name,)))
-
     # the file
 
     def flush(self) -> bool:
@@ -219,6 +209,7 @@ class State:
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
         connection = self._connect("rwc" if create else "rw")
         if create and _version_of(connection) == 0:
+            self._forget_settled()
             _make_tables(connection)
         if (version := _version_of(connection)) == _SCHEMA_VERSION:
             self._connection = connection
@@ -250,6 +241,15 @@ class State:
                 os.unlink(name)
             except OSError:
                 continue  # not there, or a folder that can't be written: then it is only not used
+
+    def _forget_settled(self) -> None:
+        """A state that is begun anew knows of none: whoever deletes it wants everything to be looked at."""
+        assert self._path is not None
+        try:
+            for entry in os.scandir(settled_beside(self._path)):
+                os.unlink(entry.path)
+        except OSError:
+            return  # there is none
 
     # rows
 

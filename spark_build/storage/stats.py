@@ -1,23 +1,57 @@
-"""One digest over the stats of many files: while it stays, none of them has changed."""
+"""Stats of many files in one digest: while it stays, none of them has changed."""
+
+from __future__ import annotations  # what they name need not be loaded
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from spark_build.core.digest import Digest, digest_bytes
 
+MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file systems use all 64 bits
 
-def fold_of(paths: Iterable[str], *, with_ctime: bool = True) -> Digest | None:
-    """None where one of the files is not there. Objects are told by size and mtime: a hardlink moves ctime."""
-    lstat, stats = os.lstat, []
+
+def fold_of_records(folder: str, keys: Iterable[Digest]) -> Digest | None:
+    """None where the file of one of them is not there."""
+    lstat = os.lstat
+    stats = []
     try:
-        if with_ctime:
-            for path in paths:
-                stat = lstat(path)
-                stats.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
-        else:
-            for path in paths:
-                stat = lstat(path)
-                stats.append(f"{stat.st_size} {stat.st_mtime_ns}")
+        for key in keys:
+            stat = lstat(f"{folder}/records/{key[:2]}/{key}.json")
+            stats.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
     except OSError:
         return None
-    return digest_bytes("\n".join(stats).encode())
+    return fold_of_lines(stats)
+
+
+def fold_of_objects(folder: str, digests: Iterable[Digest]) -> Digest | None:
+    """None where one of them is not there. They are told by size and mtime: a hardlink moves ctime."""
+    lstat = os.lstat
+    stats = []
+    try:
+        for digest in digests:
+            stat = lstat(f"{folder}/objects/{digest[:2]}/{digest[2:]}")
+            stats.append(f"{stat.st_size} {stat.st_mtime_ns}")
+    except OSError:
+        return None
+    return fold_of_lines(stats)
+
+
+def are_as_seen(root: str, seen: Mapping[str, str]) -> bool:
+    """Whether these files of the project, links followed, still have the stats that were seen."""
+    prefix = f"{root}{os.sep}"
+    try:
+        return all(stat_line(os.stat(prefix + path)) == line for path, line in seen.items())
+    except OSError:
+        return False
+
+
+def stat_line(stat: os.stat_result) -> str:
+    """What moves when a file of the project may have changed. No device: its number moves with a mount."""
+    return (
+        f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino & MOST_INODE} "
+        f"{stat.st_mode >> 6 & 1}"
+    )
+
+
+def fold_of_lines(lines: list[str]) -> Digest:
+    return digest_bytes("\n".join(lines).encode())

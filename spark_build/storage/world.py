@@ -8,16 +8,26 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
 from spark_build.core.tree import Entry, Tree
-from spark_build.storage.folder_walk import seen, walk
+from spark_build.storage import stats
+from spark_build.storage.folder_walk import walk
 from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
 TRUSTED_AFTER_NS = 100_000_000
+
+
+class Behind(NamedTuple):
+    """What an answer rests on."""
+
+    digest: Digest
+    is_folder: bool
+    stats: str  # the line of a file, the fold over a folder's lines
 
 
 class FileWorld:
@@ -30,6 +40,7 @@ class FileWorld:
         self._trees: dict[tuple[str, tuple[str, ...]], Tree] = {}
         self._tools: dict[str, str] = {}
         self._known: dict[str, tuple[FileStat, Digest]] = {}
+        self._behind: dict[tuple[str, str], Behind] = {}
 
     def tree(self, path: str, ignore: Iterable[str] = ()) -> Tree:
         name, patterns = os.path.normpath(path), tuple(sorted(ignore))
@@ -43,7 +54,11 @@ class FileWorld:
         if not os.path.isfile(location):
             return None
         with disk_problems(name):
-            return self._digest(name, location, FileStat.of(os.stat(location)), self._state.file(name))[0]
+            stat = os.stat(location)
+            digest, is_trusted = self._digest(name, location, FileStat.of(stat), self._state.file(name))
+        if is_trusted:
+            self._behind["file", name] = Behind(digest, False, stats.stat_line(stat))
+        return digest
 
     def env(self, name: str) -> str | None:
         return self._env.get(name)
@@ -62,6 +77,12 @@ class FileWorld:
         """Takes from the state in one query what is known of these files."""
         self._known = self._state.files(paths)
 
+    def behind(self, kind: str, name: str, answer: Digest) -> Behind | None:
+        """The stats that an answer of `tree` or `file` rests on; None where they can't be trusted, or were others."""
+        path, *patterns = name.split("\0")
+        found = self._behind.get((kind, "\0".join((os.path.normpath(path), *patterns))))
+        return found if found is not None and found.digest == answer else None
+
     def _look(self, name: str, patterns: tuple[str, ...]) -> Tree:
         location = os.path.join(self._root, name)
         with disk_problems(name):
@@ -77,24 +98,30 @@ class FileWorld:
             return self._folder(name, patterns, lines)
         if not modes.S_ISREG(stat.st_mode):
             raise BadInput(f"{name}: neither a file nor a folder", fix="only files and folders can be read")
-        return self._single_file(name, location, stat)
+        return self._single_file(name, patterns, location, stat)
 
-    def _single_file(self, name: str, location: str, stat: os.stat_result) -> Tree:
+    def _single_file(self, name: str, patterns: tuple[str, ...], location: str, stat: os.stat_result) -> Tree:
         known = self._known.get(name) or self._state.file(name)
         with disk_problems(name):
-            digest, _ = self._digest(name, location, FileStat.of(stat), known)
+            digest, is_trusted = self._digest(name, location, FileStat.of(stat), known)
         executable = bool(stat.st_mode & 0o100)
-        return Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
+        tree = Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
+        if is_trusted:
+            label = "\0".join((name, *patterns))
+            self._behind["tree", label] = Behind(tree.digest, False, stats.stat_line(stat))
+        return tree
 
     def _folder(self, name: str, patterns: tuple[str, ...], lines: list[str]) -> Tree:
         label = "\0".join((name, *patterns))
-        fold = digest_bytes("\n".join(lines).encode())  # moves with every stat and every path
+        fold = stats.fold_of_lines(lines)  # moves with every stat and every path
         known = self._state.folder(label)
         if known is not None and known[0] == fold:
+            self._behind["tree", label] = Behind(known[1], True, fold)
             return KnownTree(known[1], lambda: self._listing(name, label, known[1], lines))
         tree, is_trusted = self._hash_folder(name, lines)
         if is_trusted:
             self._state.note_folder(label, fold, tree.digest, tree.listing)
+            self._behind["tree", label] = Behind(tree.digest, True, fold)
         return tree
 
     def _listing(self, name: str, label: str, digest: Digest, lines: list[str]) -> bytes:
@@ -108,7 +135,7 @@ class FileWorld:
         known = self._state.files_under(below)
         prefix = f"{below}/" if below else ""
         entries, all_trusted = [], True
-        for file in map(seen, lines):
+        for file in map(_seen, lines):
             path = prefix + file.path
             location = os.path.join(self._root, path)
             with disk_problems(path):
@@ -147,6 +174,18 @@ class FileWorld:
                     distribution, _, version = name.removesuffix(".dist-info").rpartition("-")
                     found.setdefault(_normalized(distribution), version)
         return found
+
+
+class _Seen(NamedTuple):
+    path: str  # relative to the folder
+    stat: FileStat
+    executable: bool
+
+
+def _seen(line: str) -> _Seen:
+    path, _, rest = line.partition("\0")
+    size, mtime_ns, ctime_ns, inode, executable = map(int, rest.split())
+    return _Seen(path, FileStat(size, mtime_ns, ctime_ns, inode), bool(executable))
 
 
 def _absent(name: str, location: str) -> BadInput:

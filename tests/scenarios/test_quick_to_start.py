@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_a_plan_and_a_build_without_work_load_nothing_heavy(built: Folder, comma
 def test_a_plan_without_work_loads_nothing_that_only_a_run_needs(built: Folder) -> None:
     needless = {"shutil", "subprocess", "threading", "socket", "tomllib", "difflib", "tempfile", "logging"}
     assert not _loaded(built, ["plan"]) & needless
+
+
+@pytest.mark.parametrize("command", [["plan"], ["build"], ["build", "--json"]])
+def test_where_nothing_has_moved_not_even_the_application_is_loaded(
+    built: Folder, command: list[str]
+) -> None:
+    built.sparkfile(
+        'targets: {one: {recipe: {use: command, with: {run: "cp -r {inputs.a} {output}/o", inputs: {a: data}}}}}\n'
+    )
+    time.sleep(0.15)  # until then stats are too young to be trusted
+    built.build()
+    needless = {"sqlite3", "dataclasses", "inspect", "typing", "pathlib", "importlib.metadata"}
+    assert not _loaded(built, command) & needless
 
 
 def test_the_version_loads_next_to_nothing(built: Folder) -> None:

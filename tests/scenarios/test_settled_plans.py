@@ -13,9 +13,9 @@ import pytest
 
 from spark_build import Project
 from spark_build.app import BuildOptions
-from spark_build.app import settled as settled_plans
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.plan import Plan
+from spark_build.settled import MOST_KEPT
 
 SPARKFILE = """\
 version: 1
@@ -338,10 +338,38 @@ def test_records_of_a_settled_plan_are_read_where_somebody_asks(built: Built, pl
     assert {n: getattr(stage.record, n) for n in vars(whole)} == vars(whole)
 
 
+def test_a_settled_plan_that_is_damaged_is_none(built: Built, planned: list[str]) -> None:
+    for file in (built.folder / ".spark/state.db-settled").iterdir():
+        file.write_bytes(file.read_bytes().replace(b'"count": 3', b'"count": 2'))
+    assert set(built.states().values()) == {"fresh"}
+    assert planned
+
+
+def test_whoever_deletes_the_state_has_everything_looked_at(built: Built, planned: list[str]) -> None:
+    """Also where another command has begun a new one meanwhile."""
+    (built.folder / ".spark/state.db").unlink()
+    assert built.project(sets=["limits.ask_above=9s"]).plan().is_done
+    planned.clear()
+    assert built.project().plan().is_done
+    assert planned
+
+
+def test_stats_that_were_too_young_are_trusted_later(built: Built) -> None:
+    built.write("a.txt", "two\n")
+    assert built.project().build().exit_code == 0
+    time.sleep(0.15)
+    built.states()
+    (settled,) = (built.folder / ".spark/state.db-settled").iterdir()
+    facts = json.loads(settled.read_bytes().partition(b"\n")[2].partition(b"\0")[0])
+    assert facts["files"].keys() >= {"a.txt", "lib/help.py"}
+    assert facts["answers"]["tree"] == facts["answers"]["file"] == {}
+    assert facts["is_written_down"]
+
+
 def test_only_a_few_ways_of_asking_are_remembered(built: Built) -> None:
-    for n in range(2 * settled_plans.MOST_KEPT):
+    for n in range(2 * MOST_KEPT):
         built.project(sets=[f"limits.ask_above={n + 1}s"]).plan()
-    assert len(built.project().state.names("settled:")) <= settled_plans.MOST_KEPT
+    assert len(list((built.folder / ".spark/state.db-settled").iterdir())) == MOST_KEPT
 
 
 def _overwrite(path: Path, data: bytes) -> None:

@@ -19,7 +19,7 @@ from spark_build.executors.environment import check_machine, environment_of
 from spark_build.executors.events import EventReader
 from spark_build.executors.worker import run_worker
 from spark_build.stages import run_stage
-from spark_build.storage import folder_walk, state
+from spark_build.storage import state, stats
 from spark_build.storage.memo import LocalMemo
 from sparkfile_schema import parsing
 
@@ -58,22 +58,22 @@ def wait_for_a_tick() -> None:
 @contextmanager
 def coarse_clock() -> Iterator[None]:
     """Files as kernels before 6.13 stamp them: two changes within one tick have one ctime."""
-    add, of = folder_walk._Walk._add, state.FileStat.of
+    line, of = stats.stat_line, state.FileStat.of
 
-    def add_coarse(self: Any, path: str, stat: Any) -> None:
+    def line_coarse(stat: Any) -> str:
         kept = {name: getattr(stat, name) for name in ("st_size", "st_mtime_ns", "st_ino", "st_mode")}
-        add(self, path, SimpleNamespace(**kept, st_ctime_ns=coarse(stat.st_ctime_ns)))  # type: ignore[arg-type]
+        return line(SimpleNamespace(**kept, st_ctime_ns=coarse(stat.st_ctime_ns)))  # type: ignore[arg-type]
 
     def of_coarse(cls: Any, stat: Any) -> state.FileStat:
         exact = of(stat)
         return exact._replace(ctime_ns=coarse(exact.ctime_ns))
 
-    folder_walk._Walk._add = add_coarse  # type: ignore[method-assign]
+    stats.stat_line = line_coarse
     state.FileStat.of = classmethod(of_coarse)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        folder_walk._Walk._add, state.FileStat.of = add, of  # type: ignore[method-assign]
+        stats.stat_line, state.FileStat.of = line, of  # type: ignore[method-assign]
 
 
 def coarse(nanoseconds: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spark_build.app import graph_cache
+from spark_build import graph_stamp
 from spark_build.engine import action, explain, jobs, plan
 from spark_build.pipeline import Uses
 from spark_build.pipeline import project_view as view
@@ -122,8 +122,8 @@ def _edit_meanwhile_recorded(patch: pytest.MonkeyPatch) -> None:
 
 def _graph_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
     """The cached graph is taken while the text is the same, whatever else it was made of."""
-    patch.setattr(graph_cache, "_globs_hold", lambda globs, root: True)
-    patch.setattr(graph_cache, "_mtime", lambda path: path)
+    patch.setattr(graph_stamp, "_globs_hold", lambda globs, root: True)
+    patch.setattr(graph_stamp, "_mtime", lambda path: path)
     real = view.ProjectView.note_installed
     patch.setattr(view.ProjectView, "note_installed", lambda self, file: (real(self, file), self.installed.update({file: file})))  # type: ignore[dict-item, func-returns-value] # fmt: skip # noqa: E501
 
