@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -127,8 +128,8 @@ class Look(Source):
 """
 
 
-@pytest.mark.parametrize("killed", ["build", "watchdog", "keeper", "watchdog and build"])
-def test_what_a_fork_started_ends_with_the_build(folder: Folder, killed: str) -> None:
+def build_with_a_family(folder: Folder) -> tuple[subprocess.Popen[str], list[int]]:
+    """A build under way, and the processes of its worker: itself, its keeper, one that it started away from it."""
     folder.sparkfile("datasets: {d: {source: {use: './look.py:Look', with: {}}}}\n")
     folder.write(
         "look.py",
@@ -137,7 +138,12 @@ def test_what_a_fork_started_ends_with_the_build(folder: Folder, killed: str) ->
     build = folder.start("build", "--json")
     pids = folder.path / "pids"
     eventually(lambda: pids.exists() and pids.read_text().endswith("\n"), 60)
-    worker, keeper, away = map(int, pids.read_text().split())
+    return build, [int(process) for process in pids.read_text().split()]
+
+
+@pytest.mark.parametrize("killed", ["build", "watchdog", "keeper", "watchdog and build"])
+def test_what_a_fork_started_ends_with_the_build(folder: Folder, killed: str) -> None:
+    build, (worker, keeper, away) = build_with_a_family(folder)
     watchdog = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
     assert b"--link" in Path(f"/proc/{watchdog}/cmdline").read_bytes()
     left = [worker, away, *_below(worker)]
@@ -152,15 +158,7 @@ def test_what_a_fork_started_ends_with_the_build(folder: Folder, killed: str) ->
 
 
 def test_an_interrupted_build_ends_its_forks(folder: Folder) -> None:
-    folder.sparkfile("datasets: {d: {source: {use: './look.py:Look', with: {}}}}\n")
-    folder.write(
-        "look.py",
-        FAMILY.replace("def read", "def fetch(self, context): return context.base_dir\n    def read"),
-    )
-    build = folder.start("build", "--json")
-    pids = folder.path / "pids"
-    eventually(lambda: pids.exists() and pids.read_text().endswith("\n"), 60)
-    left = [int(process) for process in pids.read_text().split()]
+    build, left = build_with_a_family(folder)
     time.sleep(0.1)
     build.send_signal(signal.SIGINT)
     build.communicate(timeout=60)
