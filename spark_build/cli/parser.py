@@ -339,6 +339,7 @@ MODULES = {
     **dict.fromkeys(("why", "diff", "accept"), "explain"),
     "lock": "locked",
     "verify": "verify",
+    "worker": "worker",
     **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
-    **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store", "worker"), "manage"),
+    **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store"), "manage"),
 }
