@@ -1,0 +1,29 @@
+"""`worker`: one job in this process, or many in forks of it. Nothing that only a build needs is loaded."""
+
+import argparse
+from pathlib import Path
+
+from spark_build.core.errors import UsageError
+
+_OF_DATASETS = (
+    "spark_build.stages.ingest",
+    "spark_build.stages.filter",
+    "spark_build.stages.version",
+    "spark_build.storage.memo",
+    "pyarrow.parquet",
+)
+
+
+def run_worker(options: argparse.Namespace) -> int:
+    if options.link is not None:
+        from spark_build.cli import main
+        from spark_build.executors.warm import serve
+
+        serve(options.link, (__name__, "spark_build.executors.worker", *_OF_DATASETS), main)
+    if options.job is None:
+        raise UsageError("worker needs a job", fix="a build writes jobs and runs them")
+    from spark_build.executors.worker import run_worker as run
+    from spark_build.stages import run_stage
+    from spark_build.storage.memo import LocalMemo
+
+    return run(Path(options.job), run_stage, LocalMemo)
