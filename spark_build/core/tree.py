@@ -3,7 +3,7 @@
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -68,7 +68,7 @@ class Tree:
 
 def differing(old: bytes, new: bytes) -> tuple[list[Entry], list[Entry]]:
     """Entries of the one listing alone and of the other alone; these alone are parsed where it can be."""
-    before, now = (set(_rows(listing)) for listing in (old, new))
+    before, now = (set(rows_of(listing)) for listing in (old, new))
     try:
         return _parsed(before - now), _parsed(now - before)
     except (ValueError, TypeError):  # a path holds what stands between two rows
@@ -76,7 +76,18 @@ def differing(old: bytes, new: bytes) -> tuple[list[Entry], list[Entry]]:
         return sorted(then - here), sorted(here - then)
 
 
-def _rows(listing: bytes) -> list[bytes]:
+def row_of(entry: Entry) -> bytes:
+    """An entry as it stands in a listing, between two brackets."""
+    return canonical_json([entry.path, entry.size, entry.digest, entry.executable])[1:-1]
+
+
+def listing_of(rows: Sequence[bytes]) -> bytes:
+    """The listing of entries in this order."""
+    return b"[[" + b"],[".join(rows) + b"]]" if rows else b"[]"
+
+
+def rows_of(listing: bytes) -> list[bytes]:
+    """More than it has entries where a path holds what stands between two rows."""
     return [] if listing == b"[]" else listing[2:-2].split(b"],[")
 
 

@@ -12,11 +12,11 @@ from spark_build.core.digest import Digest
 from spark_build.core.places import settled_beside
 from spark_build.storage.stats import MOST_INODE
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE files (path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, digest TEXT)
     WITHOUT ROWID;
-CREATE TABLE folders (name TEXT PRIMARY KEY, fold TEXT, digest TEXT, listing BLOB);
+CREATE TABLE folders (name TEXT PRIMARY KEY, fold TEXT, digest TEXT, listing BLOB, lines BLOB);
 CREATE TABLE objects (digest TEXT PRIMARY KEY, size INT, mtime INT) WITHOUT ROWID;
 CREATE TABLE loose (loose_key TEXT, key TEXT, PRIMARY KEY (loose_key, key)) WITHOUT ROWID;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
@@ -93,13 +93,15 @@ class State:
         )
         return None if row is None else (row[1], row[2])
 
-    def folder_listing(self, name: str) -> bytes | None:
+    def folder_content(self, name: str) -> tuple[bytes, bytes] | None:
+        """Its listing, and the lines with the stats of its files, as they were last seen."""
         pending = self._pending("folders", name)
-        row = pending[3:] if pending else self._row("SELECT listing FROM folders WHERE name = ?", (name,))
-        return None if row is None else bytes(row[0])
+        sql = "SELECT listing, lines FROM folders WHERE name = ?"
+        row = pending[3:] if pending else self._row(sql, (name,))
+        return None if row is None else (bytes(row[0]), bytes(row[1]))
 
-    def note_folder(self, name: str, fold: str, digest: Digest, listing: bytes) -> None:
-        self._put("folders", (name,), (name, fold, digest, listing))
+    def note_folder(self, name: str, fold: str, digest: Digest, listing: bytes, lines: bytes) -> None:
+        self._put("folders", (name,), (name, fold, digest, listing, lines))
 
     # objects of the store
 

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
-from spark_build.core.tree import Entry, Tree
+from spark_build.core.tree import Entry, Tree, listing_of, row_of, rows_of
 from spark_build.storage import stats
 from spark_build.storage.folder_walk import walk
 from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
 TRUSTED_AFTER_NS = 100_000_000
+_BETWEEN_LINES = "\0\n"  # a path may hold a line break, and in a line digits follow the \0
 
 
 class Behind(NamedTuple):
@@ -118,31 +119,66 @@ class FileWorld:
         if known is not None and known[0] == fold:
             self._behind["tree", label] = Behind(known[1], True, fold)
             return KnownTree(known[1], lambda: self._listing(name, label, known[1], lines))
-        tree, is_trusted = self._hash_folder(name, lines)
-        if is_trusted:
-            self._state.note_folder(label, fold, tree.digest, tree.listing)
-            self._behind["tree", label] = Behind(tree.digest, True, fold)
-        return tree
+        listing, noted = self._hash_folder(name, label, lines)
+        digest = digest_bytes(listing)
+        if noted:
+            self._state.note_folder(label, stats.fold_of_lines(noted), digest, listing, _joined(noted))
+        if noted == lines:
+            self._behind["tree", label] = Behind(digest, True, fold)
+        return KnownTree(digest, lambda: listing)
 
     def _listing(self, name: str, label: str, digest: Digest, lines: list[str]) -> bytes:
-        listing = self._state.folder_listing(label)
-        if listing is not None and digest_bytes(listing) == digest:
-            return listing
-        return self._hash_folder(name, lines)[0].listing  # another process noted a later look
+        content = self._state.folder_content(label)
+        if content is not None and digest_bytes(content[0]) == digest:
+            return content[0]
+        return self._hash_folder(name, label, lines)[0]  # another process noted a later look
 
-    def _hash_folder(self, name: str, lines: list[str]) -> tuple[Tree, bool]:
-        below = "" if name == "." else name
-        known = self._state.files_under(below)
-        prefix = f"{below}/" if below else ""
-        entries, all_trusted = [], True
-        for file in map(_seen, lines):
+    def _hash_folder(self, name: str, label: str, lines: list[str]) -> tuple[bytes, list[str]]:
+        """The listing, and the lines to remember: none where no file may be.
+
+        Only files whose line is another one than last time are looked at.
+        """
+        rows = self._known_rows(label)
+        new = [line for line in lines if line not in rows]
+        entries, untrusted = self._hash_files(name, new, is_all=not rows)
+        if not rows:
+            listing = Tree(tuple(entries)).listing
+        else:
+            rows.update(zip(new, map(row_of, entries), strict=True))
+            listing = listing_of([rows[line] for line in lines])
+        if not untrusted:
+            return listing, lines
+        if len(untrusted) == len(lines):
+            return listing, []
+        # without its stat a file is another one next time, whatever is found then
+        return listing, [line.partition("\0")[0] if line in untrusted else line for line in lines]
+
+    def _known_rows(self, label: str) -> dict[str, bytes]:
+        """Rows of the listing as it was last time, by the lines of that look; none where they can't be told apart."""
+        content = self._state.folder_content(label)
+        if content is None:
+            return {}
+        rows, lines = rows_of(content[0]), content[1].decode().split(_BETWEEN_LINES)
+        return dict(zip(lines, rows, strict=True)) if len(rows) == len(lines) else {}
+
+    def _hash_files(self, name: str, lines: list[str], *, is_all: bool) -> tuple[list[Entry], set[str]]:
+        """Entries of a folder's files, and the lines of those that may not be remembered."""
+        prefix = "" if name == "." else f"{name}/"
+        files = [*map(_seen, lines)]
+        if is_all:
+            known = self._state.files_under(prefix.rstrip("/"))
+        else:
+            known = self._state.files(prefix + file.path for file in files)
+        entries, untrusted = [], set()
+        for line, file in zip(lines, files, strict=True):
             path = prefix + file.path
             location = os.path.join(self._root, path)
             with disk_problems(path):
                 digest, is_trusted = self._digest(path, location, file.stat, known.get(path))
-            all_trusted = all_trusted and is_trusted
+            if not is_trusted:
+                untrusted.add(line)
             entries.append(Entry(file.path, file.stat.size, digest, file.executable))
-        return Tree(tuple(entries)), all_trusted
+        return entries, untrusted
 
     def _digest(
         self, path: str, location: str, stat: FileStat, known: tuple[FileStat, Digest] | None
@@ -186,6 +222,10 @@ def _seen(line: str) -> _Seen:
     path, _, rest = line.partition("\0")
     size, mtime_ns, ctime_ns, inode, executable = map(int, rest.split())
     return _Seen(path, FileStat(size, mtime_ns, ctime_ns, inode), bool(executable))
+
+
+def _joined(lines: list[str]) -> bytes:
+    return _BETWEEN_LINES.join(lines).encode()
 
 
 def _absent(name: str, location: str) -> BadInput:

@@ -83,6 +83,35 @@ def test_only_the_changed_file_is_hashed_again(tmp_path: Path, monkeypatch: pyte
     assert [Path(path).name for path in hashed] == ["b"]
 
 
+NAMES = ["a", "b\n", "\nc", "d],[e", 'f"],["g', "h/i", "süß", "z"]
+
+
+def test_a_change_beside_names_of_any_kind_gives_the_tree_of_a_fresh_look(tmp_path: Path) -> None:
+    for count in range(1, len(NAMES) + 1):
+        root, names = tmp_path / str(count), NAMES[:count]
+        make(root / "data", {name: name for name in names})
+        settle()
+        look(root)
+        make(root / "data", {names[-1]: "changed", "y": "new"})
+        (root / "data" / names[0]).unlink()
+        fresh = FileWorld(root, State(None)).tree("data").listing
+        assert look(root).listing == fresh
+        settle()
+        assert look(root).listing == fresh
+
+
+def test_a_file_that_may_change_again_costs_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "data", {"a": "a", "b": "b"})
+    settle()
+    make(tmp_path / "data", {"c": "c"})
+    look(tmp_path)
+    hashed = count_hashing(monkeypatch)
+    assert [entry.path for entry in look(tmp_path)] == ["a", "b", "c"]
+    assert [Path(path).name for path in hashed] == ["c"]
+
+
 def test_touch_changes_no_digest(tmp_path: Path) -> None:
     make(tmp_path / "data", {"a": "a"})
     settle()

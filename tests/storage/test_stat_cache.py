@@ -28,13 +28,13 @@ def test_what_was_noted_is_there_for_the_next_process(tmp_path: Path) -> None:
 def test_what_was_noted_counts_before_it_is_written() -> None:
     state = State(None)
     state.note_file("a", SEEN, DIGEST)
-    state.note_folder("data", "fold", DIGEST, b"[]")
+    state.note_folder("data", "fold", DIGEST, b"[]", b"lines")
     state.note_object(DIGEST, ObjectStat(5, 6))
     state.forget_object(DIGEST)
     state.note_loose("loose", "key")
     assert state.file("a") == (SEEN, DIGEST)
     assert state.folder("data") == ("fold", DIGEST)
-    assert state.folder_listing("data") == b"[]"
+    assert state.folder_content("data") == (b"[]", b"lines")
     assert state.object_stats([DIGEST]) == {}
     assert state.keys_like("loose") == ["key"]
 
