@@ -61,6 +61,7 @@ class Planner:
         self.names_causes = True  # a build that is under way has no use for them
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._missing: dict[Digest, list[Digest]] = {}
+        self._told_apart: dict[tuple[Digest, Digest], list[Reason]] = {}  # by the keys of two Records
         self._lost: dict[str, StagePlan] = {}  # stages called `run` for their Artifact alone: they run
         self._seen: set[str] = set()  # stages whose project files were there
         # of the question that was asked last: what was answered, and what has to be asked or looked at again
@@ -345,12 +346,19 @@ class Planner:
             return [reason]
         upstream_node = self.graph.nodes[stage]
         leaves: list[Reason] = []
-        for found in differences(then.manifest, now.manifest, upstream_node, self.objects):
+        for found in self._between(upstream_node, then, now):
             if found.kind == "upstream":
                 leaves += self._leaves_of(found, upstream_node, then, plans, depth - 1)
             else:
                 leaves.append(found)
         return [replace(leaf, via=(stage, *leaf.via)) for leaf in leaves] or [reason]
+
+    def _between(self, node: Node, then: Record, now: Record) -> list[Reason]:
+        """What tells two Records of a stage apart; every stage behind it asks."""
+        if (then.key, now.key) not in self._told_apart:
+            found = differences(then.manifest, now.manifest, node, self.objects)
+            self._told_apart[then.key, now.key] = found
+        return self._told_apart[then.key, now.key]
 
     def _record_that_gave(self, stage: str, read: Mapping[str, Digest]) -> Record | None:
         """The newest Record of `stage` with these parts."""

@@ -72,13 +72,14 @@ def _splits(job: Job, old: OldFolder, now: DatasetFolder) -> list[_Split]:
     if "dataset" not in job.previous["inputs"]:
         raise DoesNotFit("what came in is not known")
     was = OldFolder(job.previous["inputs"]["dataset"])
-    was.check()
+    was.check()  # so that its shards have the digests that are told
     old.check(("data/", "rejected/"))
     if not [*was.fields.items()] == [*now.fields.items()] == [*old.fields.items()]:
         raise DoesNotFit("other fields")
     splits, first = [], 0
     for name in sorted({*was.dataset.splits, *now.splits, *old.dataset.splits}):
-        then, here = _side(was.dataset, name), _side(now, name)
+        then = _side(was.dataset, name, [was.files[f"data/{path.name}"] for path in was.dataset.shards(name)])
+        here = _side(now, name, [*map(digest_of, now.shards(name))])
         splits.append(_Split(name, then, here, old.split(name), row_changes(then, here), first))
         first += here.starts[-1]
     gone, new = (sum(len(getattr(s.changes, which)) for s in splits) for which in ("gone", "new"))
@@ -87,9 +88,8 @@ def _splits(job: Job, old: OldFolder, now: DatasetFolder) -> list[_Split]:
     return splits
 
 
-def _side(dataset: DatasetFolder, split: str) -> Side:
-    paths = dataset.shards(split)
-    return Side([Shard.of(path) for path in paths], [digest_of(path) for path in paths])
+def _side(dataset: DatasetFolder, split: str, digests: Sequence[Digest]) -> Side:
+    return Side([Shard.of(path) for path in dataset.shards(split)], digests)
 
 
 def _candidates(splits: Sequence[_Split], fields: Mapping[str, str], which: str) -> list[Candidate]:

@@ -19,8 +19,17 @@ Listed = tuple[str, int, Digest]  # path, size, digest
 @dataclass(frozen=True)
 class OldSplit:
     shards: Sequence[Shard]
-    ids: Sequence[str]
-    sources: Sequence[str]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return self._column("id")
+
+    @cached_property
+    def sources(self) -> list[str]:
+        return self._column("source")
+
+    def _column(self, name: str) -> list[str]:
+        return [value for shard in self.shards for value in shard.read(name)[name].to_pylist()]
 
 
 class OldFolder:
@@ -40,13 +49,7 @@ class OldFolder:
         return self.dataset.fields
 
     def split(self, name: str) -> OldSplit:
-        import pyarrow as pa
-
-        if not self.dataset.has(name):
-            return OldSplit([], [], [])
-        shards = [Shard.of(path) for path in self.dataset.shards(name)]
-        rows = pa.concat_tables([shard.read("id", "source") for shard in shards])
-        return OldSplit(shards, rows["id"].to_pylist(), rows["source"].to_pylist())
+        return OldSplit([Shard.of(path) for path in self.dataset.shards(name)])
 
     def rejected(self, stage: str) -> list[dict[str, Any]]:
         """The stage's own rows of `rejected/`."""

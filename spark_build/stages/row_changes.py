@@ -27,7 +27,13 @@ class Side:
 
     @cached_property
     def ids(self) -> list[str]:
-        return [own_id for shard in self.shards for own_id in shard.read("id")["id"].to_pylist()]
+        return [own_id for number in range(len(self.shards)) for own_id in self.ids_of(number)]
+
+    def ids_of(self, number: int) -> list[str]:
+        """Of one shard."""
+        table = self._tables.get(number) or self.shards[number].read("id")
+        ids: list[str] = table["id"].to_pylist()
+        return ids
 
     @cached_property
     def starts(self) -> list[Position]:
@@ -42,14 +48,15 @@ class Side:
                 n for n, (start, end) in enumerate(pairwise(self.starts)) if start <= position < end
             )
             start = position - self.starts[number]
-            yield rows_of(self._table(number).slice(start, 1))[0]
+            yield rows_of(self.read(number).slice(start, 1))[0]
 
     def slice(self, position: Position, count: int) -> "pa.Table":
         """Rows that lie in one shard."""
         number = bisect_right(self.starts, position) - 1
-        return self._table(number).slice(position - self.starts[number], count)
+        return self.read(number).slice(position - self.starts[number], count)
 
-    def _table(self, number: int) -> "pa.Table":
+    def read(self, number: int) -> "pa.Table":
+        """One shard, all of it; it stays."""
         if number not in self._tables:
             self._tables[number] = self.shards[number].read()
         return self._tables[number]
@@ -117,11 +124,12 @@ class _Rows:
 def _rows_outside(side: Side, common: set[Digest]) -> _Rows:
     """Of shards that are not `common`."""
     rows = _Rows([], [0], [])
-    for digest, start, end in zip(side.digests, side.starts, side.starts[1:], strict=False):
+    for number, digest in enumerate(side.digests):
         if digest not in common:
-            rows.ids.extend(side.ids[start:end])
+            side.read(number)  # their rows are compared next
+            rows.ids.extend(side.ids_of(number))
             rows.begins.append(len(rows.ids))
-            rows.positions.append(start)
+            rows.positions.append(side.starts[number])
     return rows
 
 

@@ -2,6 +2,8 @@
 
 import os
 import stat as modes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 from spark_build.core.errors import BadInput
@@ -33,7 +35,8 @@ class _Walk:
     def enter(self, folder: str, prefix: str, above: tuple[str, ...]) -> None:
         """`above`: the real folders on the way from the root, to notice loops."""
         try:
-            with os.scandir(folder) as entries:
+            # a descriptor: the kernel need not walk the whole path again for each file's stat
+            with _opened(folder) as descriptor, os.scandir(descriptor) as entries:
                 for entry in entries:
                     name = entry.name
                     if name in IGNORED_NAMES or name.endswith(_IGNORED_ENDING):
@@ -43,7 +46,7 @@ class _Walk:
                     if entry.is_file(follow_symlinks=False):
                         self._add(prefix + name, entry.stat(follow_symlinks=False))
                     else:
-                        self._see(entry, prefix + name, above)
+                        self._see(entry, os.path.join(folder, name), prefix + name, above)
         except PermissionError as error:
             raise self._bad(prefix.rstrip("/"), "can't be read (permission denied)", "chmod u+rx") from error
 
@@ -53,11 +56,11 @@ class _Walk:
             _refuse_if_not_utf8(self._told(path), path)
         self.found.append(f"{path}\0{stats.stat_line(stat)}")
 
-    def _see(self, entry: "os.DirEntry[str]", path: str, above: tuple[str, ...]) -> None:
+    def _see(self, entry: "os.DirEntry[str]", location: str, path: str, above: tuple[str, ...]) -> None:
         if entry.is_symlink():
-            self._see_link(entry.path, path, above)
+            self._see_link(location, path, above)
         elif entry.is_dir(follow_symlinks=False):
-            self.enter(entry.path, f"{path}/", (*above, entry.path))
+            self.enter(location, f"{path}/", (*above, location))
         else:
             raise self._bad(path, "neither a file nor a folder", "move it out of the folder")
 
@@ -86,6 +89,15 @@ class _Walk:
     def _told(self, path: str) -> str:
         shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         return f"{self.shown}/{shown}" if path else self.shown
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_if_not_utf8(told: str, path: str) -> None:

@@ -80,7 +80,7 @@ class LocalMemo:
     def _segment(self, operation: Digest, name: str) -> "_Segment | None":
         if (operation, name) not in self._open:
             path = self._folder / operation / name
-            if digest_file(path) != path.stem:
+            if digest_file(path, path.stat().st_size) != path.stem:
                 self._set_aside(path, "its content does not match its name")
                 return None
             try:
