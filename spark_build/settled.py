@@ -140,17 +140,27 @@ def _stands(settled: Settled, place: Place, environment: Mapping[str, str]) -> b
     now = stamp(read_sparkfile(place.file))
     if not still_shapes(facts["graph"], now, place.root, environment.get):
         return False
-    store = os.path.normpath(os.path.join(place.root, facts["store"]))
+    store = _from_here(os.path.normpath(os.path.join(place.root, facts["store"])))
     return (
         are_as_seen(place.root, facts["files"])
         and not any(os.path.isfile(os.path.join(place.root, path)) for path in facts["absent"])
         and all(_fold_of_folder(place.root, name) == fold for name, fold in facts["folders"].items())
         and all(digest_of_variable(environment.get(name)) == was for name, was in facts["env"].items())
+        and all(_look_of_tool(name, place, environment) == look for name, look in facts["tools"].items())
+        and _libraries_are(facts["libraries"])
         and digest_of_file(os.path.join(place.root, facts["lock_name"])) == facts["lock"]
         and journal_names(store, place) == facts["journal"]
         and fold_of_records(store, settled.keys.split()) == facts["records"]
         and fold_of_objects(store, settled.objects.split()) == facts["objects"]
     )
+
+
+def _from_here(path: str) -> str:
+    """As seen from the current folder, where that is shorter: each folder on the way is looked up for each file."""
+    try:
+        return min(path, os.path.relpath(path), key=len)
+    except OSError:  # the current folder is gone
+        return path
 
 
 def _fold_of_folder(root: str, name: str) -> Digest | None:
@@ -161,6 +171,21 @@ def _fold_of_folder(root: str, name: str) -> Digest | None:
         return fold_of_lines(walk(os.path.join(root, path), path, tuple(patterns)))
     except (OSError, SparkError):  # it is no folder any more, or holds what can't be read
         return None
+
+
+def _look_of_tool(name: str, place: Place, environment: Mapping[str, str]) -> str | None:
+    from spark_build.storage.tools import look_of_tool
+
+    return look_of_tool(name, place.root, environment)
+
+
+def _libraries_are(versions: Mapping[str, str | None]) -> bool:
+    if not versions:
+        return True
+    from spark_build.storage.libraries import installed_libraries, normalized
+
+    installed = installed_libraries()
+    return all(installed.get(normalized(name)) == version for name, version in versions.items())
 
 
 def _drop_the_oldest(folder: str) -> None:

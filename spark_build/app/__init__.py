@@ -65,6 +65,7 @@ class Project:
     offline: bool = False
     limit: int | None = None
     env: Mapping[str, str] | None = None
+    has_moved: bool = field(default=False, repr=False)  # it is known already that no plan is settled
     _planners: dict[Any, Planner] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -226,7 +227,11 @@ class Project:
 
         self.look_again()
         again = list(again)
-        if not again and (settled := recall(self, addresses, is_strict=is_strict)) is not None:
+        if (
+            not again
+            and not self.has_moved
+            and (settled := recall(self, addresses, is_strict=is_strict)) is not None
+        ):
             self.state.flush()
             return plan_of(self, settled)
         asked = self.stages_of(addresses)

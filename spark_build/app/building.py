@@ -74,7 +74,7 @@ def run_build(
 
 def _settled(project: Project, addresses: Sequence[str], options: BuildOptions) -> Settled | None:
     """The plan that a build before this one has left settled, where this one would write nothing."""
-    if options.again or options.is_locked or options.planned is not None:
+    if project.has_moved or options.again or options.is_locked or options.planned is not None:
         return None
     settled = recall(project, addresses, is_strict=options.is_strict)
     return settled if settled is not None and settled.is_written_down else None

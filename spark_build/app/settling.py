@@ -140,19 +140,23 @@ def _facts_of_the_world(project: Project, planner: Planner) -> dict[str, Any]:
         project.world.file(path)  # so that its stats are known
     answers = planner.world.answers()
     asked = {**answers, "file": {**answers["file"], **code}}
-    env = {name: digest_of_variable(project.world.env(name)) for name in answers["env"]}
-    return {**_stats_behind(project, asked), "env": env}
+    return {
+        **_stats_behind(project, asked),
+        "env": {name: digest_of_variable(project.world.env(name)) for name in answers["env"]},
+        "tools": {name: _look_behind(project, name, version) for name, version in answers["tool"].items()},
+        "libraries": answers["library"],
+    }
+
+
+def _look_behind(project: Project, tool: str, version: str | None) -> str:
+    behind = project.world.behind("tool", tool, str(version))
+    return behind.stats if behind is not None else ""  # which no tool looks like
 
 
 def _stats_behind(project: Project, answers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What these answers rest on; in `answers` those that have to be asked for again, one by one."""
     found: dict[str, Any] = {"files": {}, "folders": {}, "absent": []}
-    rest: dict[str, dict[str, Any]] = {
-        "tree": {},
-        "file": {},
-        "tool": dict(answers["tool"]),
-        "library": dict(answers["library"]),
-    }
+    rest: dict[str, dict[str, Any]] = {"tree": {}, "file": {}}
     for kind in ("tree", "file"):
         for name, answer in answers[kind].items():
             path = name.partition("\0")[0]

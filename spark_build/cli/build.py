@@ -27,6 +27,7 @@ def project_of(options: argparse.Namespace) -> Project:
         sets=tuple(options.sets or ()),
         offline=options.offline,
         limit=getattr(options, "limit", None) if options.command in ("plan", "build") else None,
+        has_moved=getattr(options, "has_moved", False),
     )
 
 

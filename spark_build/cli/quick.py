@@ -53,7 +53,8 @@ def _settled(options: argparse.Namespace) -> Settled | None:
         is_offline=options.offline,
     )
     settled = recall(question, os.environ)
-    # what it asked of tools and libraries is for the application to ask again
+    options.has_moved = settled is None
+    # files that were too young to be trusted are for the application to read again
     return settled if settled is not None and not any(settled.facts["answers"].values()) else None
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import stat as modes
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -16,6 +15,7 @@ from spark_build.core.errors import BadInput
 from spark_build.core.tree import Entry, Tree, listing_of, row_of, rows_of
 from spark_build.storage import stats
 from spark_build.storage.folder_walk import walk
+from spark_build.storage.libraries import installed_libraries, normalized
 from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
@@ -26,9 +26,9 @@ _BETWEEN_LINES = "\0\n"  # a path may hold a line break, and in a line digits fo
 class Behind(NamedTuple):
     """What an answer rests on."""
 
-    digest: Digest
+    answer: str
     is_folder: bool
-    stats: str  # the line of a file, the fold over a folder's lines
+    stats: str  # the line of a file, the fold over a folder's lines, the look of a tool
 
 
 class FileWorld:
@@ -68,21 +68,25 @@ class FileWorld:
         if name not in self._tools:
             from spark_build.storage.tools import tool_version
 
-            self._tools[name] = tool_version(name, self._root, self._env, self._state)
+            version, look = tool_version(name, self._root, self._env, self._state)
+            self._tools[name] = version
+            self._behind["tool", name] = Behind(version, False, look)
         return self._tools[name]
 
     def library(self, name: str) -> str | None:
-        return self._libraries.get(_normalized(name))
+        return self._libraries.get(normalized(name))
 
     def prefetch(self, paths: Iterable[str]) -> None:
         """Takes from the state in one query what is known of these files."""
         self._known = self._state.files(paths)
 
-    def behind(self, kind: str, name: str, answer: Digest) -> Behind | None:
-        """The stats that an answer of `tree` or `file` rests on; None where they can't be trusted, or were others."""
-        path, *patterns = name.split("\0")
-        found = self._behind.get((kind, "\0".join((os.path.normpath(path), *patterns))))
-        return found if found is not None and found.digest == answer else None
+    def behind(self, kind: str, name: str, answer: str) -> Behind | None:
+        """The stats that an answer of `tree`, `file` or `tool` rests on; None where they can't be trusted."""
+        if kind != "tool":
+            path, *patterns = name.split("\0")
+            name = "\0".join((os.path.normpath(path), *patterns))
+        found = self._behind.get((kind, name))
+        return found if found is not None and found.answer == answer else None
 
     def _look(self, name: str, patterns: tuple[str, ...]) -> Tree:
         location = os.path.join(self._root, name)
@@ -199,17 +203,7 @@ class FileWorld:
 
     @cached_property
     def _libraries(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for folder in sys.path:
-            try:
-                names = os.listdir(folder or ".")
-            except OSError:
-                continue  # sys.path may name archives and folders that are not there
-            for name in names:
-                if name.endswith(".dist-info"):
-                    distribution, _, version = name.removesuffix(".dist-info").rpartition("-")
-                    found.setdefault(_normalized(distribution), version)
-        return found
+        return installed_libraries()
 
 
 class _Seen(NamedTuple):
@@ -234,11 +228,6 @@ def _absent(name: str, location: str) -> BadInput:
             f"{name}: a link to {os.readlink(location)}, which is not there", fix="mend or remove the link"
         )
     return BadInput(f"{name}: not there", fix="check the path; it counts from the Sparkfile's folder")
-
-
-def _normalized(name: str) -> str:
-    """As in PEP 503."""
-    return name.lower().replace("_", "-").replace(".", "-")
 
 
 class KnownTree(Tree):

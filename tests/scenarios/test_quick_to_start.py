@@ -36,9 +36,6 @@ def test_a_plan_without_work_loads_nothing_that_only_a_run_needs(built: Folder) 
 def test_where_nothing_has_moved_not_even_the_application_is_loaded(
     built: Folder, command: list[str]
 ) -> None:
-    built.sparkfile(
-        'targets: {one: {recipe: {use: command, with: {run: "cp -r {inputs.a} {output}/o", inputs: {a: data}}}}}\n'
-    )
     time.sleep(0.15)  # until then stats are too young to be trusted
     built.build()
     needless = {"sqlite3", "dataclasses", "inspect", "typing", "pathlib", "importlib.metadata"}

@@ -129,8 +129,7 @@ def _graph_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def _tool_remembered_for_ever(patch: pytest.MonkeyPatch) -> None:
-    real = state.FileStat.of
-    patch.setattr(tools, "FileStat", SimpleNamespace(of=lambda stat: real(stat)._replace(size=0, mtime_ns=0, ctime_ns=0, inode=0)))  # fmt: skip # noqa: E501
+    patch.setattr(tools, "stats", SimpleNamespace(stat_line=lambda stat: ""))
 
 
 def _threads_in_no_key(patch: pytest.MonkeyPatch) -> None:
