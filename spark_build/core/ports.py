@@ -51,7 +51,8 @@ class Records(Protocol):
         """Records that differ in library versions alone, the newest first."""
 
     def put(self, record: Record) -> Record | None:
-        """Writes a record, last of all; where another output stands under its key, returns that one and keeps both."""
+        """Writes a record, last of all; where another output stands under its key, returns that one and keeps both; the
+        new one counts."""
 
     def all(self) -> Iterator[Record]: ...
 

@@ -290,7 +290,7 @@ class Builder:
         if other is not None and other.output != record.output:
             self.result.warnings.append(
                 f"{record.stage}: not deterministic: the same action gave {other.output[:12]} before and "
-                f"{record.output[:12]} now; both are kept, the lock says which one counts"
+                f"{record.output[:12]} now; the newer one counts, the older is kept"
             )
         if (touched := record.notes.get(NOTE)) is not None:
             self.result.warnings.append(f"{running.node.at}: {record.stage} {touched_text(touched)}; {FIX}")

@@ -51,7 +51,7 @@ class LocalRecords:
         return fold_of_records(self.folder, keys)
 
     def all(self) -> Iterator[Record]:
-        """Also the second, different results that stand beside the first."""
+        """Also the older, different results that stand beside those which count."""
         for path in self.files():
             if (record := read_record(path)) is not None:
                 yield record
@@ -77,7 +77,10 @@ class LocalRecords:
             ):  # now it is known to rest on its inputs alone
                 self.disk.rename(self._written(record), path)
             return None
-        self._place(path.removesuffix(".json") + f".{record.output[:12]}.json", record)
+        # the newest counts: of it the build goes on, and the older one's Artifact may be what was lost
+        self._place(path.removesuffix(".json") + f".{standing.output[:12]}.json", standing)
+        self.disk.rename(self._written(record), path)
+        self.disk.flush_folder(os.path.dirname(path))
         return standing
 
     def _place(self, path: str, record: Record) -> bool:

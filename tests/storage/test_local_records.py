@@ -33,13 +33,16 @@ def test_the_same_result_again_changes_nothing(store: LocalStore) -> None:
     assert store.records.get(KEY) == record()
 
 
-def test_a_different_result_is_kept_beside_and_the_first_is_told(store: LocalStore) -> None:
-    store.records.put(record())
-    assert store.records.put(record(output="34" * 32)) == record()
-    assert store.records.get(KEY) == record()
+def test_of_two_different_results_the_newer_counts_and_the_older_is_told_and_kept(store: LocalStore) -> None:
+    older, newer = record(), record(output="34" * 32)
+    store.records.put(older)
+    assert store.records.put(newer) == older
+    assert store.records.get(KEY) == newer
     assert {r.output for r in store.records.all()} == {"12" * 32, "34" * 32}
     names = sorted(Path(path).name for path in store.records.files())
-    assert names == [f"{KEY}.{'34' * 6}.json", f"{KEY}.json"]
+    assert names == [f"{KEY}.{'12' * 6}.json", f"{KEY}.json"]
+    assert store.records.put(older) == newer
+    assert store.records.get(KEY) == older
 
 
 def test_like_gives_the_newest_first(store: LocalStore) -> None:
