@@ -105,12 +105,12 @@ class Verifier:
                 wait_for_a_tick()
                 changed = change()
             if moment == "after" and not changed:
-                ended_before.add(job.stage)
+                ended_before.add(job.key)  # an action may have several addresses
 
         built = self.build(seed, hook)
         for stage, outcome in built.outcomes.items():
             reads_it = changed and changed in _own_files(facts[stage])
-            if outcome == "ran" and reads_it and stage not in ended_before:
+            if outcome == "ran" and reads_it and built.records[stage].key not in ended_before:
                 raise Contradiction("outcome", f"{stage} is recorded, though {changed} changed while it ran")
             if (
                 outcome == "failed"
