@@ -111,11 +111,7 @@ def install() -> int:
     if _HERE is None:
         raise OSError(errno.ENOSYS, f"not known on {os.uname().machine}")
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    code = b"".join(_program(_HERE))
-    buffer = ctypes.create_string_buffer(code, len(code))
-    # struct sock_fprog: a length, padding, a pointer
-    program = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer))
-    listener = _libc.syscall(_HERE.seccomp, _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER, program)
+    listener = _libc.syscall(_HERE.seccomp, _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER, _filter)
     if listener < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -197,8 +193,8 @@ def _text(process: int, pointer: int) -> str:
 
 
 def _memory(process: int, pointer: int, length: int) -> bytes:
-    here, there = _Span(ctypes.addressof(_buffer), length), _Span(pointer, length)
-    count = _libc.process_vm_readv(process, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+    _here.length, _there.start, _there.length = length, pointer, length
+    count = _libc.process_vm_readv(process, _ref_here, 1, _ref_there, 1, 0)
     if count <= 0:
         raise OSError(ctypes.get_errno(), "not ours to look into")
     return ctypes.string_at(_buffer, count)
@@ -208,7 +204,10 @@ class _Span(ctypes.Structure):
     _fields_ = (("start", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+# made once: a keeper is asked some forty times by the shortest command
 _buffer = ctypes.create_string_buffer(256)
+_here, _there = _Span(ctypes.addressof(_buffer), 0), _Span()
+_ref_here, _ref_there = ctypes.byref(_here), ctypes.byref(_there)
 
 
 def _folder(process: int, number: int) -> str:
@@ -232,3 +231,10 @@ def _is_stream(process: int, number: int) -> bool:
     except OSError:
         return True  # said too much rather than too little
     return protocol.startswith(b"TCP")
+
+
+# last, and once for all keepers: what is made in a fork is made for each command anew
+_code = b"" if _HERE is None else b"".join(_program(_HERE))
+_code_buffer = ctypes.create_string_buffer(_code, len(_code))
+# struct sock_fprog: a length, padding, a pointer
+_filter = struct.pack("=HxxxxxxQ", len(_code) // 8, ctypes.addressof(_code_buffer))

@@ -8,16 +8,19 @@ Three layers of processes:
 
 Keepers and watchdog are child subreapers: a process that leaves its group and session still ends up below
 its keeper. Each of them looks at the socket to the build by itself, so that stopping or killing one of them
-changes nothing. A keeper holds its action's lease and lets it go only when nothing of the action lives.
+changes nothing. A keeper holds its action's lease and lets it go only when nothing of the action lives; then it
+waits for another action, so that short ones cost no fork of their own.
 
-Messages are marshalled, one per packet. From the build: {'spawn', 'argv', 'env', 'cwd', 'log', 'mask',
-'lingers', 'watch'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno', 'undeclared',
-'unguarded'} (status below 0 a signal; errno where it could not be started; none of it where its keeper was killed),
-{'bug'}. `watch` is what the job declares (hermetic.py); what it touched besides comes back as `undeclared`.
+Messages are marshalled, one per packet. From the build, and passed on to a keeper: {'spawn', 'argv', 'env', 'cwd',
+'log', 'mask', 'lingers', 'watch'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno',
+'undeclared', 'unguarded'} (status below 0 a signal; errno where it could not be started; none of it where its keeper
+was killed), {'bug'}. `watch` is what the job declares (hermetic.py); what it touched besides comes back as
+`undeclared`. From a keeper to the watchdog: {'free'}, once nothing of that action lives.
 """
 
 import _ctypes
 import _socket
+import gc
 import marshal
 import os
 import select
@@ -59,6 +62,7 @@ _prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ign
 def start(descriptor: int) -> "NoReturn":
     """In an interpreter that does nothing else."""
     close_all_but(descriptor)
+    gc.freeze()  # a fork shares its memory as long as nobody counts references in it
     main(descriptor)
 
 
@@ -87,16 +91,19 @@ class _Watchdog:
     def __init__(self, link: _socket.socket, work: "Work | None") -> None:
         self.link, self.work = link, work
         self.is_unprepared = True  # to look at what workers open
-        self.keepers: dict[int, int] = {}  # process -> the build's number for it
+        self.keepers: dict[int, _Hired] = {}  # by process
         self.woken = wake_on_child()
+        self.poll = select.poll()
 
     def run(self) -> None:
         """Until the build closes the socket, by its own will or by its death."""
-        poll = select.poll()
-        poll.register(self.link, select.POLLIN)
-        poll.register(self.woken, select.POLLIN)
+        self.poll.register(self.link, select.POLLIN)
+        self.poll.register(self.woken, select.POLLIN)
         while True:
-            ready = dict(poll.poll())
+            ready = dict(self.poll.poll())
+            for keeper in [*self.keepers.values()]:
+                if keeper.orders.fileno() in ready:
+                    self.hear(keeper)
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self.reap()
@@ -104,37 +111,57 @@ class _Watchdog:
                 return
 
     def obey(self) -> bool:
-        try:
-            order, lease = receive(self.link)
-        except ConnectionError:
-            return False
+        order, lease = receive(self.link)
         if order is None:
             return False
         if "spawn" in order:
-            self.spawn(order)
+            self.spawn(order, lease)
         elif "stop" in order:
-            for keeper, number in self.keepers.items():
-                if number == order["stop"]:
-                    os.kill(keeper, signal.SIGTERM)
+            for keeper in self.keepers.values():
+                if keeper.number == order["stop"]:
+                    send(keeper.orders, order)
         for fd in lease:
             os.close(fd)
         return True
 
-    def spawn(self, order: "dict[str, Any]") -> None:
-        watchdog = os.getpid()
+    def spawn(self, order: "dict[str, Any]", lease: "list[int]") -> None:
         if order["watch"] and self.is_unprepared:  # once, and not in each keeper
             self.is_unprepared = False
             _load("hermetic")
             _load("seccomp")
             os.get_exec_path()  # what it imports would be asked for when nobody answers yet
-        keeper = os.fork()
-        if keeper == 0:
+        free = [keeper for keeper in self.keepers.values() if keeper.number is None]
+        for keeper in (*free, None):
+            hired = keeper or self.hire(lease)
             try:
-                _Keeper(self.link, order, watchdog, self.work).run()
+                send_with(hired.orders, marshal.dumps(order), lease)
+            except ConnectionError:  # somebody killed it
+                continue
+            hired.number = order["spawn"]
+            return
+
+    def hire(self, lease: "list[int]") -> "_Hired":
+        mine, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        watchdog = os.getpid()
+        process = os.fork()
+        if process == 0:
+            try:
+                for fd in (*lease, *(other.orders.fileno() for other in self.keepers.values())):
+                    os.close(fd)
+                mine.close()
+                _Keeper(self.link, its, watchdog, self.work).serve()
             finally:
                 end_descendants()
                 os._exit(1)
-        self.keepers[keeper] = order["spawn"]
+        its.close()
+        self.poll.register(mine, select.POLLIN)
+        self.keepers[process] = _Hired(mine)
+        return self.keepers[process]
+
+    def hear(self, keeper: "_Hired") -> None:
+        told, _ = receive(keeper.orders)
+        if told is not None and told["free"] == keeper.number:  # else it has ended, and is reaped in a moment
+            keeper.number = None
 
     def reap(self) -> None:
         while True:
@@ -144,56 +171,115 @@ class _Watchdog:
                 return
             if process == 0:
                 return
-            number = self.keepers.pop(process, None)
-            if number is not None and status != 0:  # it did not get to tell
-                self.end_orphans()
-                send(self.link, {"ended": number, "status": -signal.SIGKILL})
+            keeper = self.keepers.pop(process, None)
+            if keeper is not None:
+                self.dismiss(keeper, status)
+
+    def dismiss(self, keeper: "_Hired", status: int) -> None:
+        self.poll.unregister(keeper.orders)
+        keeper.orders.close()
+        if keeper.number is not None and status != 0:  # it did not get to tell
+            self.end_orphans()
+            send(self.link, {"ended": keeper.number, "status": -signal.SIGKILL})
 
     def end_orphans(self) -> None:
         """What a killed keeper left: everything below this process that is below no keeper."""
         end_descendants(spared=frozenset(self.keepers))
 
 
+class _Hired:
+    """A keeper as the watchdog knows it."""
+
+    def __init__(self, orders: _socket.socket) -> None:
+        self.orders = orders
+        self.number: int | None = None  # the build's, of the action that it has; None: it is free
+
+
 class _Keeper:
-    """Parent of one worker. Outlives everything that the worker started."""
+    """Parent of one worker after the other. Outlives everything that each of them started."""
 
     def __init__(
-        self, link: _socket.socket, order: "dict[str, Any]", watchdog: int, work: "Work | None"
+        self, link: _socket.socket, orders: _socket.socket, watchdog: int, work: "Work | None"
     ) -> None:
-        self.link, self.order, self.watchdog, self.work = link, order, watchdog, work
-        self.stop_by: float | None = None
-        self.status: int | None = None
-        self.ended_at = 0.0
-        self.errno: int | None = None  # why it could not be started
-        self.guard: Any = None  # answers what the worker opens and whom it calls
-        self.unguarded: int | None = None  # why nobody does, although it was asked for
+        self.link, self.orders, self.watchdog, self.work = link, orders, watchdog, work
+        self.worker: int | None = None
 
-    def run(self) -> None:
+    def serve(self) -> None:
+        """As long as there is a build."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.woken = wake_on_child()
         signal.signal(signal.SIGTERM, self.asked_to_stop)
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        self.output = _Log(self.order) if self.order["mask"] or self.order["lingers"] else None
+        while self.is_wanted():
+            order, lease = receive(self.orders)
+            if order is None:
+                break
+            if "spawn" in order:
+                self.run(order, lease)
+        os.kill(self.watchdog, signal.SIGCONT)  # where somebody stopped it, it would stay
+        os._exit(0)
+
+    def is_wanted(self) -> bool:
+        """Once there is an order; false where nobody is left who could give one."""
+        poll = select.poll()
+        poll.register(self.link, 0)  # only whether it hung up; the messages are the watchdog's
+        poll.register(self.woken, select.POLLIN)
+        poll.register(self.orders, select.POLLIN)
+        while os.getppid() == self.watchdog:
+            ready = dict(poll.poll())
+            if self.link.fileno() in ready:
+                return False
+            if self.orders.fileno() in ready:
+                return True
+            os.read(self.woken, 4096)
+        return False
+
+    def run(self, order: "dict[str, Any]", lease: "list[int]") -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self.begin(order)
         self.worker = self.start_worker()
         if self.output is not None:
             os.close(self.output.target)  # so that the output ends with the last process that holds it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         self.wait()
         end_descendants()
+        self.worker = None
         if self.output is not None:
             self.output.finish()
         status = -signal.SIGKILL if self.status is None else self.status
         touched = None if self.guard is None else self.guard.seen.to_json()
         told = {"status": status, "errno": self.errno, "undeclared": touched, "unguarded": self.unguarded}
-        send(self.link, {"ended": self.order["spawn"], **told})
+        self.end(lease)
+        send(self.orders, {"free": order["spawn"]})
+        send(self.link, {"ended": order["spawn"], **told})
         os.kill(self.watchdog, signal.SIGCONT)  # where somebody stopped it, it would stay
-        os._exit(0)
+
+    def begin(self, order: "dict[str, Any]") -> None:
+        self.order = order
+        self.stop_by: float | None = None
+        self.status: int | None = None
+        self.ended_at = 0.0
+        self.errno: int | None = None  # why it could not be started
+        self.guard: Any = None  # answers what the worker opens and whom it calls
+        self.unguarded: int | None = None  # why nobody does, although it was asked for
+        self.output = _Log(order) if order["mask"] or order["lingers"] else None
+
+    def end(self, lease: "list[int]") -> None:
+        """Lets go of what belongs to the action."""
+        held = [*lease]
+        if self.output is not None:
+            held += [self.output.source, self.output.log]
+        if self.guard is not None:
+            held.append(self.guard.listener)
+        for fd in held:
+            os.close(fd)
 
     def wait(self) -> None:
         """Until the worker has ended, is to be ended, or nobody is left who wants to know."""
         poll = select.poll()
         poll.register(self.link, 0)  # only whether it hung up; the messages are the watchdog's
         poll.register(self.woken, select.POLLIN)
+        poll.register(self.orders, select.POLLIN)
         if self.output is not None:
             poll.register(self.output.source, select.POLLIN)
         if self.guard is not None:
@@ -210,6 +296,8 @@ class _Keeper:
             if self.woken in ready:
                 os.read(self.woken, 4096)
                 self.reap()
+            if self.orders.fileno() in ready and not self.is_told_to_go_on():
+                return
             if self.output is not None and self.output.source in ready:
                 self.output.copy()
                 if self.output.is_over:
@@ -234,9 +322,16 @@ class _Keeper:
     def is_time_up(self) -> bool:
         return self.stop_by is not None and time.monotonic() > self.stop_by
 
+    def is_told_to_go_on(self) -> bool:
+        """Whatever it is told: false where the watchdog is gone."""
+        order, _ = receive(self.orders)
+        if order is not None and order.get("stop") == self.order["spawn"]:
+            self.asked_to_stop()
+        return order is not None
+
     def asked_to_stop(self, *_: object) -> None:
-        """SIGTERM first: a command may have to clean up behind itself."""
-        if self.stop_by is None:
+        """SIGTERM first: a command may have to clean up behind itself. Between two actions nobody has to stop."""
+        if self.worker is not None and self.stop_by is None:
             self.stop_by = time.monotonic() + GRACE_SECONDS
             _kill_group(self.worker, signal.SIGTERM)
             _kill_group(self.worker, signal.SIGCONT)
@@ -402,9 +497,12 @@ def send_with(link: _socket.socket, data: bytes, fds: "Sequence[int]") -> None:
 
 
 def receive(link: _socket.socket) -> "tuple[dict[str, Any] | None, list[int]]":
-    """A message, None at the end of the link, and the descriptors that came with it."""
+    """A message, None where the other end is gone, and the descriptors that came with it."""
     room = _socket.CMSG_SPACE(4 * _FD_BYTES)
-    data, told, _, _ = link.recvmsg(PACKET_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, told, _, _ = link.recvmsg(PACKET_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        return None, []
     fds = [
         int.from_bytes(rights[place : place + _FD_BYTES], sys.byteorder)
         for _, _, rights in told
