@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, StageFailed
 from spark_build.core.job import Job, JobResult
 from spark_build.core.record import Record
+from spark_build.core.threads import side_by_side
 from spark_build.core.undeclared import FIX, NOTE, touched_text
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.jobs import Workshop
@@ -17,6 +19,10 @@ from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.engine.results import BuildResult, StageResult, judged
 
 POLL_SECONDS = 0.1
+
+Taken = tuple[
+    Record, Record | None
+]  # what was recorded, and another result of the same action where there is one
 
 
 class Lease(Protocol):
@@ -75,6 +81,20 @@ class _Running:
     handle: Any
     started: datetime
     clock: float
+
+
+@dataclass
+class _Ended:
+    """A stage whose worker has ended, and how."""
+
+    running: _Running
+    status: int
+    result: JobResult | None
+    at: float
+
+    @property
+    def seconds(self) -> float:
+        return self.at - self.running.clock
 
 
 class Builder:
@@ -259,30 +279,45 @@ class Builder:
         ended = self.executor.poll(POLL_SECONDS) if self._running else _nap()
         for running in list(self._running.values()):
             self._pass_events_on(running)
-        for handle, status, job_result in ended:
-            self._end(self._running.pop(id(handle)), status, job_result)
+        now = time.monotonic()
+        batch = [
+            _Ended(self._running.pop(id(handle)), status, result, now) for handle, status, result in ended
+        ]
+        try:
+            for one, taken in zip(
+                batch, side_by_side([partial(self._taken_in, one) for one in batch]), strict=True
+            ):
+                self._end(one, taken)
+        finally:
+            for one in batch:
+                one.running.lease.release()
 
     def _pass_events_on(self, running: _Running) -> None:
         for event in self.executor.events(running.handle):
             self.listener.event(running.node.stage, event)
 
-    def _end(self, running: _Running, status: int, job_result: JobResult | None) -> None:
-        seconds = time.monotonic() - running.clock
+    def _taken_in(self, ended: _Ended) -> Taken | SparkError:
+        """Beside those that ended with it: most of this is waiting for the disk."""
+        running, result = ended.running, ended.result
+        if result is None or not result.ok:
+            return _failure(running, ended.status, result)
         try:
-            if job_result is None or not job_result.ok:
-                raise _failure(running, status, job_result)
-            record, other = self.workshop.take_in(
-                running.node, running.plan, running.job, job_result, running.started, seconds
+            return self.workshop.take_in(
+                running.node, running.plan, running.job, result, running.started, ended.seconds
             )
         except SparkError as error:
-            self._finish(self._failed(running.node, running.plan, error, seconds, running))
+            return error
+
+    def _end(self, ended: _Ended, taken: Taken | SparkError) -> None:
+        running = ended.running
+        if isinstance(taken, SparkError):
+            self._finish(self._failed(running.node, running.plan, taken, ended.seconds, running))
             self.workshop.clean(running.job.key, keeps_scratch=True)
             self.planner.forget_artifacts()  # what it changed of its inputs was set aside
         else:
-            self._take(running, record, other, seconds)
-        finally:
-            running.lease.release()
-            self.planner.forget(running.node.stage)
+            self._take(running, *taken, ended.seconds)
+        running.lease.release()
+        self.planner.forget(running.node.stage)
 
     def _take(self, running: _Running, record: Record, other: Record | None, seconds: float) -> None:
         self.workshop.clean(record.key)

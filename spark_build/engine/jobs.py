@@ -75,7 +75,7 @@ class Workshop:
         return Folders(self.store / "work" / key)
 
     def prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, *, limit: int | None = None) -> Job:
-        """A job whose inputs lie ready. What an earlier attempt left in `scratch` stays.
+        """A job whose inputs lie ready. What an earlier attempt left in `scratch` stays; who needs one makes it.
 
         Errors: StoreDamaged where an input's object is not what it should be; Unavailable where the disk refuses.
         """
@@ -88,8 +88,7 @@ class Workshop:
         folders = self.folders(plan.key)
         for folder in (folders.inputs, folders.attempt, folders.previous):
             _remove(folder)
-        for folder in (folders.attempt, folders.scratch):
-            os.makedirs(folder, exist_ok=True)
+        os.makedirs(folders.attempt, exist_ok=True)
         inputs = self._lay_out(node.inputs, "", folders, output_of)
         self._read[str(folders.root)] = {
             name: output_of(given.stage) for name, given in node.inputs.items() if given.stage is not None
@@ -150,6 +149,9 @@ class Workshop:
         A failed one keeps its scratch: the next attempt goes on from there.
         """
         folders = self.folders(key)
+        if keeps_scratch:
+            with suppress(OSError):  # a disk that is full
+                os.makedirs(folders.scratch, exist_ok=True)  # a user is told where it is
         self._laid_out.pop(str(folders.root), None)
         self._read.pop(str(folders.root), None)
         with suppress(FileNotFoundError):

@@ -60,6 +60,7 @@ class Planner:
         self.acceptances = None if is_strict else acceptances  # strict takes nobody's word for a result
         self.names_causes = True  # a build that is under way has no use for them
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
+        self._last: dict[str, Record | None] = {}  # what each stage gave in the build before
         self._missing: dict[Digest, list[Digest]] = {}
         self._told_apart: dict[tuple[Digest, Digest], list[Reason]] = {}  # by the keys of two Records
         self._lost: dict[str, StagePlan] = {}  # stages called `run` for their Artifact alone: they run
@@ -379,8 +380,10 @@ class Planner:
         return len(keys) < self.history.most_keys and all(self.records.get(k) is not None for k in keys)
 
     def _last_record(self, stage: str) -> Record | None:
-        key = self.history.last(stage)
-        return self.records.get(key) if key is not None else None
+        if stage not in self._last:
+            key = self.history.last(stage)
+            self._last[stage] = self.records.get(key) if key is not None else None
+        return self._last[stage]
 
 
 def _parts(plan: StagePlan) -> Mapping[str, Digest]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spark_build.contract.command_process import TAIL_BYTES, failure, not_started
 from spark_build.contract.command_run import CommandValues, Invocation, check_wrote, figures_in, invocation
+from spark_build.contract.command_template import Placeholder, placeholders
 from spark_build.core.errors import SparkError
 from spark_build.core.job import Job, JobStep, Outcome
 from spark_build.core.ports import Reporter
@@ -44,6 +45,8 @@ def direct_command(job: Job, env: Mapping[str, str], report: Reporter) -> "Direc
     except SparkError:
         return None
     output.mkdir(parents=True, exist_ok=True)
+    if Placeholder("scratch") in placeholders(step.params["run"]):
+        context.scratch.mkdir(parents=True, exist_ok=True)
     return DirectCommand(job, step, command, output, report)
 
 

@@ -26,10 +26,11 @@ def take_in(objects: "LocalObjects", folder: str) -> Tree:
     with disk_problems(folder):
         paths = sorted(_files_of(folder, ""))
         taken = _each(lambda path: _take_file(objects, folder, path), paths)
-        for parent in sorted({os.path.dirname(objects.path(e.digest)) for e, is_new in taken if is_new}):
-            objects.disk.flush_folder(parent)
         tree = Tree.of(entry for entry, _ in taken)
         objects.write(tree.listing)
+        # after the listing, which has flushed its own: what goes to the disk at once is waited for once
+        for parent in sorted({os.path.dirname(objects.path(e.digest)) for e, is_new in taken if is_new}):
+            objects.disk.flush_folder(parent)
         objects.state.flush_now_and_then()
         remove_folder(folder)
     return tree
