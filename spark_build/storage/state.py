@@ -22,7 +22,7 @@ CREATE TABLE loose (loose_key TEXT, key TEXT, PRIMARY KEY (loose_key, key)) WITH
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 _TIMEOUT_SECONDS = 10.0
-_FLUSH_EVERY_SECONDS = 1.0
+_FLUSH_EVERY_SECONDS = 10.0  # what a killed build had noted since is looked at anew
 
 
 class FileStat(NamedTuple):
@@ -171,7 +171,7 @@ class State:
             return True
 
     def flush_now_and_then(self) -> None:
-        """Where the last time is a second ago: many small results at once share a transaction."""
+        """Where the last time is some seconds ago: many small results share a transaction."""
         if time.monotonic() - self._flushed_at > _FLUSH_EVERY_SECONDS:
             self.flush()
 

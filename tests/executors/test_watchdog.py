@@ -238,3 +238,57 @@ def test_a_worker_that_cannot_be_started_says_so(tmp_path: Path) -> None:
     handle = executor.start(job_in(tmp_path))
     assert ended(executor, handle)[0] == 127
     assert "the worker could not be started" in executor.log_tail(handle)
+
+
+def test_one_action_after_another_has_the_same_keeper_and_nothing_of_the_one_before(tmp_path: Path) -> None:
+    executor = shell(tmp_path, "exit 0")
+    leases, keepers, held = LocalLeases(tmp_path), [], []
+    for number in range(3):
+        lease = leases.acquire(KEY)
+        assert lease is not None
+        handle = executor.start(job_in(tmp_path, str(number)), lease)
+        assert ended(executor, handle)[0] == 0
+        assert executor.log_tail(handle) == ""
+        keepers.append(keepers_of(keepers_of(os.getpid())[-1]))
+        held.append(len(os.listdir(f"/proc/{keepers[-1][0]}/fd")))
+        lease.release()
+        assert is_free(tmp_path)
+    assert keepers[0] == keepers[1] == keepers[2]
+    assert held[0] == held[1] == held[2], "a keeper holds something of an action that is over"
+    executor.close()
+
+
+def test_a_stop_that_comes_too_late_stops_no_other(tmp_path: Path) -> None:
+    executor = shell(tmp_path, "sleep 0.05")
+    for number in range(20):
+        handle = executor.start(job_in(tmp_path, str(number)))
+        if number % 2:
+            assert ended(executor, handle)[0] == 0
+        else:
+            time.sleep(0.05)  # it ends just now, or has
+            executor.stop(handle)
+            ended(executor, handle)
+    executor.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_free_keeper_that_is_killed_is_replaced(tmp_path: Path, number: int) -> None:
+    executor = shell(tmp_path, "exit 0")
+    for name in range(5):
+        assert ended(executor, executor.start(job_in(tmp_path, str(name))))[0] == 0
+        for keeper in keepers_of(keepers_of(os.getpid())[-1]):
+            os.kill(keeper, number)
+        time.sleep(0.01 * name)
+    executor.close()
+
+
+def test_free_keepers_end_with_the_build(tmp_path: Path) -> None:
+    executor: LocalExecutor | None = shell(tmp_path, "sleep 0.1")
+    assert executor is not None
+    left = {id(executor.start(job_in(tmp_path, str(number)))) for number in range(3)}
+    while left:
+        left -= {id(handle) for handle, _, _ in executor.poll(1)}
+    keepers = keepers_of(keepers_of(os.getpid())[-1])
+    assert len(keepers) == 3
+    executor = None
+    eventually(lambda: not any(_lives(keeper) for keeper in keepers), 5)
