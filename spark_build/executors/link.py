@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from spark_build.executors import watchdog
+from spark_build.executors import processes, watchdog
 
 Start = Callable[[int], int]  # starts the process that holds the descriptor's other end
 
@@ -36,14 +36,14 @@ class Link:
     def send(self, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Errors: BrokenPipeError, ConnectionResetError where the watchdog is gone."""
         data = marshal.dumps(order)
-        if len(data) > watchdog.PACKET_BYTES:
+        if len(data) > processes.PACKET_BYTES:
             raise RuntimeError(f"BUG: an order of {len(data)} bytes to the watchdog")
-        watchdog.send_with(self._open(), data, fds)
+        processes.send_with(self._open(), data, fds)
 
     def receive(self) -> dict[str, Any] | None:
         """None where the watchdog is gone."""
         assert self._socket is not None
-        told, _ = watchdog.receive(self._socket)
+        told, _ = processes.receive(self._socket)
         if told is not None and "bug" in told:
             raise RuntimeError(f"BUG: the watchdog failed:\n{told['bug']}")
         return told

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 from spark_build.core.disk import disk_problems
 from spark_build.core.job import Job, JobResult
 from spark_build.core.ports import Direct, Reporter
-from spark_build.executors import watchdog
+from spark_build.executors import processes
 from spark_build.executors.environment import check_machine, environment_of, secrets_of
 from spark_build.executors.events import EventReader, EventStream, masked_texts
+from spark_build.executors.keeper import GRACE_SECONDS
 from spark_build.executors.link import Link, ready, start_bare, start_process
 from spark_build.executors.outcome import result_of
 from spark_build.executors.undeclared import watch_of, with_undeclared
@@ -110,7 +111,7 @@ class LocalExecutor:
                 "lingers": True,
                 "watch": watch_of(handle.job, env),
             }
-        if found is None or len(marshal.dumps(order)) > watchdog.PACKET_BYTES // 2:
+        if found is None or len(marshal.dumps(order)) > processes.PACKET_BYTES // 2:
             report.close()
             return None
         handle.direct = _Direct(handle, found, report)
@@ -182,7 +183,7 @@ class LocalExecutor:
         for handle in list(self._running.values()):
             self.stop(handle)
         while self._running:
-            self.poll(watchdog.GRACE_SECONDS)
+            self.poll(GRACE_SECONDS)
         self.close()
 
     def close(self) -> None:

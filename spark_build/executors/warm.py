@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
-from spark_build.executors import watchdog
+from spark_build.executors import processes, watchdog
 
 Main = Callable[[Sequence[str]], int]  # of the command line
 
@@ -28,7 +28,7 @@ _NO_THREAD = (
 
 def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
     """Waits for jobs at the link; each is run by `main` in a fork."""
-    watchdog.close_all_but(link)
+    processes.close_all_but(link)
     _load(modules)
     is_single = _drops_threads()
     gc.freeze()  # what is loaded stays: a fork shares its memory as long as nobody counts references in it
