@@ -62,7 +62,7 @@ class Planner:
         self._settled: dict[str, tuple[tuple[Digest, ...], StagePlan]] = {}
         self._last: dict[str, Record | None] = {}  # what each stage gave in the build before
         self._missing: dict[Digest, list[Digest]] = {}
-        self._told_apart: dict[tuple[Digest, Digest], list[Reason]] = {}  # by the keys of two Records
+        self._told_apart: dict[tuple[str, Digest, Digest], list[Reason]] = {}  # by the keys of two Records
         self._lost: dict[str, StagePlan] = {}  # stages called `run` for their Artifact alone: they run
         self._seen: set[str] = set()  # stages whose project files were there
         # of the question that was asked last: what was answered, and what has to be asked or looked at again
@@ -356,10 +356,10 @@ class Planner:
 
     def _between(self, node: Node, then: Record, now: Record) -> list[Reason]:
         """What tells two Records of a stage apart; every stage behind it asks."""
-        if (then.key, now.key) not in self._told_apart:
-            found = differences(then.manifest, now.manifest, node, self.objects)
-            self._told_apart[then.key, now.key] = found
-        return self._told_apart[then.key, now.key]
+        asked = node.stage, then.key, now.key  # two addresses of an action have their own places
+        if asked not in self._told_apart:
+            self._told_apart[asked] = differences(then.manifest, now.manifest, node, self.objects)
+        return self._told_apart[asked]
 
     def _record_that_gave(self, stage: str, read: Mapping[str, Digest]) -> Record | None:
         """The newest Record of `stage` with these parts."""
