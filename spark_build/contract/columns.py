@@ -96,15 +96,16 @@ def _lists_of_records(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array |
     import numpy as np
     import pyarrow as pa
 
-    records = [record for value in values if isinstance(value, list) for record in value]
-    names = [field.name for field in kind.value_type]
-    if not _are(values, list, type(None)) or any(
-        type(r) is not dict or r.keys() != set(names) for r in records
-    ):
+    records = [record for value in values if type(value) is list for record in value]
+    fields = [*kind.value_type]
+    if not (_are(values, list, type(None)) and _are(records, dict) and {*map(len, records)} <= {len(fields)}):
+        return None
+    try:
+        columns = [column_of([record[field.name] for record in records], field.type) for field in fields]
+    except KeyError:  # another name than those of the type
         return None
     offsets = _offsets((0 if v is None else len(v) for v in values), len(values))
-    columns = [column_of([r[field.name] for r in records], field.type) for field in kind.value_type]
-    inner = pa.StructArray.from_arrays(columns, fields=[*kind.value_type])
+    inner = pa.StructArray.from_arrays(columns, fields=fields)
     buffers = [_validity(values), pa.py_buffer(offsets.astype(np.int32))]
     return pa.Array.from_buffers(kind, len(values), buffers, children=[inner])
 

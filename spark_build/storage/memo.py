@@ -17,6 +17,7 @@ KEY_BYTES = 32
 MOST_SEGMENTS = 8  # of one operation; beyond that the small ones are merged
 _GROUP_BYTES, _GROUP_ROWS = 1 << 20, 8192  # of a row group: what one look-up decodes
 _RECENT_GROUPS = 2  # of a segment that stay decoded
+_FEW_OF = 4  # fewer than every fourth row are taken one by one
 _STALE_SECONDS = 3600.0  # an unfinished segment older than this was left by a killed writer
 
 
@@ -149,11 +150,9 @@ class _Segment:
         values: list[bytes] = [b""] * len(rows)
         for group in sorted({*groups.tolist()}):
             places = np.flatnonzero(groups == group)
-            column = self._column(group)
-            for place, row in zip(
-                places.tolist(), (rows[places] - self._starts[group]).tolist(), strict=True
-            ):
-                values[place] = column[row].as_py()
+            taken = _taken(self._column(group), (rows[places] - self._starts[group]).tolist())
+            for place, value in zip(places.tolist(), taken, strict=True):
+                values[place] = value
         return values
 
     def _column(self, group: int) -> Any:
@@ -170,6 +169,14 @@ class _Segment:
         for group in range(self._file.num_row_groups):
             table = self._file.read_row_group(group)
             yield from zip(table["key"].to_pylist(), table["value"].to_pylist(), strict=True)
+
+
+def _taken(column: Any, rows: Sequence[int]) -> list[bytes]:
+    """As `column.take` does, for which pyarrow.compute would be loaded: that takes as long as many thousand rows."""
+    if _FEW_OF * len(rows) < len(column):
+        return [column[row].as_py() for row in rows]
+    values: list[bytes] = column.to_pylist()
+    return [values[row] for row in rows]
 
 
 def _keys_of(column: Any) -> "np.ndarray[Any, Any]":
