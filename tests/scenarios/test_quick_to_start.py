@@ -114,3 +114,30 @@ def _commands() -> list[str]:
         except OSError:
             continue
     return found
+
+
+_GATE = """
+import atexit, sys
+from spark_build.contract import ItemGate, Verdict
+
+HEAVY = {"pandas", "numpy.ma", "pyarrow.compute", "pyarrow.dataset", "spark_build.app", "sqlite3"}
+atexit.register(lambda: print("loaded:", *sorted(HEAVY & set(sys.modules))))
+
+class Any(ItemGate):
+    def measure(self, item):
+        return len(item["text"])
+
+    def decide(self, found, params):
+        return Verdict.keep()
+"""
+
+
+def test_a_stage_of_one_new_document_loads_only_what_it_works_with(folder: Folder) -> None:
+    folder.write("gate.py", _GATE)
+    folder.sparkfile("datasets: {d: {source: data, gates: [{use: ./gate.py:Any}]}}")
+    documents(folder, 20)
+    folder.build()
+    documents(folder, 1, start=20)
+    assert folder.build().items["dataset:d/filter"] == {"handled": 1, "remembered": 20}
+    log = folder.spark("log", "dataset:d/filter", "--text").out
+    assert "loaded:" in log.splitlines(), log
