@@ -67,6 +67,7 @@ class Question:
         self.place = place
         request = name_of_request(place.file, profile, sets, limit)
         self.name = digest_json([request, list(addresses), is_strict, is_offline])
+        self.walked: dict[str, list[str]] = {}  # folders that were walked for the answer: what was seen
 
     @property
     def folder(self) -> str:
@@ -83,7 +84,7 @@ def recall(question: Question, environment: Mapping[str, str]) -> Settled | None
     What `answers` holds besides is the caller's to ask. Errors: UsageError where the Sparkfile can't be read.
     """
     settled = _read(question)
-    if settled is None or not _stands(settled, question.place, environment):
+    if settled is None or not _stands(settled, question, environment):
         return None
     return settled
 
@@ -134,8 +135,8 @@ def _read(question: Question) -> Settled | None:
     return Settled(json.loads(facts), *columns)
 
 
-def _stands(settled: Settled, place: Place, environment: Mapping[str, str]) -> bool:
-    facts = settled.facts
+def _stands(settled: Settled, question: Question, environment: Mapping[str, str]) -> bool:
+    facts, place = settled.facts, question.place
     # first of all the graph: it knows the tool's version, and another's facts may look otherwise
     now = stamp(read_sparkfile(place.file))
     if not still_shapes(facts["graph"], now, place.root, environment.get):
@@ -144,7 +145,7 @@ def _stands(settled: Settled, place: Place, environment: Mapping[str, str]) -> b
     return (
         are_as_seen(place.root, facts["files"])
         and not any(os.path.isfile(os.path.join(place.root, path)) for path in facts["absent"])
-        and all(_fold_of_folder(place.root, name) == fold for name, fold in facts["folders"].items())
+        and all(_fold_of_folder(question, name) == fold for name, fold in facts["folders"].items())
         and all(digest_of_variable(environment.get(name)) == was for name, was in facts["env"].items())
         and all(_look_of_tool(name, place, environment) == look for name, look in facts["tools"].items())
         and _libraries_are(facts["libraries"])
@@ -163,12 +164,14 @@ def _from_here(path: str) -> str:
         return path
 
 
-def _fold_of_folder(root: str, name: str) -> Digest | None:
+def _fold_of_folder(question: Question, name: str) -> Digest | None:
     from spark_build.storage.folder_walk import walk
 
     path, *patterns = name.split("\0")
     try:
-        return fold_of_lines(walk(os.path.join(root, path), path, tuple(patterns)))
+        lines = walk(os.path.join(question.place.root, path), path, tuple(patterns))
+        question.walked["\0".join((os.path.normpath(path), *patterns))] = lines
+        return fold_of_lines(lines)
     except (OSError, SparkError):  # it is no folder any more, or holds what can't be read
         return None
 

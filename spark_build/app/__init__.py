@@ -66,6 +66,7 @@ class Project:
     limit: int | None = None
     env: Mapping[str, str] | None = None
     has_moved: bool = field(default=False, repr=False)  # it is known already that no plan is settled
+    walked: Mapping[str, list[str]] = field(default_factory=dict, repr=False)  # what was just seen of folders
     _planners: dict[Any, Planner] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -92,7 +93,8 @@ class Project:
 
     @cached_property
     def world(self) -> FileWorld:
-        return FileWorld(self.root, self.state, self.env)
+        walked, self.walked = self.walked, {}  # whoever looks again walks again
+        return FileWorld(self.root, self.state, self.env, walked)
 
     @cached_property
     def lock(self) -> Lock:

@@ -28,6 +28,7 @@ def project_of(options: argparse.Namespace) -> Project:
         offline=options.offline,
         limit=getattr(options, "limit", None) if options.command in ("plan", "build") else None,
         has_moved=getattr(options, "has_moved", False),
+        walked=getattr(options, "walked", {}),
     )
 
 

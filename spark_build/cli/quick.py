@@ -53,7 +53,7 @@ def _settled(options: argparse.Namespace) -> Settled | None:
         is_offline=options.offline,
     )
     settled = recall(question, os.environ)
-    options.has_moved = settled is None
+    options.has_moved, options.walked = settled is None, question.walked
     # files that were too young to be trusted are for the application to read again
     return settled if settled is not None and not any(settled.facts["answers"].values()) else None
 

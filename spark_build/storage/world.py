@@ -34,7 +34,15 @@ class Behind(NamedTuple):
 class FileWorld:
     """`core.ports.World` over a folder. Each path is looked at once; to look again, make another."""
 
-    def __init__(self, root: Path | str, state: State, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        state: State,
+        env: Mapping[str, str] | None = None,
+        walked: Mapping[str, list[str]] | None = None,
+    ) -> None:
+        """`walked`: folders that were walked a moment ago, by path and patterns; they count as looked at."""
+        self._walked = walked or {}
         self._root = os.path.abspath(root)
         self._state = state
         self._env = os.environ if env is None else env
@@ -98,8 +106,10 @@ class FileWorld:
                     raise _absent(name, location) from None
                 raise
         if modes.S_ISDIR(stat.st_mode):
-            with disk_problems(name):
-                lines = walk(location, name, patterns)
+            lines = self._walked.get("\0".join((name, *patterns)))
+            if lines is None:
+                with disk_problems(name):
+                    lines = walk(location, name, patterns)
             return self._folder(name, patterns, lines)
         if not modes.S_ISREG(stat.st_mode):
             raise BadInput(f"{name}: neither a file nor a folder", fix="only files and folders can be read")

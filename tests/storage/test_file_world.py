@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spark_build.app import Project
 from spark_build.core.digest import digest_bytes
 from spark_build.core.errors import BadInput, SparkError, Unavailable
 from spark_build.core.tree import Entry, Tree
 from spark_build.storage import world as world_module
+from spark_build.storage.folder_walk import walk
 from spark_build.storage.state import State
 from spark_build.storage.world import FileWorld, KnownTree
 
@@ -110,6 +112,23 @@ def test_a_file_that_may_change_again_costs_no_other_file(
     hashed = count_hashing(monkeypatch)
     assert [entry.path for entry in look(tmp_path)] == ["a", "b", "c"]
     assert [Path(path).name for path in hashed] == ["c"]
+
+
+def test_a_folder_that_was_just_walked_is_not_walked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "data", {"a": "a", "b/c": "c"})
+    fresh, lines = look(tmp_path).listing, walk(str(tmp_path / "data"), "data")
+    monkeypatch.setattr(world_module, "walk", None)
+    assert FileWorld(tmp_path, State(None), walked={"data": lines}).tree("./data").listing == fresh
+
+
+def test_whoever_looks_again_walks_again(tmp_path: Path) -> None:
+    make(tmp_path, {"Sparkfile.yaml": "", "data/a": "a"})
+    project = Project(tmp_path, walked={"data": []})
+    assert project.world.tree("data").entries == ()
+    project.look_again()
+    assert [entry.path for entry in project.world.tree("data")] == ["a"]
 
 
 def test_touch_changes_no_digest(tmp_path: Path) -> None:
