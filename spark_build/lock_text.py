@@ -62,6 +62,15 @@ def merge(ours: Blocks, theirs: Blocks, base: Blocks | None = None) -> Merged:
     return Merged(blocks, tuple(left_out), tuple(clashes))
 
 
+def rebased(ours: Blocks, base: Blocks, theirs: Blocks) -> tuple[dict[Name, str], list[Name]]:
+    """`theirs` with all that was changed in `ours` since `base`; and the tags that both changed."""
+    changed = [name for name in sorted({*ours, *base}) if ours.get(name) != base.get(name)]
+    blocks = {name: text for name, text in theirs.items() if name not in changed}
+    blocks |= {name: ours[name] for name in changed if name in ours}
+    moved = [name for name in changed if theirs.get(name) not in (ours.get(name), base.get(name))]
+    return blocks, [name for name in moved if name[0] == "tags"]
+
+
 def _is_of_the_project(pin: str) -> bool:
     """A pin of the project's own files is looked at anew by each build; one of the hub is `revision = …`."""
     return pin.startswith("digest = ")

@@ -1,6 +1,7 @@
 """Sparkfile.lock: what has to be pinned, and what each stage gave; sorted, one block per stage, valid TOML."""
 
 import json
+import os
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -40,6 +41,12 @@ class Lock:
     )  # (group, name) -> lines below the header
     digest: Digest | None = None  # of the file as it was read or written last; None where there is none
     is_of_conflict: bool = False  # git left it between conflict markers; saving it resolves them
+    holds_others: bool = (
+        False  # saving it found what others wrote meanwhile: it is not what the graph was made of
+    )
+
+    def __post_init__(self) -> None:
+        self._as_read = dict(self.blocks)
 
     @classmethod
     def load(cls, path: Path) -> "Lock":
@@ -102,23 +109,37 @@ class Lock:
         blocks = sorted(self.blocks.items(), key=lambda item: _order(item[0]))
         return HEADER + "".join(_rendered(name, text) for name, text in blocks)
 
-    def save(self, path: Path) -> bool:
-        """Whether the file changed; it is replaced whole, or not at all."""
-        text = self.render()
-        if not self.blocks and not path.exists():
+    def save(self, path: Path, turn_file: str) -> bool:
+        """Whether the file changed; it is replaced whole, or not at all, and not looked at where nothing is new.
+
+        What others wrote there since it was read stays: of it only what was changed here is made anew.
+        Errors: UsageError for a tag that another has set meanwhile.
+        """
+        if digest_bytes(self.render().encode()) == self.digest or not (self.blocks or self.digest):
             return False
-        self.digest = digest_bytes(text.encode())
-        if digest_of_lock(path) == self.digest:
-            return False
-        beside = path.with_name(f".{path.name}.new")
-        try:
-            beside.write_text(text)
-            beside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise disk_problem(OSError(error.errno, error.strerror), path.name) from error
+        from spark_build.storage.turns import turn
+
+        with turn(turn_file):
+            standing = digest_of_lock(path)
+            if standing not in (None, self.digest):
+                self._join(Lock.load(path))
+            text = self.render()
+            self.digest, self._as_read = digest_bytes(text.encode()), dict(self.blocks)
+            if standing == self.digest:
+                return False
+            _replace(path, text)
         return True
+
+    def _join(self, theirs: "Lock") -> None:
+        from spark_build.lock_text import rebased
+
+        blocks, clashes = rebased(self.blocks, self._as_read, theirs.blocks)
+        if clashes:
+            raise UsageError(
+                f"'{clashes[0][1]}' was tagged or untagged by another just now", fix="look, and say it again"
+            )
+        self.holds_others = self.holds_others or blocks != self.blocks
+        self.blocks = blocks
 
     def with_stages(
         self,
@@ -131,7 +152,9 @@ class Lock:
         A result that is `accepted` stands under the key that really gave it, with a line that says so.
         """
         known = {"stages": nodes.keys(), "pins": {_path_pin(path) for path in paths_of(nodes.values())}}
-        lock = Lock({k: text for k, text in self.blocks.items() if not _is_past(k, known)}, self.digest)
+        kept = {name: text for name, text in self.blocks.items() if not _is_past(name, known)}
+        lock = Lock(kept, self.digest, self.is_of_conflict)
+        lock._as_read = self._as_read
         for stage, record in records.items():
             if note := (accepted or {}).get(stage):
                 lock.put("stages", stage, {**stage_block(record, nodes[stage]), "accepted": note})
@@ -224,6 +247,17 @@ def digest_of_lock(path: Path) -> Digest | None:
         return digest_bytes(path.read_bytes())
     except OSError:
         return None
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        beside.write_text(text)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise disk_problem(OSError(error.errno, error.strerror), path.name) from error
 
 
 def _text_of(path: Path) -> str:

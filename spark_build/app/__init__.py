@@ -100,6 +100,10 @@ class Project:
     def lock(self) -> Lock:
         return Lock.load(self.root / LOCK_NAME)
 
+    def save_lock(self) -> None:
+        """Writes the lock where it was changed; what others wrote to it meanwhile stays."""
+        self.lock.save(self.root / LOCK_NAME, self.place.turn)
+
     @cached_property
     def loaded(self) -> Loaded:
         return load_graph(self.request, self.lock, self.world, self.state)

@@ -1,5 +1,6 @@
 """`spark accept`: an earlier result taken as still good, without running its stage; listed, and taken back."""
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class Standing:
 
     acceptance: Acceptance
     counts: bool
+    is_own: bool = True  # of this Sparkfile, or of one that it includes; a store may have others
 
     def to_json(self) -> dict[str, Any]:
         return {**self.acceptance.to_json(), "counts": self.counts}
@@ -47,6 +49,7 @@ def accept(project: Project, text: str, reason: str, *, build: str | None = None
         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         _git_user(project),
         tuple(cause.to_json() for cause in planned.reasons),
+        project.place.inside,
     )
     project.acceptances.put(acceptance)
     _note_in_journal(project, acceptance)
@@ -57,12 +60,10 @@ def accept(project: Project, text: str, reason: str, *, build: str | None = None
 def revoke(project: Project, text: str) -> list[Acceptance]:
     """What was accepted of a stage is no longer. Errors: UsageError where nothing was."""
     stage = _stage_named(project, text)
-    found = [a for a in project.acceptances.all() if a.stage == stage]
+    named = [(a, a.stage_from(project.place.inside)) for a in project.acceptances.all()]
+    found = [acceptance for acceptance, called in named if called == stage]
     if not found:
-        known = sorted({a.stage for a in project.acceptances.all()})
-        raise UsageError(
-            f"nothing of {stage} was accepted", fix=f"there are {', '.join(known)}" if known else "spark plan"
-        )
+        raise _nothing_accepted(project, stage, sorted({called for _, called in named if called is not None}))
     for acceptance in found:
         project.acceptances.drop(acceptance.key)
     project.look_again()
@@ -72,10 +73,22 @@ def revoke(project: Project, text: str) -> list[Acceptance]:
 def accepted(project: Project) -> list[Standing]:
     """All that were accepted, the oldest first."""
     found = project.acceptances.all()
-    stages = [s for s in dict.fromkeys(a.stage for a in found) if s in project.graph.nodes]
+    called = dict.fromkeys(a.stage_from(project.place.inside) for a in found)
+    stages = [stage for stage in called if stage is not None and stage in project.graph.nodes]
     plan = {s.stage: s for s in project.plan(*stages).stages} if stages else {}
     counting = {s.key for s in plan.values() if accepted_note(s.drift)}
-    return [Standing(a, a.key in counting) for a in found]
+    return [Standing(a, a.key in counting, a.stage_from(project.place.inside) is not None) for a in found]
+
+
+def _nothing_accepted(project: Project, stage: str, known: list[str]) -> UsageError:
+    """The same action may count in two Sparkfiles, and is taken back where it was accepted."""
+    key = project.plan(stage)[stage].key
+    other = project.acceptances.get(key) if key is not None else None
+    fix = f"there are {', '.join(known)}" if known else "spark plan"
+    if other is not None:
+        folder = os.path.relpath(os.path.join(project.place.home, other.place or ""), project.root)
+        fix = f"the same action was accepted there: spark -C {folder} accept --revoke {typed(other.stage)}"
+    return UsageError(f"nothing of {stage} was accepted", fix=fix)
 
 
 def _one_line(reason: str) -> str:

@@ -88,7 +88,8 @@ def _remember(
     options: BuildOptions,
     result: BuildResult,
 ) -> None:
-    if options.again or result.is_interrupted or result.count("failed") or result.count("skipped"):
+    is_whole = not (result.is_interrupted or result.count("failed") or result.count("skipped"))
+    if options.again or not is_whole or project.lock.holds_others:
         return
     keep(project, addresses, planner, planner.plan(asked), is_strict=options.is_strict, is_written_down=True)
     project.state.flush()
@@ -218,15 +219,14 @@ def write_lock(
     project: Project, records: Mapping[str, Record], accepted: Mapping[str, str], options: BuildOptions
 ) -> None:
     lock = project.lock.with_stages(records, project.graph.nodes, accepted)
-    path = project.root / LOCK_NAME
     if options.is_locked:
         if lock.render() != project.lock.render():
             raise RequirementNotMet(
                 f"{LOCK_NAME} would change: another result came out", fix="spark build without --locked"
             )
         return
-    lock.save(path)
-    project.lock.blocks, project.lock.digest = lock.blocks, lock.digest
+    project.lock = lock
+    project.save_lock()
 
 
 class Silent:

@@ -85,7 +85,7 @@ def get_from(project: Project, url: str, text: str, to: Path, *, link: bool, is_
 
 def _keep(project: Project, name: str, pin: Pin) -> None:
     project.lock.put("pins", name, pin)
-    project.lock.save(project.root / LOCK_NAME)
+    project.save_lock()
 
 
 def _lay_out(store: LocalStore, elsewhere: Elsewhere, pin: Pin, to: Path, *, link: bool) -> Path:

@@ -5,7 +5,7 @@ from spark_build.app.overrides import refuse_as_tag
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
-from spark_build.pinning import LOCK_NAME, tag_block
+from spark_build.pinning import tag_block
 
 
 def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
@@ -26,7 +26,7 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
             fix=f"spark tag --delete {typed(name)}",
         )
     project.lock.put("tags", name, tag_block(target.main_stage, record))
-    project.lock.save(project.root / LOCK_NAME)
+    project.save_lock()
     return name, record.output
 
 
@@ -40,5 +40,5 @@ def delete_tag(project: Project, address: Address) -> tuple[str, Digest]:
             f"no tag '{name}'", fix=f"there are {', '.join(project.lock.names('tags')) or 'none'}"
         )
     project.lock.drop("tags", name)
-    project.lock.save(project.root / LOCK_NAME)
+    project.save_lock()
     return name, str(known["output"])

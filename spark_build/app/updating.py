@@ -8,7 +8,7 @@ from spark_build.app.graph_cache import outside
 from spark_build.app.importing import pin_again
 from spark_build.core.address import Address
 from spark_build.core.errors import Unavailable, UsageError
-from spark_build.pinning import LOCK_NAME, PINNED_REVISION, import_pin, pin_from
+from spark_build.pinning import PINNED_REVISION, import_pin, pin_from
 
 
 def update(project: Project, names: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
@@ -42,7 +42,7 @@ def _update_hub(project: Project, hub_id: str) -> Iterator[tuple[str, str | None
         return  # a full hash pins itself
     old, new = project.lock.revision_of(hub_id), _revision(hub_id)
     project.lock.put("pins", f"hub:{hub_id}", {"revision": new})
-    project.lock.save(project.root / LOCK_NAME)
+    project.save_lock()
     yield hub_id, old, new
 
 

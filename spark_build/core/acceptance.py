@@ -1,5 +1,6 @@
 """Acceptances: an earlier result that counts for a key which never gave it, because somebody said so."""
 
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -19,11 +20,24 @@ class Acceptance:
     at: str  # ISO 8601, UTC
     by: str | None = None  # git's user.name, where git has one; nothing else of the machine or its user
     causes: tuple[dict[str, Any], ...] = ()  # reasons of the plan that were accepted, as its JSON has them
+    place: str | None = (
+        None  # the Sparkfile's folder within its git root; None in files from before it was kept
+    )
 
     @property
     def note(self) -> str:
         """`accepted 2026-11-26: only comments changed`: how a plan's `drift` says it."""
         return f"accepted {self.at[:10]}: {self.reason}"
+
+    def stage_from(self, place: str) -> str | None:
+        """The stage as the Sparkfile in the folder `place` calls it; None where it is none of its own.
+
+        `asr/model:x` of one that includes `asr/Sparkfile.yaml` is `model:x` there.
+        """
+        if self.place is None or self.place == place:
+            return self.stage
+        whole, own = posixpath.join(self.place, self.stage), posixpath.join(place, "")
+        return whole.removeprefix(own) if whole.startswith(own) else None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "causes": list(self.causes)}

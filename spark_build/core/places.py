@@ -26,6 +26,11 @@ class Place:
         name = f"state-{self.inside.replace('/', '+')}.db" if self.inside else "state.db"
         return os.path.join(self.home, SPARK_FOLDER, name)
 
+    @property
+    def turn(self) -> str:
+        """Where those who write the project's lock take turns: nothing may stay beside the lock itself."""
+        return f"{self.state}-turn"
+
 
 def settled_beside(state: str) -> str:
     """The folder of the settled plans, which go with the state."""

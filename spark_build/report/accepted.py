@@ -21,6 +21,9 @@ class Standing(Protocol):
     @property
     def counts(self) -> bool: ...
 
+    @property
+    def is_own(self) -> bool: ...
+
 
 def acceptance_text(made: "Acceptance") -> str:
     """What counts now, what was passed over, and how to take it back."""
@@ -45,6 +48,9 @@ def revoked_text(gone: "Sequence[Acceptance]") -> str:
 
 def _standing_lines(standing: Standing) -> Iterator[str]:
     yield from _head(standing.acceptance)
+    if not standing.is_own:
+        place = standing.acceptance.place
+        yield f"  of another Sparkfile: in {f'{printable(place)}/' if place else 'the root of the repository'}"
     if not standing.counts:
         yield "  counts no longer: what the stage is made of has changed since, or it was built"
 

@@ -66,7 +66,7 @@ class Journal:
         disk = Disk()
         disk.make_folder(str(self._folder))
         disk.write_new(str(self._folder / f"{entry.id}.json"), json.dumps(data, indent=1).encode())
-        self._state.put(_FACT, json.dumps(_with(self._all(), entry.stages)).encode())
+        self._state.change(_FACT, lambda known: _dumped(_with(self._keys_in(known), entry.stages)))
         self._keys = None
 
     def entries(self, newest: int | None = None) -> list[BuildEntry]:
@@ -103,16 +103,24 @@ class Journal:
     def _all(self) -> dict[str, list[Digest]]:
         if self._keys is None:
             known = self._state.get(_FACT)
-            self._keys = json.loads(known) if known is not None else self._from_files()
+            self._keys = self._keys_in(known)
+            if known is None and (keys := self._keys):
+                self._state.change(_FACT, lambda written: written or _dumped(keys))
         return self._keys
 
-    def _from_files(self) -> dict[str, list[Digest]]:
+    def _keys_in(self, known: bytes | None) -> dict[str, list[Digest]]:
+        """As the fact has them; without one as the files of the builds do."""
+        if known is not None:
+            told: dict[str, list[Digest]] = json.loads(known)
+            return told
         keys: dict[str, list[Digest]] = {}
         for entry in reversed(self.entries()):
             keys = _with(keys, entry.stages)
-        if keys:
-            self._state.put(_FACT, json.dumps(keys).encode())
         return keys
+
+
+def _dumped(keys: Mapping[str, list[Digest]]) -> bytes:
+    return json.dumps(keys).encode()
 
 
 def _with(

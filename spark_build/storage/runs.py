@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spark_build.core.digest import Digest
 from spark_build.storage.durable import Disk
+from spark_build.storage.turns import turn
 
 _SHORTEST = 4
 PREFIX = "run-"
@@ -44,14 +45,23 @@ class Runs:
 
     def put(self, run: Run) -> None:
         """Adds the stages to those that are known under these overrides; writes only what is new."""
+        if self._with_known(run) is not None:
+            with turn(str(self._folder / ".turn")):
+                if (whole := self._with_known(run)) is not None:  # another build may have written meanwhile
+                    self._write(whole)
+
+    def _with_known(self, run: Run) -> Run | None:
+        """None where nothing of it is new."""
         known = self._read(f"{run.id}.json")
-        if known is not None:
-            if dict(known.stages) | dict(run.stages) == known.stages:
-                return
-            run = replace(run, stages={**known.stages, **run.stages})
+        if known is None:
+            return run
+        stages = {**known.stages, **run.stages}
+        return None if stages == known.stages else replace(run, stages=stages)
+
+    def _write(self, run: Run) -> None:
         disk = Disk()
         disk.make_folder(str(self._folder))
-        beside = str(self._folder / f".{os.getpid()}.new")
+        beside = str(self._folder / f".{os.getpid()}-{os.urandom(4).hex()}.new")
         disk.write_new(beside, json.dumps(asdict(run), indent=1).encode())
         disk.rename(beside, str(self._folder / f"{run.id}.json"))
 

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from _thread import RLock
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,6 +157,13 @@ class State:
         if self.get(name) != value:
             self._put("facts", (name,), (name, value))
 
+    def change(self, name: str, changed: Callable[[bytes | None], bytes]) -> None:
+        """Writes a fact at once, made of what stands in the file by then, which others may have written."""
+        with self._lock:
+            self._new.get("facts", {}).pop((name,), None)
+            if self._path is None or not (self._rewrite(name, changed) or self._rewrite(name, changed)):
+                self.put(name, changed(self.get(name)))
+
     # the file
 
     def flush(self) -> bool:
@@ -182,19 +189,33 @@ class State:
                 self._connection.close()
             self._connection = None
 
+    def _rewrite(self, name: str, changed: Callable[[bytes | None], bytes]) -> bool:
+        def write(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            value = changed(None if row is None else bytes(row[0]))
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+        return self._transact(write)
+
     def _write(self) -> bool:
+        return self._transact(self._write_new)
+
+    def _write_new(self, connection: sqlite3.Connection) -> None:
+        for sql, values in self._forgotten:
+            connection.execute(sql, values)
+        for table, rows in self._new.items():
+            marks = ",".join("?" * len(next(iter(rows.values()))))
+            connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows.values())
+
+    def _transact(self, write: Callable[[sqlite3.Connection], None]) -> bool:
+        """False where it could not be kept; of a damaged file the next try begins anew."""
         try:
             connection = self._open(create=True)
             if connection is None:
                 return False
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for sql, values in self._forgotten:
-                    connection.execute(sql, values)
-                for table, rows in self._new.items():
-                    marks = ",".join("?" * len(next(iter(rows.values()))))
-                    sql = f"INSERT OR REPLACE INTO {table} VALUES ({marks})"
-                    connection.executemany(sql, rows.values())
+                write(connection)
         except (sqlite3.OperationalError, OSError):  # read-only, no space, locked for long
             return False
         except sqlite3.DatabaseError:

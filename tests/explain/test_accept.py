@@ -1,6 +1,7 @@
 """`spark accept`: an earlier result counts for a key that never gave it, because somebody said so."""
 
 import json
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from spark_build import Project
 from spark_build.app import BuildOptions
 from spark_build.app.accepting import accept, accepted, revoke
 from spark_build.app.locking import locked_plan
+from spark_build.core.digest import canonical_json, digest_bytes
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from tests.explain.conftest import BASE, COPY, SPARKFILE, comment, ran, states
 from tests.spark import Folder
@@ -166,3 +168,59 @@ def test_the_stamp_moves_with_every_acceptance(project: Project) -> None:
     accept(project, BASE, "two")
     assert before == []
     assert len({json.dumps(s) for s in (before, first, project.acceptances.stamp())}) == 3
+
+
+def test_each_sparkfile_of_a_store_takes_back_its_own(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    projects = [Project(_accepted_in(Folder(tmp_path / name), name)) for name in "ab"]
+    a, b = projects
+    assert [a.place for a in revoke(b, BASE)] == ["b"]
+    assert [states(project)[BASE] for project in projects] == ["fresh", "run"]
+    with pytest.raises(UsageError, match="nothing of model:base/train"):
+        revoke(b, BASE)
+    assert "of another Sparkfile: in a/" in Folder(b.root).spark("accept", "--list").out
+    assert [(s.counts, s.is_own) for s in accepted(a)] == [(True, True)]
+
+
+def test_a_stage_is_taken_back_by_its_name_in_the_sparkfile_that_includes_it(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    inner = Project(_accepted_in(Folder(tmp_path / "a"), "a"))
+    Folder(tmp_path).sparkfile("include: [a/Sparkfile.yaml]\n")
+    outer = Project(tmp_path)
+    assert states(outer)[f"a/{BASE}"] == "fresh"
+    assert [(s.counts, s.is_own) for s in accepted(outer)] == [(True, True)]
+    assert len(revoke(outer, f"a/{BASE}")) == 1
+    assert states(inner)[BASE] == "run"
+
+
+def test_the_same_action_is_taken_back_where_it_was_accepted(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    _accepted_in(Folder(tmp_path / "a"), "same")
+    b = Folder(tmp_path / "b")
+    shutil.copytree(tmp_path / "a", b.path)
+    assert states(Project(b.path))[BASE] == "fresh"
+    with pytest.raises(UsageError) as error:
+        revoke(Project(b.path), BASE)
+    assert "spark -C ../a accept --revoke model:base/train" in str(error.value)
+
+
+def test_acceptances_from_before_their_place_was_kept_still_count(project: Project) -> None:
+    comment(project)
+    made = accept(project, BASE, "only a comment")
+    (file,) = (project.store / "accepted").iterdir()
+    data = {name: value for name, value in made.to_json().items() if name != "place"}
+    file.unlink()
+    file.write_bytes(canonical_json({**data, "seal": digest_bytes(canonical_json(data))}))
+    assert states(project)[BASE] == "fresh"
+    assert [a.place for a in revoke(project, BASE)] == [None]
+
+
+def _accepted_in(folder: Folder, words: str) -> Path:
+    folder.sparkfile(SPARKFILE)
+    folder.write("words.sh", f"echo {words}\n")
+    project = Project(folder.path)
+    project.build("model:base")
+    comment(project, f"# {words}\n")
+    accept(project, BASE, "only a comment")
+    project.close()
+    return folder.path

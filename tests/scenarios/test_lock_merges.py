@@ -59,7 +59,7 @@ class Branches:
         lock = Lock()
         for name, values in stages.items():
             lock.put("stages", f"model:{name}", values)
-        lock.save(self.path)
+        lock.save(self.path, str(self.folder.path / ".git/turn"))
 
     def commit(self, message: str) -> None:
         self.git("add", ".")
@@ -86,7 +86,7 @@ class Branches:
         self.git("checkout", "-q", branch)
         lock = Lock.load(self.path)
         change(lock)
-        lock.save(self.path)
+        lock.save(self.path, str(self.folder.path / ".git/turn"))
         self.commit(branch)
 
 
