@@ -156,7 +156,7 @@ def _check_ids(
     if may_be_renamed([*old, *new, *rejected]):
         raise DoesNotFit("ids that others have, too")
     dropped = {part.ids[p] for name, part in parts.items() for p in changes[name].dropped}
-    if (_with_bases(set(old) - dropped) | set(rejected)) & set(new):
+    if _with_bases((set(old) - dropped) | set(rejected)) & set(new):
         raise DoesNotFit("an id that is taken")
 
 

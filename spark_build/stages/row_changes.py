@@ -157,12 +157,26 @@ def _in_one_shard(then: _Rows, now: _Rows, pair: Run) -> Iterator[Run]:
 def _equal_parts(old: Side, new: Side, run: Run) -> Iterator[Run]:
     """The run without rows whose ids are equal and whose content is not."""
     before, position, count = run
-    if old.slice(before, count).equals(new.slice(position, count)):
+    if _are_equal(old.slice(before, count), new.slice(position, count)):
         yield run
     elif count > 1:
         half = count // 2
         yield from _equal_parts(old, new, (before, position, half))
         yield from _equal_parts(old, new, (before + half, position + half, count - half))
+
+
+def _are_equal(one: "pa.Table", other: "pa.Table") -> bool:
+    """As they are stored: Arrow takes 0.0 and -0.0 for equal."""
+    columns = zip(one.columns, other.columns, strict=True)
+    return all(_in_bits(column).equals(_in_bits(twin)) for column, twin in columns)
+
+
+def _in_bits(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    if not pa.types.is_float64(column.type):
+        return column
+    return pa.chunked_array([chunk.view(pa.int64()) for chunk in column.chunks], pa.int64())
 
 
 def _outside(runs: Iterable[tuple[Position, int]], total: int) -> Iterator[Position]:

@@ -20,6 +20,8 @@ from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
 TRUSTED_AFTER_NS = 100_000_000
+_TRUSTED_AFTER_COARSE_NS = 2_000_000_000  # the clock of some counts whole seconds, of FAT every other one
+_SECOND_NS = 1_000_000_000
 _BETWEEN_LINES = "\0\n"  # a path may hold a line break, and in a line digits follow the \0
 
 
@@ -205,8 +207,7 @@ class FileWorld:
             digest = digest_file(location, stat.size)
         except PermissionError as error:
             raise BadInput(f"{path}: can't be read (permission denied)", fix=f"chmod u+r {path}") from error
-        # ctime is set by every change and can't be set back
-        is_trusted = stat.ctime_ns < begun_ns - TRUSTED_AFTER_NS and FileStat.of(os.stat(location)) == stat
+        is_trusted = not _is_young(stat, begun_ns) and FileStat.of(os.stat(location)) == stat
         if is_trusted:
             self._state.note_file(path, stat, digest)
         return digest, is_trusted
@@ -226,6 +227,12 @@ def _seen(line: str) -> _Seen:
     path, _, rest = line.partition("\0")
     size, mtime_ns, ctime_ns, inode, executable = map(int, rest.split())
     return _Seen(path, FileStat(size, mtime_ns, ctime_ns, inode), bool(executable))
+
+
+def _is_young(stat: FileStat, now_ns: int) -> bool:
+    """Whether it may be changed again and show the same stat; ctime is set by every change and can't be set back."""
+    is_coarse = stat.ctime_ns % _SECOND_NS == 0
+    return stat.ctime_ns >= now_ns - (_TRUSTED_AFTER_COARSE_NS if is_coarse else TRUSTED_AFTER_NS)
 
 
 def _joined(lines: list[str]) -> bytes:

@@ -129,6 +129,16 @@ class Words(Transform):
         return [{**item.fields, "text": " ".join(piece)} for piece in pieces]
 
 
+class Unless(Transform):
+    """Drops what holds a word."""
+
+    class Params(RuleParams):
+        word: str = "bad"
+
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        return [] if self.params.word in item["text"].split() else [{"text": item["text"]}]
+
+
 class Nosy(Transform):
     """Reads what its memo key does not cover."""
 

@@ -16,7 +16,7 @@ from spark_build.core.errors import SparkError
 from spark_build.stages import filter, filter_changes, ingest, ingest_changes, shard_writer
 from spark_build.stages.splicing import DoesNotFit
 
-WORDS = ["ab", "cd", "12", "word", "another", "forbidden", "unmeasurable", "7", "long"]
+WORDS = ["ab", "cd", "12", "é", "e\u0301", "word", "another", "forbidden", "unmeasurable", "7", "long"]
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,28 @@ def test_a_duplicate_that_comes_or_goes_takes_the_long_way_and_is_the_same(
     assert [told for told in fits if told.startswith("ingest: ")] == why
 
 
+def test_an_id_whose_pieces_were_all_dropped_is_taken_all_the_same(bench: Bench, fits: list[str]) -> None:
+    many(bench, 12)
+    bench.write("data/early.jsonl", json.dumps({"id": "dup", "text": "bad word bad word"}))
+    chain = Chain(bench, transforms=[step("Words", {"words": 2}), step("Unless", {"word": "bad"})])
+    chain.build()
+    bench.write("data/late.jsonl", json.dumps({"id": "dup", "text": "good"}))
+    same_as_cold(chain)
+    assert fits == ["ingest: an id that is taken"]
+
+
+def test_a_zero_that_changes_its_sign_is_a_change(bench: Bench, fits: list[str]) -> None:
+    for number in range(12):
+        bench.write(f"data/{number}.jsonl", json.dumps({"id": f"r{number}x", "text": "t", "x": 0.0}))
+    chain = Chain(bench, [step("Long")])
+    before = chain.build()
+    bench.write("data/7.jsonl", json.dumps({"id": "r7x", "text": "t", "x": -0.0}))
+    same_as_cold(chain)
+    assert fits == ["ingest", "filter"]
+    assert chain.last is not None
+    assert chain.last.told != before.told
+
+
 def test_a_type_that_changes_takes_the_long_way(bench: Bench, fits: list[str]) -> None:
     many(bench)
     bench.write("data/z.jsonl", json.dumps({"text": "t", "score": 1}))
@@ -209,8 +231,8 @@ TEXTS = st.lists(st.sampled_from(WORDS), min_size=0, max_size=8).map(" ".join)
 ROWS = st.fixed_dictionaries(
     {"text": TEXTS},
     optional={
-        "id": st.sampled_from(["a", "a-2", "b", "x#0", 3]),
-        "score": st.one_of(st.none(), st.integers(0, 3), st.just("high")),
+        "id": st.sampled_from(["a", "a-2", "b", "x", "x#0", "x#1", "x#0-2", "é", 3, ""]),
+        "score": st.one_of(st.none(), st.sampled_from([0.0, -0.0, 1, 2.5]), st.just("high")),
         "chat": st.sampled_from([[], [{"role": "user", "content": "hi"}]]),
         "meta": st.just({"k": 1}),
     },
@@ -240,7 +262,13 @@ CASES = st.fixed_dictionaries(
             max_size=3,
         ),
         "transforms": st.sampled_from(
-            [[], [], [step("Words", {"words": 2})], [step("Upper"), step("Words", {"words": 3})]]
+            [
+                [],
+                [],
+                [step("Words", {"words": 2})],
+                [step("Upper"), step("Words", {"words": 3})],
+                [step("Words", {"words": 2}), step("Unless", {"word": "ab"})],
+            ]
         ),
         "options": st.sampled_from(
             [

@@ -15,9 +15,10 @@ from spark_build.app import Project
 from spark_build.core.digest import digest_bytes
 from spark_build.core.errors import BadInput, SparkError, Unavailable
 from spark_build.core.tree import Entry, Tree
+from spark_build.storage import stats
 from spark_build.storage import world as world_module
 from spark_build.storage.folder_walk import walk
-from spark_build.storage.state import State
+from spark_build.storage.state import FileStat, State
 from spark_build.storage.world import FileWorld, KnownTree
 
 
@@ -57,6 +58,23 @@ def test_a_folder_is_its_files_sorted_with_size_digest_and_executable_bit(tmp_pa
         Entry("a/x.sh", 3, digest_bytes(b"run"), True),
         Entry("b.txt", 1, digest_bytes(b"b"), False),
     )
+
+
+@pytest.mark.parametrize("path", ["data", "data/a"])
+@pytest.mark.parametrize(("age_seconds", "is_trusted"), [(1.9, False), (2.1, True)])
+def test_where_the_clock_counts_whole_seconds_a_stat_is_trusted_after_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, age_seconds: float, is_trusted: bool
+) -> None:
+    make(tmp_path, {"data/a": "then"})
+    changed_ns = 1_700_000_000_000_000_000
+
+    monkeypatch.setattr(FileStat, "of", lambda _: FileStat(4, changed_ns, changed_ns, 7))
+    monkeypatch.setattr(stats, "stat_line", lambda _: f"4 {changed_ns} {changed_ns} 7 0")
+    monkeypatch.setattr(world_module.time, "time_ns", lambda: changed_ns + int(age_seconds * 1e9))
+    look(tmp_path, path)
+    hashed = count_hashing(monkeypatch)
+    look(tmp_path, path)
+    assert (hashed == []) == is_trusted
 
 
 def test_a_file_is_a_tree_of_one_entry(tmp_path: Path) -> None:
