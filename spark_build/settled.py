@@ -147,12 +147,13 @@ def _stands(settled: Settled, question: Question, environment: Mapping[str, str]
         and not any(os.path.isfile(os.path.join(place.root, path)) for path in facts["absent"])
         and all(_fold_of_folder(question, name) == fold for name, fold in facts["folders"].items())
         and all(digest_of_variable(environment.get(name)) == was for name, was in facts["env"].items())
-        and all(_look_of_tool(name, place, environment) == look for name, look in facts["tools"].items())
         and _libraries_are(facts["libraries"])
         and digest_of_file(os.path.join(place.root, facts["lock_name"])) == facts["lock"]
         and journal_names(store, place) == facts["journal"]
         and fold_of_records(store, settled.keys.split()) == facts["records"]
         and fold_of_objects(store, settled.objects.split()) == facts["objects"]
+        # last of all, for those that are scripts are run
+        and all(_look_of_tool(name, place, environment) == look for name, look in facts["tools"].items())
     )
 
 

@@ -1,4 +1,8 @@
-"""Versions of command line tools, remembered by the stat of their binaries."""
+"""Versions of command line tools: a binary's is remembered by its stat, a script is asked each time.
+
+A script may be no more than the way to the tool (as pyenv, asdf and nvm put them on PATH): whatever that tool becomes,
+the script's own stat stays.
+"""
 
 from __future__ import annotations  # what they name need not be loaded
 
@@ -15,30 +19,41 @@ if TYPE_CHECKING:
     from spark_build.storage.state import State
 
 _TIMEOUT_SECONDS = 20.0
+_AROUND = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+)  # as a command finds them: they may lead to another version
+_SAYS = "says "
 
 
 def tool_version(name: str, project: str, env: Mapping[str, str], state: State) -> tuple[str, str]:
-    """The first line of `NAME --version`, else the digest of its binary; and the look by which it is remembered."""
+    """The first line of `NAME --version`, else the digest of its file; and the look by which it is remembered."""
     look = look_of_tool(name, project, env)
     if look is None:
         raise Unavailable(
             f"tool '{name}': not found on PATH", fix=f"install {name}, or take it out of `tools:`"
         )
-    found, binary, _ = look.split("\0")
+    found, binary, seen = look.split("\0", 2)
+    if seen.startswith(_SAYS):
+        return seen.removeprefix(_SAYS), look
     fact = f"tool:{found}:{binary}"
     known = json.loads(state.get(fact) or b"null")
     if known is None or known[0] != look:
-        known = [look, _ask(found, env) or f"digest {digest_file(binary)}"]
+        known = [look, _version(found, binary, project, env)]
         state.put(fact, json.dumps(known).encode())
     return str(known[1]), look
 
 
 def look_of_tool(name: str, project: str, env: Mapping[str, str]) -> str | None:
-    """Where it is found, which binary that is, and its stats; None where it is not on PATH."""
+    """Where it is found, which file that is, and its stats, or what a script says; None where it is not on PATH."""
     found = _find(name, project, env.get("PATH", os.defpath))
     if found is None:
         return None
     binary = os.path.realpath(found)
+    if _is_script(binary):
+        return f"{found}\0{binary}\0{_SAYS}{_version(found, binary, project, env)}"
     return f"{found}\0{binary}\0{stats.stat_line(os.stat(binary))}"
 
 
@@ -54,16 +69,30 @@ def _find(name: str, project: str, path: str) -> str | None:
     return None
 
 
-def _ask(found: str, env: Mapping[str, str]) -> str | None:
+def _is_script(file: str) -> bool:
+    try:
+        with open(file, "rb") as content:
+            return content.read(2) == b"#!"
+    except OSError:  # it may be run, and not be read
+        return False
+
+
+def _version(found: str, file: str, project: str, env: Mapping[str, str]) -> str:
+    return _ask(found, project, env) or f"digest {digest_file(file)}"
+
+
+def _ask(found: str, project: str, env: Mapping[str, str]) -> str | None:
     import subprocess
 
+    around = {"PATH": os.defpath} | {name: env[name] for name in _AROUND if name in env}
     try:
         done = subprocess.run(
             [found, "--version"],
+            cwd=project,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_SECONDS,
-            env={"PATH": env.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "TZ": "UTC"},
+            env={**around, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -48,7 +48,8 @@ class Built:
             ("lib/b.py", ""),
         ):
             self.write(name, text)
-        self.tool("echo loud 1")
+        self.write("loud", "loud 1")
+        self.tool("cat $(dirname $0)/../loud")
         self.write("Sparkfile.yaml", SPARKFILE)
         assert self.project().build().exit_code == 0
 
@@ -157,7 +158,8 @@ WAKE_FIRST: dict[str, Callable[[Built], object]] = {
     "a folder's file made executable": lambda b: (b.folder / "folder/x").chmod(0o755),
     "the environment": lambda b: b.env.update(MOOD="wild"),
     "the environment, unset": lambda b: b.env.pop("MOOD"),
-    "a tool's binary": lambda b: b.tool("echo loud 2"),
+    "a tool's script": lambda b: b.tool("echo loud 2"),
+    "what a tool's script reads": lambda b: b.write("loud", "loud 2"),
     "a helper's code": lambda b: b.write("lib/help.py", "A = 2\n"),
     "a glob that matches a new file": lambda b: b.write("lib/more.py", "B = 1\n"),
     "a glob that matches one file less": lambda b: (b.folder / "lib/help.py").unlink(),

@@ -1,6 +1,7 @@
 """The project's files as keys see them: never stale, read once."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from spark_build.app import Project
 from spark_build.core.digest import digest_bytes
 from spark_build.core.errors import BadInput, SparkError, Unavailable
 from spark_build.core.tree import Entry, Tree
-from spark_build.storage import stats
+from spark_build.storage import stats, tools
 from spark_build.storage import world as world_module
 from spark_build.storage.folder_walk import walk
 from spark_build.storage.state import FileStat, State
@@ -70,7 +71,7 @@ def test_where_the_clock_counts_whole_seconds_a_stat_is_trusted_after_two(
 
     monkeypatch.setattr(FileStat, "of", lambda _: FileStat(4, changed_ns, changed_ns, 7))
     monkeypatch.setattr(stats, "stat_line", lambda _: f"4 {changed_ns} {changed_ns} 7 0")
-    monkeypatch.setattr(world_module.time, "time_ns", lambda: changed_ns + int(age_seconds * 1e9))
+    monkeypatch.setattr(time, "time_ns", lambda: changed_ns + int(age_seconds * 1e9))
     look(tmp_path, path)
     hashed = count_hashing(monkeypatch)
     look(tmp_path, path)
@@ -366,6 +367,7 @@ def test_env_is_the_one_that_was_given(tmp_path: Path) -> None:
 
 
 def tool(root: Path, script: str) -> Path:
+    """A script; it notes each run."""
     path = root / "bin" / "brew"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\necho run >> {root}/runs\n{script}\n")
@@ -373,16 +375,41 @@ def tool(root: Path, script: str) -> Path:
     return path
 
 
-def test_a_tool_is_asked_once_until_its_binary_changes(tmp_path: Path) -> None:
-    env = {"PATH": f"{tmp_path}/bin:/bin:/usr/bin"}
-    tool(tmp_path, "echo brew 1.2; echo more")
+def test_a_binary_is_asked_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env, asked = {"PATH": f"{tmp_path}/bin"}, list[str]()
+    real = tools._ask
+    monkeypatch.setattr(tools, "_ask", lambda found, *rest: asked.append(found) or real(found, *rest))
+    brew = tmp_path / "bin/brew"
+    make(tmp_path, {"bin/brew": ""})
+    shutil.copy(shutil.which("ls") or "", brew)
     for _ in range(2):
         state = State(tmp_path / "state.db")
-        assert FileWorld(tmp_path, state, env).tool("brew") == "brew 1.2"
+        assert FileWorld(tmp_path, state, env).tool("brew").startswith("ls ")
         state.close()
-    assert (tmp_path / "runs").read_text() == "run\n"
-    tool(tmp_path, "echo brew 1.3")
-    assert FileWorld(tmp_path, State(tmp_path / "state.db"), env).tool("brew") == "brew 1.3"
+    assert asked == [str(brew)]
+    brew.unlink()
+    shutil.copy(shutil.which("cat") or "", brew)
+    assert FileWorld(tmp_path, State(tmp_path / "state.db"), env).tool("brew").startswith("cat ")
+
+
+def test_a_script_is_asked_each_time_but_once_by_one_look(tmp_path: Path) -> None:
+    env = {"PATH": f"{tmp_path}/bin:/bin:/usr/bin", "HOME": str(tmp_path)}
+    tool(tmp_path, f"cat {tmp_path}/version")  # as a shim: what it says lies elsewhere
+    for version in ("brew 1.2\nmore\n", "brew 1.3"):
+        make(tmp_path, {"version": version})
+        state = State(tmp_path / "state.db")
+        world = FileWorld(tmp_path, state, env)
+        assert {world.tool("brew"), world.tool("brew")} == {version.splitlines()[0]}
+        state.close()
+    assert (tmp_path / "runs").read_text() == "run\n" * 2
+
+
+def test_a_tool_is_asked_where_and_as_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path, "echo brew $HOME in $PWD")
+    make(tmp_path, {"elsewhere/x": ""})
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    env = {"PATH": f"{tmp_path}/bin:/bin:/usr/bin", "HOME": "/home/me"}
+    assert FileWorld(tmp_path, State(None), env).tool("brew") == f"brew /home/me in {tmp_path}"
 
 
 def test_a_tool_without_a_version_counts_by_its_content(tmp_path: Path) -> None:
