@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from spark_build import __version__
 from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import UsageError
+from spark_build.storage.stats import kind_at
 
 TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def still_shapes(
     prefix = f"{root}{os.sep}"
     return (
         all(known.get(name) == digest for name, digest in now.items())
-        and all(os.path.exists(prefix + path) == was for path, was in known["present"].items())
+        and all(kind_at(prefix + path) == was for path, was in known["present"].items())
         and all(digest_of_variable(env(name)) == was for name, was in known["env"].items())
         and all(_mtime(path) == was for path, was in known["installed"].items())
         and _globs_hold(known["globs"], root)

@@ -73,7 +73,7 @@ class Project:
     def request(self) -> Request:
         if not Path(self.folder).is_dir():
             raise UsageError(f"{self.folder} is no folder", fix="-C names the folder of a Sparkfile")
-        return Request(Path(self.place.file), self.profile, tuple(self.sets), self.limit)
+        return Request(Path(self.place.file), self.profile, tuple(self.sets), self.limit, self.environment)
 
     @cached_property
     def place(self) -> Place:
@@ -274,7 +274,7 @@ class Project:
         from spark_build.executors.local import LocalExecutor
         from spark_build.stages.direct import direct_command
 
-        return LocalExecutor(store, direct=direct_command)
+        return LocalExecutor(store, direct=direct_command, env=self.env)
 
     # results
 

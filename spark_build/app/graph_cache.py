@@ -5,7 +5,7 @@ from __future__ import annotations  # what they name need not be loaded
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -34,6 +34,7 @@ class Request:
     profile: str | None = None
     sets: tuple[str, ...] = ()
     limit: int | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ, compare=False)
 
     @property
     def root(self) -> Path:
@@ -127,9 +128,9 @@ def _resolve(
     from sparkfile_schema import parse
 
     parsed = parse(
-        text, file=request.file.name, profile=request.profile, overrides=request.sets, env=os.environ
+        text, file=request.file.name, profile=request.profile, overrides=request.sets, env=request.env
     )
-    resolved, seen = resolve_all(parsed, view or ProjectView(request.root), lock, request.limit)
+    resolved, seen = resolve_all(parsed, view or ProjectView(request.root), lock, request.limit, request.env)
     return resolved, {
         **seen,
         "env": {name: digest_of_variable(world.env(name)) for name in sorted(seen["env"])},

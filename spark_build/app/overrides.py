@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from spark_build.app import Project
@@ -20,6 +21,12 @@ Tag = dict[str, Any]  # its block in the lock
 
 def runs_of(project: Project) -> Runs:
     return Runs(project.store / "runs" / project.place.inside)
+
+
+def file_of_run(project: Project) -> Path:
+    """Where the run of this project's overrides lies, once one of its stages was built."""
+    request = project.request
+    return runs_of(project).file(run_id(request.profile, request.sets, request.limit))
 
 
 def run_id(profile: str | None, sets: Sequence[str], limit: int | None) -> Digest:

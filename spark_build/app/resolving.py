@@ -1,6 +1,6 @@
 """A Sparkfile with all that it includes, resolved to one graph; and what was asked of the project on the way."""
 
-import os
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from sparkfile_schema import Include, Parsed, Problem, parse
 
 
 def resolve_all(
-    parsed: Parsed, view: ProjectView, lock: Lock, limit: int | None
+    parsed: Parsed, view: ProjectView, lock: Lock, limit: int | None, env: Mapping[str, str]
 ) -> tuple[Resolved, dict[str, Any]]:
     """Also the names of the environment variables that any of the files names, under `env`."""
     below: list[Below] = []
@@ -26,8 +26,8 @@ def resolve_all(
             continue
         view.sources[include.file] = digest_bytes(text)
         inner_view = view.below(include.folder)
-        inner = parse(text, file=f"{_folder(parsed)}{include.file}", env=os.environ)
-        resolved, asked = resolve_all(inner, inner_view, lock_below(lock, include.folder), limit)
+        inner = parse(text, file=f"{_folder(parsed)}{include.file}", env=env)
+        resolved, asked = resolve_all(inner, inner_view, lock_below(lock, include.folder), limit, env)
         below.append(_below(include, resolved))
         seen = joined(seen_below(asked, include.folder), {**_NOTHING, **seen})
     resolved = resolve(parsed, view, lock, limit=limit, below=below)

@@ -21,6 +21,7 @@ from spark_build.graph_stamp import digest_of_variable
 from spark_build.pinning import LOCK_NAME
 from spark_build.settled import Question, Settled
 from spark_build.storage.local import LocalStore
+from spark_build.storage.stats import stat_line
 
 if TYPE_CHECKING:
     from spark_build.app import Project
@@ -69,7 +70,7 @@ def keep(
         return  # what runs is looked at, never remembered
     try:
         settled = _settled(project, planner, plan, project.stages_of(addresses), is_written_down)
-    except (StoreDamaged, KeyError):  # somebody takes objects away just now
+    except (StoreDamaged, KeyError, FileNotFoundError):  # somebody takes objects away just now
         return
     if settled is not None:
         project.state.flush()  # beside which the file lies
@@ -118,7 +119,7 @@ def _settled(
     folds = {"records": project.records.fold(keys), "objects": project.objects.fold(objects)}
     if None in folds.values() or project.objects.unsound(objects):
         return None
-    facts = {
+    facts: dict[str, Any] = {
         **folds,
         **_facts_of_the_world(project, planner),
         "graph": project.loaded.shaped_by,
@@ -130,8 +131,18 @@ def _settled(
         "count": len(plan.stages),
         "is_written_down": is_written_down,
     }
+    if is_written_down and project.request.is_override:
+        facts["files"] |= _file_of_run(project)
     stages = json.dumps([_row(stage) for stage in plan.stages])
     return Settled(facts, "\n".join(keys), "\n".join(objects), stages, _told(plan))
+
+
+def _file_of_run(project: Project) -> dict[str, str]:
+    """What a build with overrides has written instead of the lock, with its stats."""
+    from spark_build.app.overrides import file_of_run
+
+    path = file_of_run(project)
+    return {os.path.relpath(path, project.root): stat_line(os.stat(path))}
 
 
 def _facts_of_the_world(project: Project, planner: Planner) -> dict[str, Any]:

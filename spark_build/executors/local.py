@@ -53,12 +53,18 @@ class LocalExecutor:
     """Starts, watches and ends jobs. The watchdog is started with the first one."""
 
     def __init__(
-        self, store: Path | str, command: Sequence[str] | None = None, direct: DirectOf | None = None
+        self,
+        store: Path | str,
+        command: Sequence[str] | None = None,
+        direct: DirectOf | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """`command` is what stands before the job's file; by default this very installation's `worker`.
 
-        `direct` finds the command that a stage consists of.
+        `direct` finds the command that a stage consists of; of the variables in `env`, by default this process's
+        own, each job is given what it names.
         """
+        self._env = env
         self._store = Path(store)
         self._command = [*command] if command is not None else [sys.executable, *_WORKER]
         self._direct_of = direct
@@ -71,8 +77,8 @@ class LocalExecutor:
 
     @cached_property
     def _around(self) -> Mapping[str, str]:
-        """This process's variables, as they are for the whole build."""
-        return dict(os.environ)
+        """The variables around all jobs, as they are for the whole build."""
+        return dict(os.environ if self._env is None else self._env)
 
     def start(self, job: Job, lease: Lease | None = None) -> Handle:
         """What runs holds the lease as well, until nothing that it started lives.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import digest_file
+from spark_build.storage.stats import kind_at
 
 _SKIPPED = {".git", ".spark", "__pycache__"}
 
@@ -18,23 +19,26 @@ class ProjectView:
     """Paths are relative to the Sparkfile's folder; implements `contract.Project`."""
 
     root: Path
-    present: dict[str, bool] = field(default_factory=dict)
+    present: dict[str, str] = field(default_factory=dict)  # 'absent', 'file', 'folder' or 'other'
     globs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)  # Python files that were read, by digest
     installed: dict[str, int] = field(default_factory=dict)  # files of rules that packages bring, by mtime
     _imports: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each of them: project files
 
     def exists(self, path: str) -> bool:
-        if path not in self.present:
-            self.present[path] = os.path.exists(os.path.join(self.root, path))
-        return self.present[path]
+        return self._kind(path) != "absent"
 
     def is_file(self, path: str) -> bool:
-        return self.exists(path) and os.path.isfile(os.path.join(self.root, path))
+        return self._kind(path) == "file"
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         self.globs[pattern] = found = glob_in(self.root, pattern)
         return found
+
+    def _kind(self, path: str) -> str:
+        if path not in self.present:
+            self.present[path] = kind_at(os.path.join(self.root, path))
+        return self.present[path]
 
     def python_closure(self, path: str) -> tuple[str, ...]:
         """`path` and the project files that it imports, found beside it or from the project's root."""
@@ -104,8 +108,7 @@ class PinnedView(ProjectView):
     def exists(self, path: str) -> bool:
         name = Path(path).as_posix()
         is_pinned = any(pin == name or pin.startswith(f"{name}/") for pin in self.pinned)
-        self.present[path] = found = is_pinned or (self.root / path).exists()
-        return found
+        return is_pinned or super().exists(path)
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         self.globs[pattern] = found = tuple(

@@ -1,7 +1,7 @@
 """Another project's results, read only: its lock, and objects by digest; in a folder, in S3, or behind HTTP.
 
-A project's folder is read as it stands: `Sparkfile.lock`, and `objects/` below `.spark/`. At a URL both lie side by
-side: `<url>/Sparkfile.lock`, `<url>/objects/ab/…`. Every object is verified before it counts.
+A project's folder is read as it stands: `Sparkfile.lock`, and `objects/` below `.spark/`, there or in its git root. At
+a URL both lie side by side: `<url>/Sparkfile.lock`, `<url>/objects/ab/…`. Every object is verified before it counts.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StoreDamaged, TransientError, Unavailable, UsageError
+from spark_build.core.places import SPARK_FOLDER, git_root
 from spark_build.core.tree import Tree
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3://", "http://", "https://", "file://")
 _CHUNK_BYTES = 1 << 20
-_STORES = (".spark", "")  # where a folder keeps its objects
 
 
 class Elsewhere(Protocol):
@@ -80,12 +80,14 @@ class FolderElsewhere:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        home = os.path.join(git_root(os.path.realpath(folder)) or folder, SPARK_FOLDER)
+        self._stores = dict.fromkeys((os.path.join(folder, SPARK_FOLDER), folder, home))
         if not os.path.isdir(folder):
             raise UsageError(f"{folder} is no folder", fix="name another project's folder, or a URL")
 
     def chunks(self, path: str) -> Iterator[bytes] | None:
-        stores = _STORES if path.startswith("objects/") else ("",)
-        found = next((p for s in stores if os.path.isfile(p := os.path.join(self.folder, s, path))), None)
+        places = self._stores if path.startswith("objects/") else (self.folder,)
+        found = next((p for place in places if os.path.isfile(p := os.path.join(place, path))), None)
         return None if found is None else _chunks_of(found)
 
 

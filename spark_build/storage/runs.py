@@ -50,6 +50,9 @@ class Runs:
                 if (whole := self._with_known(run)) is not None:  # another build may have written meanwhile
                     self._write(whole)
 
+    def file(self, run_id: Digest) -> Path:
+        return self._folder / f"{run_id}.json"
+
     def _with_known(self, run: Run) -> Run | None:
         """None where nothing of it is new."""
         known = self._read(f"{run.id}.json")
@@ -63,7 +66,7 @@ class Runs:
         disk.make_folder(str(self._folder))
         beside = str(self._folder / f".{os.getpid()}-{os.urandom(4).hex()}.new")
         disk.write_new(beside, json.dumps(asdict(run), indent=1).encode())
-        disk.rename(beside, str(self._folder / f"{run.id}.json"))
+        disk.rename(beside, str(self.file(run.id)))
 
     def find(self, name: str) -> list[Run]:
         """All that `run-3f2a` may mean."""

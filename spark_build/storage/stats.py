@@ -4,10 +4,12 @@ from __future__ import annotations  # what they name need not be loaded
 
 import os
 from collections.abc import Iterable, Mapping
+from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from spark_build.core.digest import Digest, digest_bytes
 
 MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file systems use all 64 bits
+_KINDS = {S_IFREG: "file", S_IFDIR: "folder"}
 
 
 def fold_of_records(folder: str, keys: Iterable[Digest]) -> Digest | None:
@@ -51,6 +53,14 @@ def stat_line(stat: os.stat_result) -> str:
         f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino & MOST_INODE} "
         f"{stat.st_mode >> 6 & 1}"
     )
+
+
+def kind_at(path: str) -> str:
+    """'absent', 'file', 'folder' or 'other', links followed."""
+    try:
+        return _KINDS.get(S_IFMT(os.stat(path).st_mode), "other")
+    except (OSError, ValueError):
+        return "absent"
 
 
 def fold_of_lines(lines: list[str]) -> Digest:

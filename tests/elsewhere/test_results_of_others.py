@@ -65,6 +65,17 @@ def test_it_is_pinned_and_comes_out_the_same_after_their_tag_has_moved(
     assert words(Project(ours.path).get("model:base", tmp_path / "after", source="../theirs")) == "one\n"
 
 
+def test_a_project_below_its_git_root_keeps_its_objects_there(ours: Folder, tmp_path: Path) -> None:
+    (tmp_path / "repository/.git").mkdir(parents=True)
+    theirs = Folder(tmp_path / "repository/asr")
+    theirs.write("words.txt", "one\n")
+    theirs.sparkfile(THEIRS)
+    build(theirs)
+    assert (
+        words(Project(ours.path).get("model:base", tmp_path / "out", source="../repository/asr")) == "one\n"
+    )
+
+
 def test_outside_of_any_project_nothing_is_pinned(theirs: Folder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     out = Project(tmp_path / "empty").get("model:base@v1", tmp_path / "out", source=str(theirs.path))

@@ -1,5 +1,7 @@
 """The Python API does what the command line does."""
 
+import os
+
 import pytest
 
 from spark_build import Project
@@ -44,3 +46,26 @@ def test_problems_of_the_sparkfile_come_as_one_error(project: Project) -> None:
 def test_get_copies_files_out(project: Project) -> None:
     folder = project.get("dataset:notes", project.root / "out")
     assert (folder / "README.md").exists()
+
+
+def test_variables_that_are_given_are_those_of_the_sparkfile_and_of_the_commands(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.write("asr/Sparkfile.yaml", f"version: 1\nproject: a\n{MOODY}")
+    folder.sparkfile(f"include: [asr/Sparkfile.yaml]\n{MOODY}")
+    monkeypatch.setenv("MOOD", "of the process")
+    monkeypatch.delenv("VOICE", raising=False)
+    project = Project(folder.path, env={**os.environ, "MOOD": "calm", "VOICE": "low"})
+    result = project.build()
+    assert result.exit_code == 0, [r.error for r in result.results.values()]
+    for model in ("model:m", "asr/model:m"):
+        to = project.get(model, folder.path.parent / model.replace("/", "-"))
+        assert (to / "model/x").read_text() == "calm low\n"
+    assert Project(folder.path, env={**os.environ, "MOOD": "calm", "VOICE": "low"}).plan().is_done
+    assert not Project(folder.path, env={**os.environ, "MOOD": "calm", "VOICE": "high"}).plan().is_done
+
+
+MOODY = """\
+targets:
+  m: {recipe: {use: command, with: {run: "echo $MOOD ${env.VOICE} > {output}/x", env: [MOOD]}}}
+"""

@@ -377,3 +377,34 @@ def test_only_a_few_ways_of_asking_are_remembered(built: Built) -> None:
 def _overwrite(path: Path, data: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def test_a_folder_that_turns_into_a_script_brings_the_modules_that_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "Sparkfile.yaml").write_text(
+        "version: 1\nproject: t\ntargets:\n"
+        '  m: {recipe: {use: command, with: {run: "python3 tool.py {output}/x"}}}\n'
+    )
+    tool, code = tmp_path / "tool.py", "import sys, helper\nopen(sys.argv[1], 'w').write(helper.WORDS)\n"
+    (tmp_path / "helper.py").write_text("WORDS = 'one'\n")
+    tool.mkdir()
+    (tool / "__main__.py").write_text(code.replace(", helper", "").replace("helper.WORDS", "'none'"))
+    assert Project(tmp_path).build().exit_code == 0
+    shutil.rmtree(tool)
+    tool.write_text(code)
+    assert Project(tmp_path).build().exit_code == 0
+    (tmp_path / "helper.py").write_text("WORDS = 'two'\n")
+    assert [s.state for s in Project(tmp_path).plan().stages] == ["run"]
+
+
+def test_a_run_that_was_deleted_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "Sparkfile.yaml").write_text(
+        "version: 1\nproject: t\ntargets:\n"
+        "  m: {recipe: {use: command, with: {run: 'echo {params.n} > {output}/x', params: {n: 1}}}}\n"
+    )
+    changed = Project(tmp_path, sets=("targets.m.recipe.with.params.n=2",))
+    for _ in range(2):
+        assert changed.build().exit_code == 0
+    (run,) = (tmp_path / ".spark/runs").glob("*.json")
+    shutil.rmtree(run.parent)
+    assert changed.build().exit_code == 0
+    assert run.exists()
