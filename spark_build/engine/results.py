@@ -82,7 +82,15 @@ class BuildResult:
             return 130
         if self.count("failed"):
             return 1
-        return 4 if self.unmet else 0
+        if self.unmet:
+            return 4
+        return 1 if self.passed_over else 0
+
+    @property
+    def passed_over(self) -> list[str]:
+        """Stages that did not run although nothing went wrong: a promise of ours is broken, never a success."""
+        is_explained = self.is_interrupted or self.count("failed") or self.unmet
+        return [] if is_explained else [s for s, r in self.results.items() if r.outcome == "skipped"]
 
     def to_json(self) -> dict[str, Any]:
         return {"event": "done", **{outcome: self.count(outcome) for outcome in OUTCOMES}}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.report.causes import drift_lines
 from spark_build.report.fresh import nothing_to_do
 from spark_build.report.paint import Paint
-from spark_build.report.words import count, duration, figure, printable
+from spark_build.report.words import count, duration, figure, listed, printable
 
 if TYPE_CHECKING:
     from spark_build.engine.results import BuildResult, StageResult
@@ -77,6 +77,11 @@ def build_text(result: "BuildResult", seconds: float, paint: Paint) -> str:
     """The last lines: what is amiss, then one line that counts."""
     lines = [f"{paint('note', 'cyan')}     {printable(warning)}" for warning in result.warnings]
     lines += [f"{paint('not met', 'red')}  {printable(str(unmet))}" for unmet in result.unmet]
+    if passed_over := result.passed_over:
+        told = listed(passed_over)
+        lines.append(
+            f"{paint('failed', 'red')}   BUG: {told} did not run, though nothing failed; build it again"
+        )
     return "\n".join([*lines, _count_line(result, seconds)])
 
 

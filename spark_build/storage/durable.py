@@ -42,6 +42,10 @@ class Disk:
 
         self._create(path, mode, fill)
 
+    def mark(self, path: str) -> None:
+        """An empty file that counts by its name, new or there already; `flush_folder` makes it last."""
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+
     def write_object(self, path: str, data: bytes) -> None:
         """A new file, sealed, or none at all."""
 

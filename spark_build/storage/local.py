@@ -18,7 +18,7 @@ class LocalStore:
         self.folder = os.path.abspath(folder)
         self.state = State(f"{self.folder}/state.db") if state is None else state
         self.objects = LocalObjects(self.folder, self.state, disk)
-        self.records = LocalRecords(self.folder, self.state, disk)
+        self.records = LocalRecords(self.folder, disk)
 
     def close(self) -> None:
         self.state.close()

@@ -11,39 +11,34 @@ from spark_build.core.disk import disk_problems
 from spark_build.core.record import Record
 from spark_build.core.undeclared import NOTE
 from spark_build.storage.durable import Disk
-from spark_build.storage.state import State
+from spark_build.storage.loose import LooseIndex
 from spark_build.storage.stats import fold_of_records
 
 _SEAL = "seal"  # the file's own digest: rot in a record counts as no record
-_INDEXED = "loose index"
 
 
 class LocalRecords:
-    """`core.ports.Records` in a folder; the index for `like` is in the state and can be made again."""
+    """`core.ports.Records` in a folder."""
 
-    def __init__(self, folder: Path | str, state: State, disk: Disk | None = None) -> None:
+    def __init__(self, folder: Path | str, disk: Disk | None = None) -> None:
         self.folder = os.path.abspath(folder)
-        self.state = state
         self.disk = Disk() if disk is None else disk
+        self._loose = LooseIndex(self.folder, self.disk, lambda: ((r.loose_key, r.key) for r in self.all()))
 
     def get(self, key: Digest) -> Record | None:
         """None also where the file is damaged; `spark store check` tells the two apart."""
         return read_record(self._path(key))
 
     def like(self, loose_key: Digest) -> list[Record]:
-        self._index()
         # a record without library versions has its loose key for a key, and is not in the index
-        found = [self.get(key) for key in dict.fromkeys([*self.state.keys_like(loose_key), loose_key])]
+        found = [self.get(key) for key in dict.fromkeys([*self._loose.keys(loose_key), loose_key])]
         alike = [record for record in found if record is not None and record.loose_key == loose_key]
         return sorted(alike, key=lambda record: (record.started, record.key), reverse=True)
 
     def put(self, record: Record) -> Record | None:
         with disk_problems(f"{self.folder}/records"):
-            if record.loose_key != record.key:
-                # first the index: a key without a record is skipped, a record without its index is never found
-                self._index()
-                self.state.note_loose(record.loose_key, record.key)
-                self.state.flush()
+            # first the index: a key without a record is skipped, a record without its index is never found
+            self._loose.put(record.loose_key, record.key)
             return self._write(record)
 
     def fold(self, keys: Iterable[Digest]) -> Digest | None:
@@ -101,12 +96,6 @@ class LocalRecords:
         temporary = f"{self.folder}/tmp/{os.getpid()}-record-{os.urandom(4).hex()}"
         self.disk.write_new(temporary, sealed(record))
         return temporary
-
-    def _index(self) -> None:
-        if self.state.get(_INDEXED) is None:
-            for record in self.all():
-                self.state.note_loose(record.loose_key, record.key)
-            self.state.put(_INDEXED, b"1")
 
     def _path(self, key: Digest) -> str:
         return f"{self.folder}/records/{key[:2]}/{key}.json"

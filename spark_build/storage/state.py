@@ -1,4 +1,4 @@
-"""State: what was seen of files, objects and records, in one SQLite file that can always be deleted."""
+"""State: what was seen of files and objects, in one SQLite file that can always be deleted."""
 
 import os
 import sqlite3
@@ -12,13 +12,12 @@ from spark_build.core.digest import Digest
 from spark_build.core.places import settled_beside
 from spark_build.storage.stats import MOST_INODE
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE files (path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode INT, digest TEXT)
     WITHOUT ROWID;
 CREATE TABLE folders (name TEXT PRIMARY KEY, fold TEXT, digest TEXT, listing BLOB, lines BLOB);
 CREATE TABLE objects (digest TEXT PRIMARY KEY, size INT, mtime INT) WITHOUT ROWID;
-CREATE TABLE loose (loose_key TEXT, key TEXT, PRIMARY KEY (loose_key, key)) WITHOUT ROWID;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 """
 _TIMEOUT_SECONDS = 10.0
@@ -126,17 +125,6 @@ class State:
             self._objects.pop(digest, None)
             self._new.get("objects", {}).pop((digest,), None)
             self._forgotten.append(("DELETE FROM objects WHERE digest = ?", (digest,)))
-
-    # records
-
-    def keys_like(self, loose_key: Digest) -> list[Digest]:
-        found = {row[0] for row in self._rows("SELECT key FROM loose WHERE loose_key = ?", (loose_key,))}
-        with self._lock:
-            found.update(row[1] for row in self._new.get("loose", {}).values() if row[0] == loose_key)
-        return sorted(found)
-
-    def note_loose(self, loose_key: Digest, key: Digest) -> None:
-        self._put("loose", (loose_key, key), (loose_key, key))
 
     # facts of others: a tool's version, the resolved graph, the last key of a stage
 

@@ -154,6 +154,14 @@ def test_the_last_line_says_that_the_rest_went_on(plain: tuple[PlainLines, Clock
     )
 
 
+def test_a_stage_that_was_passed_over_without_a_cause_is_no_success(plain: tuple[PlainLines, Clock]) -> None:
+    lines, _ = plain
+    result = BuildResult({"a": StageResult("a", "ran", 1.0), "b": StageResult("b", "skipped")})
+    lines.done(result, 3.0)
+    assert "BUG: b did not run, though nothing failed" in told(lines.stream)
+    assert result.exit_code == 1
+
+
 def test_an_interrupted_build_says_how_to_go_on(plain: tuple[PlainLines, Clock]) -> None:
     lines, _ = plain
     lines.done(BuildResult({"a": StageResult("a", "skipped")}, is_interrupted=True), 3.0)

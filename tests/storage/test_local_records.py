@@ -1,12 +1,14 @@
 """Records: the last thing that an action writes, and the first that is looked for."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 
 from spark_build.core.record import Record
 from spark_build.storage.local import LocalStore
+from spark_build.storage.state import State
 
 KEY, OTHER, LOOSE = "ab" * 32, "cd" * 32, "ef" * 32
 
@@ -52,11 +54,23 @@ def test_like_gives_the_newest_first(store: LocalStore) -> None:
     assert store.records.like("00" * 32) == []
 
 
-def test_like_finds_all_without_the_state(store: LocalStore) -> None:
+def test_like_finds_what_others_of_the_store_have_put(store: LocalStore) -> None:
     store.records.put(record())
-    store.close()
-    Path(store.folder, "state.db").unlink()
-    assert [r.key for r in LocalStore(store.folder).records.like(LOOSE)] == [KEY]
+    assert [r.key for r in store.records.like(LOOSE)] == [KEY]
+    other = LocalStore(store.folder, State(f"{store.folder}/state-asr.db"))
+    other.records.put(record(OTHER, started="2027-01-01T00:00:00"))
+    assert [r.key for r in store.records.like(LOOSE)] == [OTHER, KEY]
+
+
+def test_like_finds_all_without_the_index_and_the_next_record_makes_it_again(store: LocalStore) -> None:
+    store.records.put(record())
+    shutil.rmtree(f"{store.folder}/loose")
+    again = LocalStore(store.folder)
+    assert [r.key for r in again.records.like(LOOSE)] == [KEY]
+    assert not Path(store.folder, "loose").exists()  # asking writes nothing
+    again.records.put(record(OTHER, started="2027-01-01T00:00:00"))
+    for found in (again, LocalStore(store.folder)):
+        assert [r.key for r in found.records.like(LOOSE)] == [OTHER, KEY]
 
 
 def test_like_finds_a_record_without_library_versions_which_is_in_no_index(store: LocalStore) -> None:

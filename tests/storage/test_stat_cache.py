@@ -31,12 +31,10 @@ def test_what_was_noted_counts_before_it_is_written() -> None:
     state.note_folder("data", "fold", DIGEST, b"[]", b"lines")
     state.note_object(DIGEST, ObjectStat(5, 6))
     state.forget_object(DIGEST)
-    state.note_loose("loose", "key")
     assert state.file("a") == (SEEN, DIGEST)
     assert state.folder("data") == ("fold", DIGEST)
     assert state.folder_content("data") == (b"[]", b"lines")
     assert state.object_stats([DIGEST]) == {}
-    assert state.keys_like("loose") == ["key"]
 
 
 def test_nothing_new_writes_nothing(tmp_path: Path) -> None:

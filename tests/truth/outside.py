@@ -10,7 +10,6 @@ from typing import Any
 from spark_build.engine.explain import Reason
 from spark_build.engine.plan import Plan, StagePlan
 from spark_build.storage.records import LocalRecords
-from spark_build.storage.state import State as SparkState
 from tests.spark import REPOSITORY
 from tests.truth.project import Site
 
@@ -24,7 +23,7 @@ def build_outside(site: Site, jobs: int) -> tuple[dict[str, dict[str, Any]], dic
     """The `stage` event of each stage, and its Record where it has one."""
     lines = [json.loads(line) for line in _spark(site, "build", "--json", "-j", str(jobs)).splitlines()]
     events = {event["stage"]: event for event in lines if event["event"] == "stage"}
-    records = LocalRecords(site.store, SparkState(None))
+    records = LocalRecords(site.store)
     keys = {stage.stage: stage.key for stage in plan_outside(site).stages}
     return events, {s: records.get(keys[s] or "") for s, event in events.items() if event["output"]}
 
