@@ -66,9 +66,9 @@ def _globs_hold(globs: Mapping[str, Sequence[str]], root: str) -> bool:
         return True
     from pathlib import Path
 
-    from spark_build.pipeline.project_view import glob_in
+    from spark_build.core.globs import files_matching
 
-    return all(list(glob_in(Path(root), pattern)) == list(found) for pattern, found in globs.items())
+    return all(list(files_matching(Path(root), pattern)) == list(found) for pattern, found in globs.items())
 
 
 def _mtime(path: str) -> int | None:

@@ -172,6 +172,7 @@ def builder_in(
             project.world,
             look_again,
             hermetic=project.graph.hermetic,
+            libraries_policy=project.graph.libraries_policy,
             bring=bring,
         ),
         project.executor(folder),

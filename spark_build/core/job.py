@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.moved import Seen
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Job:
     limit: int | None = None
     hermetic: str = "warn"  # what becomes of reads that the Sparkfile does not declare: warn, strict, off
     reads: tuple[str, ...] = ()  # project files and folders that it may read, relative
+    seen: tuple[Seen, ...] = ()  # what its rules' findings per item hang on, as it was when the key was made
     # per kind. ingest: splits, fields, on_error · version: card, tag · eval: split
     options: Mapping[str, Any] = field(default_factory=dict)
     previous: Mapping[str, Any] = field(default_factory=dict)  # a hint: see engine/previous.py
@@ -62,6 +64,7 @@ class Job:
         data = json.loads(path.read_text())
         data["steps"] = tuple(JobStep(**step) for step in data["steps"])
         data.update({name: tuple(data[name]) for name in ("secrets", "env", "reads")})
+        data["seen"] = tuple(Seen(*one) for one in data["seen"])
         return cls(**data)
 
 

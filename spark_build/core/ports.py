@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from spark_build.core.acceptance import Acceptance
 from spark_build.core.digest import Digest
 from spark_build.core.job import Outcome
+from spark_build.core.moved import Seen
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 
@@ -129,3 +130,16 @@ class World(Protocol):
 
     def library(self, name: str) -> str | None:
         """A distribution's version, from the name of its *.dist-info; None where it is not installed."""
+
+
+class WatchedWorld(World, Protocol):
+    """A world that can tell whether what it has answered still holds."""
+
+    def matching(self, pattern: str, folder: str = "") -> tuple[str, ...]:
+        """Files of the project's `folder` that match, looked for anew at each call."""
+
+    def seen(self, kind: str, path: str) -> Seen | None:
+        """The stats that the answer of `tree` or `file` (the `kind`) rests on; None where nobody asked."""
+
+    def has_moved(self, kind: str, path: str) -> bool | None:
+        """Whether these stats are others by now; None where they can't tell, and the content has to."""

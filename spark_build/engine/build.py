@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, StageFailed
 from spark_build.core.job import Job, JobResult
+from spark_build.core.moved import InputMoved
 from spark_build.core.record import Record
 from spark_build.core.threads import side_by_side
 from spark_build.core.undeclared import FIX, NOTE, touched_text
@@ -137,7 +138,7 @@ class Builder:
             self.result.is_interrupted = True
             self.executor.stop_all()
             for running in self._running.values():
-                self.workshop.clean(running.job.key, keeps_scratch=True)
+                self.workshop.clean(running.job.key, keeps_scratch=not self.workshop.has_moved(running.job))
                 running.lease.release()
         self._skip_the_rest(asked)
         return self.result
@@ -311,8 +312,9 @@ class Builder:
     def _end(self, ended: _Ended, taken: Taken | SparkError) -> None:
         running = ended.running
         if isinstance(taken, SparkError):
-            self._finish(self._failed(running.node, running.plan, taken, ended.seconds, running))
-            self.workshop.clean(running.job.key, keeps_scratch=True)
+            keeps = not (isinstance(taken, InputMoved) or self.workshop.has_moved(running.job))
+            self._finish(self._failed(running.node, running.plan, taken, ended.seconds, running, keeps))
+            self.workshop.clean(running.job.key, keeps_scratch=keeps)
             self.planner.forget_artifacts()  # what it changed of its inputs was set aside
         else:
             self._take(running, *taken, ended.seconds)
@@ -333,7 +335,13 @@ class Builder:
         self._judge(StagePlan(record.stage, "fresh", record.key, record.output, record=record))
 
     def _failed(
-        self, node: Node, plan: StagePlan, error: SparkError, seconds: float, running: _Running | None = None
+        self,
+        node: Node,
+        plan: StagePlan,
+        error: SparkError,
+        seconds: float,
+        running: _Running | None = None,
+        keeps_scratch: bool = True,
     ) -> StageResult:
         tail = self.executor.log_tail(running.handle) if running is not None else ""
         failed = StageResult(
@@ -344,7 +352,7 @@ class Builder:
             fix=error.fix,
             log=running.job.events.removesuffix(".events.jsonl") + ".log" if running else None,
             log_tail=tail,
-            scratch=running.job.scratch if running else None,
+            scratch=running.job.scratch if running and keeps_scratch else None,
             at=node.at,
         )
         self._failed_keys[plan.key or ""] = failed

@@ -46,6 +46,9 @@ class Step:
     inputs: Mapping[str, Input] = field(default_factory=dict)
     env: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    globs: Mapping[str, Digest] = field(
+        default_factory=dict
+    )  # patterns that chose `inputs` and `code`, with the list of what they matched
     secrets: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)  # {'only': 'train'}; they count
     numerics: Mapping[str, Any] = field(default_factory=dict)  # as the use declares them; the node's count

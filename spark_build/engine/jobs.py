@@ -1,6 +1,7 @@
 """Jobs from actions: inputs laid out, folders made, params filled in; and results taken into the store."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,19 +12,22 @@ from typing import Any
 from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
-from spark_build.core.errors import StageFailed
 from spark_build.core.files import remove_folder
 from spark_build.core.job import Job, JobResult, JobStep
-from spark_build.core.ports import Objects, Records, World
+from spark_build.core.moved import InputMoved
+from spark_build.core.ports import Objects, Records, WatchedWorld
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 from spark_build.core.undeclared import NOTE
 from spark_build.engine import previous
 from spark_build.engine.action import loose_key_of, operation_of
 from spark_build.engine.graph import Input, Node, absolute_impl
+from spark_build.engine.moved import Watch
 from spark_build.engine.plan import StagePlan
 
 OutputOf = Callable[[str], Digest]  # a finished stage's Artifact
+
+_FRESH_SECONDS = 1.0  # what starts so soon after the plan need not be looked at before it runs
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,21 @@ class Workshop:
         store: Path,
         objects: Objects,
         records: Records,
-        world: World,
-        look_again: Callable[[], World],
+        world: WatchedWorld,
+        look_again: Callable[[], WatchedWorld],
         *,
         hermetic: str = "warn",
+        libraries_policy: str = "exact",
         bring: Callable[[Digest], None] | None = None,
     ) -> None:
         """`bring` gets a pinned or tagged result into the store where it is not here."""
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
-        self.hermetic, self.bring = hermetic, bring
+        self.hermetic, self.libraries_policy, self.bring = hermetic, libraries_policy, bring
+        self._planned_at = time.monotonic()
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/ and previous/
         self._read: dict[str, dict[str, Digest]] = {}  # work folder -> the Artifacts that it reads, by input
+        self._watches: dict[str, Watch] = {}  # work folder -> what it reads besides
 
     def folders(self, key: Digest) -> Folders:
         return Folders(self.store / "work" / key)
@@ -77,7 +84,8 @@ class Workshop:
     def prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, *, limit: int | None = None) -> Job:
         """A job whose inputs lie ready. What an earlier attempt left in `scratch` stays; who needs one makes it.
 
-        Errors: StoreDamaged where an input's object is not what it should be; Unavailable where the disk refuses.
+        Errors: StoreDamaged where an input's object is not what it should be; InputMoved where the project is
+        not what the plan saw; Unavailable where the disk refuses.
         """
         with disk_problems(f"{self.store}/work"):
             return self._prepare(node, plan, output_of, limit)
@@ -86,6 +94,7 @@ class Workshop:
         assert plan.key is not None
         assert plan.manifest is not None
         folders = self.folders(plan.key)
+        watch = self._watch(node, plan.manifest, folders)
         for folder in (folders.inputs, folders.attempt, folders.previous):
             _remove(folder)
         os.makedirs(folders.attempt, exist_ok=True)
@@ -96,7 +105,7 @@ class Workshop:
         steps = tuple(
             self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps))
         )
-        self._drop_stale_bytecode(plan.manifest)
+        self._drop_stale_bytecode(node)
         log = self._log_name(plan.key)
         job = Job(
             stage=node.stage,
@@ -120,6 +129,7 @@ class Workshop:
             limit=limit,
             hermetic=self.hermetic,
             reads=tuple(str(self.project / path) for path in _reads(node)),
+            seen=watch.seen,
             options={**node.options, **self._listing(node, folders)},
             previous=self._previous(node, plan, folders),
         )
@@ -133,15 +143,19 @@ class Workshop:
     ) -> tuple[Record, Record | None]:
         """The Record of a finished job, written last of all; and the one beside it where two results differ.
 
-        Errors: StageFailed where the stage changed its inputs, or an input changed while it ran.
+        Errors: InputMoved where the stage changed its inputs, or an input changed while it ran.
         """
         self._check_links(node.stage, job)
-        assert plan.manifest is not None
-        sources = self._sources_still(node, plan.manifest)
+        self._watches[str(self.folders(job.key).root)].check(result.notes.get(NOTE, {}))
+        sources = self._listings(node)
         tree = self.objects.add_folder(Path(job.output))
         record = self._record(node, plan, tree, job, result, sources, started, seconds)
         other = self.records.put(record)
         return record, other
+
+    def has_moved(self, job: Job) -> bool:
+        """Whether what it read moved while it ran: what lies in its scratch is of no action then."""
+        return self._watches[str(self.folders(job.key).root)].has_moved
 
     def clean(self, key: Digest, *, keeps_scratch: bool = False) -> None:
         """Nothing of an action that has ended stays under work/ but its lease, which goes when it is released.
@@ -154,6 +168,7 @@ class Workshop:
                 os.makedirs(folders.scratch, exist_ok=True)  # a user is told where it is
         self._laid_out.pop(str(folders.root), None)
         self._read.pop(str(folders.root), None)
+        self._watches.pop(str(folders.root), None)
         with suppress(FileNotFoundError):
             for left in list(os.scandir(folders.root)):
                 if left.is_dir(follow_symlinks=False) and not (
@@ -257,37 +272,33 @@ class Workshop:
     def _check_links(self, stage: str, job: Job) -> None:
         trees = self._laid_out.pop(str(self.folders(job.key).root), [])
         if changed := [path for tree in trees for path in self.objects.changed_links(tree)]:
-            raise StageFailed(
+            raise InputMoved(
                 f"{stage} wrote into its inputs: {', '.join(changed[:5])}",
                 fix="inputs are read-only; copy what has to change into {scratch} or {output}. "
                 "The changed objects were set aside and are built again when needed",
             )
 
-    def _sources_still(self, node: Node, manifest: Mapping[str, Any]) -> dict[str, Digest]:
-        """Listings of the project inputs, kept as objects. Errors: StageFailed where one has changed meanwhile."""
-        if not _reads(node):
-            return {}
-        again = self.look_again()
-        sources = {}
-        for name, given in node.all_inputs():
-            if given.path is None:
-                continue
-            tree = self.world.tree(given.path)
-            if again.tree(given.path).digest != tree.digest:
-                raise _changed_meanwhile(given.path)
-            sources[name] = self.objects.write(tree.listing)
-        for step, own in zip(node.steps, manifest.get("steps", []), strict=True):
-            for path, digest in own.get("code", {}).items():
-                if again.file(step.code_path(path)) != digest:
-                    raise _changed_meanwhile(step.code_path(path))
-        return sources
+    def _watch(self, node: Node, manifest: Mapping[str, Any], folders: Folders) -> Watch:
+        watch = Watch(node, dict(manifest), self.world, self.look_again, self.libraries_policy)
+        if time.monotonic() - self._planned_at > _FRESH_SECONDS:
+            watch.start()
+        self._watches[str(folders.root)] = watch
+        return watch
 
-    def _drop_stale_bytecode(self, manifest: Mapping[str, Any]) -> None:
+    def _listings(self, node: Node) -> dict[str, Digest]:
+        """Of the project inputs, kept as objects."""
+        return {
+            name: self.objects.write(self.world.tree(given.path).listing)
+            for name, given in node.all_inputs()
+            if given.path is not None
+        }
+
+    def _drop_stale_bytecode(self, node: Node) -> None:
         """The code that is run is the code that the key holds."""
-        for step in manifest.get("steps", []):
-            for path in step.get("code", {}):
+        for step in node.steps:
+            for path in step.code:
                 if path.endswith(".py"):
-                    drop_stale_bytecode(str(self.project / path))
+                    drop_stale_bytecode(str(self.project / step.code_path(path)))
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
@@ -308,10 +319,6 @@ def _reads(node: Node) -> tuple[str, ...]:
     """The project files and folders that the Sparkfile names for the stage, and its rules' own code."""
     paths = {given.path for _, given in node.all_inputs() if given.path is not None}
     return tuple(sorted(paths.union(*(map(step.code_path, step.code) for step in node.steps))))
-
-
-def _changed_meanwhile(path: str) -> StageFailed:
-    return StageFailed(f"{path} changed while the stage ran; its result is not recorded", fix="build again")
 
 
 def _seed(node: Node) -> int:

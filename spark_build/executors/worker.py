@@ -21,7 +21,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _RESERVED_BYTES = 8192
 
 RunStage = Callable[[Job, Services], Outcome]
-MakeMemo = Callable[[Path, Callable[[str], None]], Memo]
+MakeMemo = Callable[[Job, Callable[[str], None]], Memo]
 
 
 def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -> int:
@@ -31,7 +31,7 @@ def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -
     report = EventStream(job.events, secrets_of(job, os.environ).values())
 
     def run() -> Outcome:
-        services = Services(make_memo(Path(job.store, "memo"), report.log), report)
+        services = Services(make_memo(job, report.log), report)
         with watching(allowance_of(job, os.environ)) as undeclared:
             outcome = run_stage(job, services)
         refuse_undeclared(job, undeclared)

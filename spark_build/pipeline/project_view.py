@@ -4,14 +4,12 @@ import ast
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import digest_file
+from spark_build.core.globs import files_matching, is_match
 from spark_build.storage.stats import kind_at
-
-_SKIPPED = {".git", ".spark", "__pycache__"}
 
 
 @dataclass
@@ -21,6 +19,7 @@ class ProjectView:
     root: Path
     present: dict[str, str] = field(default_factory=dict)  # 'absent', 'file', 'folder' or 'other'
     globs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    globbed: set[str] = field(default_factory=set)  # patterns asked for since somebody last cleared it
     sources: dict[str, str] = field(default_factory=dict)  # Python files that were read, by digest
     installed: dict[str, int] = field(default_factory=dict)  # files of rules that packages bring, by mtime
     _imports: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each of them: project files
@@ -32,7 +31,8 @@ class ProjectView:
         return self._kind(path) == "file"
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        self.globs[pattern] = found = glob_in(self.root, pattern)
+        self.globbed.add(pattern)
+        self.globs[pattern] = found = files_matching(self.root, pattern)
         return found
 
     def _kind(self, path: str) -> str:
@@ -111,29 +111,11 @@ class PinnedView(ProjectView):
         return is_pinned or super().exists(path)
 
     def glob(self, pattern: str) -> tuple[str, ...]:
+        self.globbed.add(pattern)
         self.globs[pattern] = found = tuple(
-            sorted({*glob_in(self.root, pattern), *(p for p in self.pinned if _matches(p, pattern))})
+            sorted({*files_matching(self.root, pattern), *(p for p in self.pinned if is_match(p, pattern))})
         )
         return found
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """As `glob_in` finds it: a star stays within its folder, `**` does not, a folder stands for all that it holds."""
-    if path.startswith(f"{pattern.rstrip('/')}/"):
-        return True
-    if "**" in pattern:
-        return fnmatchcase(path, pattern.replace("**/", "*"))
-    return path.count("/") == pattern.count("/") and Path(path).match(pattern)
-
-
-def glob_in(root: Path, pattern: str) -> tuple[str, ...]:
-    """Files that match; a folder's name, and `**` at the end, stand for all files below it."""
-    if "*" not in pattern and (root / pattern).is_dir():
-        pattern = f"{pattern.rstrip('/')}/**"
-    if pattern.endswith("**"):  # which finds folders alone
-        pattern += "/*"
-    found = (p.relative_to(root) for p in root.glob(pattern) if p.is_file())
-    return tuple(sorted(p.as_posix() for p in found if not _SKIPPED & set(p.parts)))
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, int]]:

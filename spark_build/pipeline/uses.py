@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from spark_build import rulebook
 from spark_build.contract.params import Needs
 from spark_build.core.address import Address, folder_of, kind_of, name_of, target_of, typed, without_tag
+from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.graph import Graph, Input, Step
 from spark_build.pinning import Lock, import_pin
@@ -65,6 +66,7 @@ class Uses:
         if params is None:
             return None
         try:
+            self.project.globbed.clear()
             needs = found.rule.needs(params, self.project)
         except SparkError as error:
             self.problems.append(problem(self.file, use.path, error.message, error.fix))
@@ -81,7 +83,7 @@ class Uses:
         needs: Needs,
         inputs: dict[str, Input],
     ) -> Step:
-        rule = found.rule
+        rule, globbed = found.rule, sorted(self.project.globbed)
         code = set(needs.code)
         if found.file is not None:
             self.project.note_installed(found.file)
@@ -104,6 +106,7 @@ class Uses:
             inputs=inputs,
             env=tuple(sorted({*needs.env, *use.env})),
             tools=tuple(sorted(needs.tools)),
+            globs={pattern: digest_json(self.project.globs[pattern]) for pattern in globbed},
             secrets=tuple(sorted({*needs.secrets, *_secrets_in(use)})),
             options=options,
             numerics=dict(use.numerics),

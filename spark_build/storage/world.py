@@ -12,10 +12,13 @@ from typing import NamedTuple
 from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import BadInput
+from spark_build.core.globs import files_matching
+from spark_build.core.moved import Seen
 from spark_build.core.tree import Entry, Tree, listing_of, row_of, rows_of
 from spark_build.storage import stats
 from spark_build.storage.folder_walk import walk
 from spark_build.storage.libraries import installed_libraries, normalized
+from spark_build.storage.looks import is_as_seen
 from spark_build.storage.state import FileStat, State
 
 # What changed this short before it was hashed may change again within one tick of the file system's clock.
@@ -31,6 +34,7 @@ class Behind(NamedTuple):
     answer: str
     is_folder: bool
     stats: str  # the line of a file, the fold over a folder's lines, the look of a tool
+    is_trusted: bool = True  # another content would have other stats
 
 
 class FileWorld:
@@ -67,8 +71,7 @@ class FileWorld:
         with disk_problems(name):
             stat = os.stat(location)
             digest, is_trusted = self._digest(name, location, FileStat.of(stat), self._state.file(name))
-        if is_trusted:
-            self._behind["file", name] = Behind(digest, False, stats.stat_line(stat))
+        self._behind["file", name] = Behind(digest, False, stats.stat_line(stat), is_trusted)
         return digest
 
     def env(self, name: str) -> str | None:
@@ -96,7 +99,25 @@ class FileWorld:
             path, *patterns = name.split("\0")
             name = "\0".join((os.path.normpath(path), *patterns))
         found = self._behind.get((kind, name))
-        return found if found is not None and found.answer == answer else None
+        return found if found is not None and found.is_trusted and found.answer == answer else None
+
+    def seen(self, kind: str, path: str) -> Seen | None:
+        name = os.path.normpath(path)
+        found = self._behind.get((kind, name))
+        if found is None:
+            return None
+        location = os.path.join(self._root, name)
+        return Seen(name, location, found.is_folder, found.stats, found.is_trusted)
+
+    def has_moved(self, kind: str, path: str) -> bool | None:
+        seen = self.seen(kind, path)
+        if seen is None:
+            return None
+        as_seen = is_as_seen(seen)
+        return None if as_seen and not seen.is_trusted else not as_seen
+
+    def matching(self, pattern: str, folder: str = "") -> tuple[str, ...]:
+        return files_matching(Path(self._root, folder), pattern)
 
     def _look(self, name: str, patterns: tuple[str, ...]) -> Tree:
         location = os.path.join(self._root, name)
@@ -123,9 +144,8 @@ class FileWorld:
             digest, is_trusted = self._digest(name, location, FileStat.of(stat), known)
         executable = bool(stat.st_mode & 0o100)
         tree = Tree((Entry(os.path.basename(name), stat.st_size, digest, executable),))
-        if is_trusted:
-            label = "\0".join((name, *patterns))
-            self._behind["tree", label] = Behind(tree.digest, False, stats.stat_line(stat))
+        label = "\0".join((name, *patterns))
+        self._behind["tree", label] = Behind(tree.digest, False, stats.stat_line(stat), is_trusted)
         return tree
 
     def _folder(self, name: str, patterns: tuple[str, ...], lines: list[str]) -> Tree:
@@ -139,8 +159,7 @@ class FileWorld:
         digest = digest_bytes(listing)
         if noted:
             self._state.note_folder(label, stats.fold_of_lines(noted), digest, listing, _joined(noted))
-        if noted == lines:
-            self._behind["tree", label] = Behind(digest, True, fold)
+        self._behind["tree", label] = Behind(digest, True, fold, noted == lines)
         return KnownTree(digest, lambda: listing)
 
     def _listing(self, name: str, label: str, digest: Digest, lines: list[str]) -> bytes:

@@ -31,7 +31,7 @@ def work(job: Job, run_stage: RunStage) -> tuple[int, JobResult]:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     job_file = Path(job.result).with_name("job.json")
     job.save(job_file)
-    code = run_worker(job_file, run_stage, lambda folder, report: NoMemo())
+    code = run_worker(job_file, run_stage, lambda job, report: NoMemo())
     return code, JobResult.load(Path(job.result))
 
 
@@ -149,7 +149,7 @@ def run_stage(job, services):
             file.write(b"x" * 1000)
             print("still room")
 
-sys.exit(run_worker(sys.argv[1], run_stage, lambda folder, report: None))
+sys.exit(run_worker(sys.argv[1], run_stage, lambda job, report: None))
 """
 
 

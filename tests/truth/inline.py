@@ -20,7 +20,7 @@ from spark_build.executors.events import EventReader
 from spark_build.executors.worker import run_worker
 from spark_build.stages import run_stage
 from spark_build.storage import state, stats
-from spark_build.storage.memo import LocalMemo
+from spark_build.storage.guarded_memo import memo_of
 from sparkfile_schema import parsing
 
 Hook = Callable[[str, Job], None]  # 'before' or 'after' a stage ran, with its job
@@ -185,7 +185,7 @@ class InlineExecutor:
             chdir(handle.job.scratch),
         ):
             try:
-                status = run_worker(handle.job_file, run_stage, LocalMemo)
+                status = run_worker(handle.job_file, run_stage, memo_of)
             finally:
                 _quiet_faulthandler()
         self._hook("after", handle.job)

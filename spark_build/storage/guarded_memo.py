@@ -1,0 +1,56 @@
+"""The item memo of one job: what it finds is kept only while all that the findings hang on is as the key says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from spark_build.core.digest import Digest, digest_file
+from spark_build.core.job import Job
+from spark_build.core.moved import Seen, changed
+from spark_build.core.ports import Memo
+from spark_build.storage.looks import is_as_seen
+from spark_build.storage.memo import LocalMemo
+
+
+def memo_of(job: Job, report: Callable[[str], None]) -> Memo:
+    return GuardedMemo(LocalMemo(Path(job.store, "memo"), report), job.seen)
+
+
+class GuardedMemo:
+    """Implements `core.ports.Memo`. It keeps at once what it is given, so that a killed build goes on from there.
+
+    Each operation is asked for before its rule computes, and after the rule was loaded: what was imported is looked
+    at then, and before each `put` all that may have been read since.
+    """
+
+    def __init__(self, memo: Memo, seen: Sequence[Seen]) -> None:
+        self._memo, self._seen = memo, seen
+        self._asked: set[Digest] = set()
+
+    def get(self, operation: Digest, keys: Sequence[bytes]) -> list[bytes | None]:
+        if operation not in self._asked:
+            self._asked.add(operation)
+            self._check()
+        return self._memo.get(operation, keys)
+
+    def put(self, operation: Digest, entries: Mapping[bytes, bytes]) -> None:
+        """Errors: InputMoved besides."""
+        self._check()
+        self._memo.put(operation, entries)
+
+    def _check(self) -> None:
+        for seen in self._seen:
+            if not _holds(seen):
+                raise changed(seen.name)
+
+
+def _holds(seen: Seen) -> bool:
+    if is_as_seen(seen) and (seen.is_trusted or seen.digest is None):
+        return True
+    return seen.digest is not None and _digest(seen.location) == seen.digest
+
+
+def _digest(location: str) -> Digest | None:
+    try:
+        return digest_file(location)
+    except OSError:
+        return None

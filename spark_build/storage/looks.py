@@ -1,0 +1,18 @@
+"""Files and folders of the project, held against the stats that they had when a stage was planned."""
+
+import os
+
+from spark_build.core.errors import SparkError
+from spark_build.core.moved import Seen
+from spark_build.storage import stats
+from spark_build.storage.folder_walk import walk
+
+
+def is_as_seen(seen: Seen) -> bool:
+    """By stats alone."""
+    try:
+        if seen.is_folder:
+            return stats.fold_of_lines(walk(seen.location, seen.name)) == seen.stats
+        return stats.stat_line(os.stat(seen.location)) == seen.stats
+    except (OSError, SparkError):  # it is not there any more, or can't be read
+        return False
