@@ -56,7 +56,7 @@ class Lock:
         text = _text_of(path)
         digest = digest_bytes(text.encode())
         if text.startswith("<<<<<<< ") or "\n<<<<<<< " in text:
-            return cls._of_both_sides(path.name, text, digest)
+            return cls._of_both_sides(path.name, _with_our_line_ends(text), digest)
         return cls(_blocks_of(text, path.name), digest)
 
     @classmethod
@@ -226,6 +226,7 @@ def merge_files(base: Path, ours: Path, theirs: Path) -> "Merged":
 
 def _blocks_of(text: str, file: str) -> "dict[Name, str]":
     """Errors: UsageError where it is no lock."""
+    text = _with_our_line_ends(text)
     found = list(_BLOCK.finditer(text))
     if not _VERSION.search(text):
         raise UsageError(f"{file} is no lock of this version", fix=_MEND)
@@ -262,11 +263,15 @@ def _replace(path: Path, text: str) -> None:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except UnicodeDecodeError:
         raise UsageError(f"{path.name} is no text", fix=_MEND) from None
     except OSError as error:
         raise UsageError(f"{path.name}: {error.strerror}", fix=_MEND) from None
+
+
+def _with_our_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def _name_of(quoted: str) -> str:

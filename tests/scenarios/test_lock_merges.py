@@ -258,3 +258,17 @@ def test_a_build_resolves_what_git_left_between_markers_and_runs_nothing(folder:
     assert built.count("ran") == 0
     assert "git add Sparkfile.lock" in built.warnings[0]
     assert lock.read_text() == whole
+
+
+def test_a_lock_with_other_line_ends_is_read_and_written_with_ours(folder: Folder) -> None:
+    file, turn = folder.path / "Sparkfile.lock", str(folder.path / "turn")
+    lock = Lock()
+    lock.put("stages", "model:a/train", block("1"))
+    lock.save(file, turn)
+    ours = file.read_bytes()
+    file.write_bytes(ours.replace(b"\n", b"\r\n"))
+    read = Lock.load(file)
+    assert read.blocks == lock.blocks
+    assert read.save(file, turn)
+    assert file.read_bytes() == ours
+    assert not read.holds_others

@@ -91,12 +91,14 @@ def test_a_lock_without_news_is_neither_read_nor_written(tmp_path: Path) -> None
 
 
 def test_two_journals_of_one_project_keep_each_other_s_keys(tmp_path: Path) -> None:
-    journals = [Journal(tmp_path / "builds", State(tmp_path / "state.db")) for _ in range(3)]
+    states = [State(tmp_path / "state.db") for _ in range(3)]
+    journals = [Journal(tmp_path / "builds", state) for state in states]
     assert [journal.last("a") for journal in journals] == [None] * 3
-    for journal, stage in zip(journals, "abc", strict=True):
+    for journal, state, stage in zip(journals, states, "abc", strict=True):
         journal.write(
             BuildEntry(f"id-{stage}", "2026", 1.0, "spark build", 0, stages={stage: {"key": f"k{stage}"}})
         )
+        state.flush()
     last = Journal(tmp_path / "builds", State(tmp_path / "state.db"))
     assert [last.last(stage) for stage in "abc"] == ["ka", "kb", "kc"]
 
