@@ -14,7 +14,7 @@ from spark_build.core.errors import UsageError
 def run_why(options: argparse.Namespace) -> int:
     project = project_of(options)
     if options.item is not None:
-        print(_item_text(project, options))
+        _tell_item(project, options)
         return 0
     from spark_build.app.explaining import why
     from spark_build.report.paint import is_colored
@@ -29,15 +29,20 @@ def run_why(options: argparse.Namespace) -> int:
     return 0
 
 
-def _item_text(project: Project, options: argparse.Namespace) -> str:
+def _tell_item(project: Project, options: argparse.Namespace) -> None:
     """What became of one item of a dataset."""
     from spark_build.app.results import checked_out
-    from spark_build.report.shows import item_text
+    from spark_build.report.shows import item_rows, item_text
 
     stage = project.main_stage(options.stage)
     if kind_of(stage) != "dataset":
         raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
-    return item_text(checked_out(project, stage), options.item)
+    folder = checked_out(project, stage)
+    if options.json:
+        told = {"version": 1, "stage": stage, "item": options.item, "found": item_rows(folder, options.item)}
+        print(json.dumps(told, ensure_ascii=False, default=str))
+    else:
+        print(item_text(folder, options.item))
 
 
 def run_diff(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """`plan --locked` and `lock`: whether the lock fits, without data; and locks merged."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -29,8 +30,8 @@ def run_lock(options: argparse.Namespace) -> int:
     if options.action == "setup":
         from spark_build.app.starting import set_up_merging
 
-        for line in set_up_merging(Path(options.folder)):
-            print(line)
+        lines = list(set_up_merging(Path(options.folder)))
+        print(json.dumps({"version": 1, "done": lines}) if options.json else "\n".join(lines))
         return 0
     return _merge(Path(options.base), Path(options.ours), Path(options.theirs))
 

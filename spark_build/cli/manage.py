@@ -79,6 +79,10 @@ def run_update(options: argparse.Namespace) -> int:
 
     project = project_of(options)
     updated = list(update(project, options.names))
+    if options.json:
+        told = [{"name": name, "old": old, "new": new} for name, old, new in updated]
+        print(json.dumps({"version": 1, "updated": told}))
+        return 0
     if not updated:
         print("nothing to look at: the Sparkfile names no hub id that moves")
     for name, old, new in updated:
@@ -98,15 +102,21 @@ def run_down(options: argparse.Namespace) -> int:
     names = [name_of(n) if kind_of(n) == "deployment" else n for n in options.names] or list(
         project.graph.deployments
     )
-    if not names:
-        print("no deployments: the Sparkfile declares none")
+    was_running = {}
     for name in names:
         if name not in project.graph.deployments and runtime.state(folder_of(project), name) is None:
             raise UsageError(
                 f"no deployment '{name}'", fix=f"there are {', '.join(project.graph.deployments) or 'none'}"
             )
-        was_running = runtime.down(folder_of(project), name)
-        print(f"deployment:{name} {'stopped' if was_running else 'was not running'}")
+        was_running[f"deployment:{name}"] = runtime.down(folder_of(project), name)
+        if not options.json:
+            print(
+                f"deployment:{name} {'stopped' if was_running[f'deployment:{name}'] else 'was not running'}"
+            )
+    if options.json:
+        print(json.dumps({"version": 1, "was_running": was_running}))
+    elif not names:
+        print("no deployments: the Sparkfile declares none")
     return 0
 
 

@@ -271,7 +271,7 @@ def _schema(parser: argparse.ArgumentParser) -> None:
 
 def _store(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("check", help="read every object and say which are damaged")
+    _common(actions.add_parser("check", help="read every object and say which are damaged"), is_top=False)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -287,7 +287,8 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 
 def _lock(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("setup", help="let git merge Sparkfile.lock block by block, in this clone")
+    setup = actions.add_parser("setup", help="let git merge Sparkfile.lock block by block, in this clone")
+    _common(setup, is_top=False)
     merge = actions.add_parser("merge", help="merge three locks (git calls this)")
     for name in ("base", "ours", "theirs"):
         merge.add_argument(name, metavar=name.upper())

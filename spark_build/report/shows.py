@@ -163,19 +163,39 @@ def item_text(folder: Path, item: str) -> str:
 
     Errors: UsageError where nothing matches.
     """
+    rows = item_rows(folder, item)
+    return "\n".join(printable(_kept(row) if "split" in row else _rejection(row)) for row in rows)
+
+
+def item_rows(folder: Path, item: str) -> list[dict[str, Any]]:
+    """The same as data: source, id and split, or gate, reason, score, threshold and what it was like.
+
+    Errors: UsageError where nothing matches.
+    """
     dataset = DatasetFolder(folder)
     kept = [
-        f"{row['source']}  {short(row['id'])}  kept, in split {split}"
+        {"source": row["source"], "id": row["id"], "split": split}
         for split in dataset.splits
         for row in _rows_of(dataset.rows(split).shards)
         if _is_meant(row, item)
     ]
-    gone = [_rejection(row) for row in _rows_of(_rejected_shards(folder)) if _is_meant(row, item)]
+    gone = [
+        {name: row.get(name) for name in _TOLD_OF_REJECTED}
+        for row in _rows_of(_rejected_shards(folder))
+        if _is_meant(row, item)
+    ]
     if not kept and not gone:
         raise UsageError(
             f"no item '{item}' came into the dataset", fix="an id, the beginning of one, or a file"
         )
-    return "\n".join(printable(line) for line in (*kept, *gone))
+    return [*kept, *gone]
+
+
+_TOLD_OF_REJECTED = ("source", "id", "gate", "reason", "score", "threshold", "matched", "detail")
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    return f"{row['source']}  {short(row['id'])}  kept, in split {row['split']}"
 
 
 def _is_meant(row: Mapping[str, Any], item: str) -> bool:

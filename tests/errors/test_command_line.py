@@ -1,6 +1,7 @@
 """Wrong words on the command line: exit code 2, what is wrong, and what there is instead."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,35 @@ def test_a_sparkfile_without_targets_has_nothing_to_do(folder: Folder) -> None:
     assert folder.build().lines == [
         {"event": "done", "ran": 0, "restored": 0, "fresh": 0, "failed": 0, "skipped": 0}
     ]
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    folder = Folder(tmp_path_factory.mktemp("looked"))
+    folder.sparkfile(SPARKFILE)
+    documents(folder, 2, name="good")
+    folder.build()
+    subprocess.run(["git", "init", "-q"], cwd=folder.path, check=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan", "status", "ls", "runs", "graph", "check", "doctor", "down", "update", "tag", "accept --list",
+        "why dataset:good", "why dataset:good good/doc0000.md", "why dataset:good doc0000.md",
+        "show dataset:good", "get dataset:good --to got", "store check", "lock setup", "verify dataset:good",
+        "diff dataset:good dataset:good",
+    ],
+)  # fmt: skip
+def test_json_is_one_object_on_standard_output(looked_at: Folder, command: str) -> None:
+    ran = looked_at.spark(*command.split(), "--json", code=None)
+    assert_is_plain(ran)
+    if ran.code == 2:
+        assert ran.out == ""
+        assert "unrecognized" not in ran.err
+    else:
+        assert json.loads(ran.out)["version"] == 1, ran.out
 
 
 def test_a_remote_store_is_refused_until_there_is_one(folder: Folder) -> None:
