@@ -98,7 +98,7 @@ class Transform(Rule):
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
         """Fields that `apply` reads: its memo key covers these alone."""
-        return tuple(item.fields)
+        return tuple(sorted(item.fields))  # the key doesn't cover in which order earlier transforms left them
 
     @abstractmethod
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
@@ -245,7 +245,11 @@ class Server(Rule):
 
 
 def digest_of_fields(item: Item, names: Sequence[str]) -> bytes:
-    """32 bytes over the named fields; the memo key of an operation that reads these alone."""
+    """32 bytes over the named fields; the memo key of an operation that reads these alone.
+
+    A field that is not there is told from one that is null, as the operation can tell them.
+    """
     from spark_build.core.digest import canonical_json
 
-    return bytes.fromhex(digest_bytes(canonical_json([[n, item.fields.get(n)] for n in sorted(names)])))
+    there = [[name, item.fields[name]] for name in sorted(names) if name in item.fields]
+    return bytes.fromhex(digest_bytes(canonical_json(there)))

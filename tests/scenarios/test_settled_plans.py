@@ -128,6 +128,22 @@ def test_nothing_is_planned_twice_while_nothing_moves(built: Built, planned: lis
     assert before == {p: p.stat().st_mtime_ns for p in built.folder.rglob("*") if p.is_file()}
 
 
+def test_a_tool_that_is_a_script_is_asked_once_by_a_build_without_work(built: Built) -> None:
+    edited = built.folder / "Sparkfile.yaml"
+    built.tool("echo run >> $(dirname $0)/../runs; echo loud 1")
+    built.write(
+        "Sparkfile.yaml",
+        edited.read_text().replace(
+            'cp {inputs.m}/o {output}/o"', 'cp {inputs.m}/o {output}/o", tools: [./tools/shout]'
+        ),
+    )
+    built.project().build()
+    runs = built.folder / "runs"
+    runs.unlink()
+    assert built.project().build().count("fresh") == 3
+    assert runs.read_text() == "run\n"
+
+
 def test_a_build_leaves_its_plan_settled(built: Built, planned: list[str]) -> None:
     built.write("a.txt", "two\n")
     built.project().build()

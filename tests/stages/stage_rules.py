@@ -139,6 +139,23 @@ class Unless(Transform):
         return [] if self.params.word in item["text"].split() else [{"text": item["text"]}]
 
 
+class Scored(Transform):
+    """Tells a score that is not there from one that is null."""
+
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        return ("text", "score")
+
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        return [{"text": f"{item['text']} {item.fields.get('score', 'none')}"}]
+
+
+class Named(Transform):
+    """Tells the order of the fields."""
+
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        return [{"text": f"{item['text']} {' '.join(item.fields)}"}]
+
+
 class Nosy(Transform):
     """Reads what its memo key does not cover."""
 

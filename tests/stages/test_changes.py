@@ -150,6 +150,30 @@ def test_an_id_whose_pieces_were_all_dropped_is_taken_all_the_same(bench: Bench,
     assert fits == ["ingest: an id that is taken"]
 
 
+def test_a_field_that_is_not_there_is_not_a_null(bench: Bench, fits: list[str]) -> None:
+    many(bench, 12)
+    bench.write("data/late.jsonl", json.dumps({"text": "t", "score": None}))
+    chain = Chain(bench, transforms=[step("Scored")])
+    chain.build()
+    bench.write("data/early.jsonl", json.dumps({"text": "t"}))
+    same_as_cold(chain)
+    assert fits == ["ingest"]
+
+
+def test_fields_come_in_one_order_whatever_transforms_they_went_through(
+    bench: Bench, fits: list[str]
+) -> None:
+    many(bench, 12)
+    row = {"score": 1, "text": "T", "title": "t"}
+    bench.write("data/train/late.jsonl", json.dumps({**row, "id": "late"}))
+    first = step("Upper", options={"only": "train"})  # it leaves the text behind the title
+    chain = Chain(bench, transforms=[first, step("Named")])
+    chain.build()
+    bench.write("data/test/early.jsonl", json.dumps({**row, "id": "early"}))
+    same_as_cold(chain)
+    assert fits == ["ingest"]
+
+
 def test_a_zero_that_changes_its_sign_is_a_change(bench: Bench, fits: list[str]) -> None:
     for number in range(12):
         bench.write(f"data/{number}.jsonl", json.dumps({"id": f"r{number}x", "text": "t", "x": 0.0}))
@@ -268,6 +292,7 @@ CASES = st.fixed_dictionaries(
                 [step("Words", {"words": 2})],
                 [step("Upper"), step("Words", {"words": 3})],
                 [step("Words", {"words": 2}), step("Unless", {"word": "ab"})],
+                [step("Scored")],
             ]
         ),
         "options": st.sampled_from(
