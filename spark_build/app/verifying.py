@@ -1,8 +1,8 @@
 """`spark verify`: builds again in a clean folder, and compares on the level that each rule declares."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,8 @@ def verify(
         raise UsageError(f"'{target}' has no stages", fix="name a dataset or a model")
     plan = project.planner().plan(asked)
     records = _records(project, plan, target)
-    with _folder(keep) as folder:
+    folder, stays = _clean_folder(keep), keep is not None
+    try:
         store = LocalStore(folder)
         if is_stage_alone:
             _lend(project, store, [record for stage, record in records.items() if stage not in asked])
@@ -48,7 +49,11 @@ def verify(
         drift = {s.stage: s.drift for s in plan.stages}
         verified = tuple(_compare(project, store, compared, result, drift))
         store.close()
-    return Verification(target, verified, str(keep) if keep is not None else None)
+        stays = stays or result.count("failed") > 0  # then its logs are what there is to go by
+    finally:
+        if not stays:
+            shutil.rmtree(folder)
+    return Verification(target, verified, str(folder) if stays else None)
 
 
 def _records(project: Project, plan: Plan, target: str) -> dict[str, Record]:
@@ -63,19 +68,16 @@ def _records(project: Project, plan: Plan, target: str) -> dict[str, Record]:
     return records
 
 
-@contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
-    """The clean folder; gone afterwards where nobody keeps it."""
+def _clean_folder(keep: Path | None) -> Path:
+    """Errors: UsageError where `keep` is not empty."""
     if keep is None:
-        with tempfile.TemporaryDirectory(prefix="spark-verify-") as folder:
-            yield Path(folder)
-        return
+        return Path(tempfile.mkdtemp(prefix="spark-verify-"))
     if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError(
             f"{keep} is there already and not empty", fix="name a folder that is empty or not there"
         )
     keep.mkdir(parents=True, exist_ok=True)
-    yield keep.resolve()
+    return keep.resolve()
 
 
 def _lend(project: Project, store: LocalStore, records: list[Record]) -> None:

@@ -1,6 +1,8 @@
 """`spark verify`: the same comes out again, or the first difference is named."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,12 @@ def test_a_stage_alone_takes_its_inputs_from_the_store(built: Folder, tmp_path: 
 def test_what_cant_be_built_again_is_no_difference(built: Folder) -> None:
     told = verified(built, "model:once", code=1)
     assert (told["verdict"], told["stages"][0]["verdict"]) == ("failed", "failed")
-    assert "could not be built again" in built.spark("verify", "model:once", code=1).out
+    shutil.rmtree(told["kept"])
+    text = built.spark("verify", "model:once", code=1)
+    assert "could not be built again" in text.out
+    [log] = re.findall(r"log +(/\S+\.log)", text.err)
+    assert Path(log).is_file()
+    shutil.rmtree(Path(log).parents[1])
 
 
 def test_figures_count_within_the_tolerance_that_the_rule_declares(built: Folder) -> None:
