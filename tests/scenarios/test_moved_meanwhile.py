@@ -128,12 +128,13 @@ import helper
 class Params(RuleParams):
     words: str
 class Known(ItemGate):
-    Params = Params
+    Params, batch_items = Params, 1
     @classmethod
     def needs(cls, params, project): return Needs(paths={"words": params.words})
     def measure(self, item):
         words = pathlib.Path(self.inputs["words"])
         if is_asked("words.txt"): words.write_text("none")
+        if is_asked("failure") and "3" in item["text"]: raise RuntimeError("no more paper")
         if is_asked("save"): pathlib.Path("$PROJECT/g.py").touch()
         return helper.first(item["text"])[0] in words.read_text()
     def decide(self, found, params): return Verdict.keep() if found else Verdict.drop("unknown")
@@ -174,3 +175,10 @@ def test_no_item_is_remembered_by_what_moved(filtered: Folder, edited: str) -> N
 def test_a_rule_that_is_saved_as_it_was_does_no_harm(filtered: Folder) -> None:
     _as_before(filtered, "save")
     assert "dataset:d/filter" in filtered.build().ran
+
+
+def test_what_a_filter_found_before_it_failed_is_remembered(filtered: Folder) -> None:
+    _as_before(filtered, "failure")
+    assert "no more paper" in filtered.build(code=1).err
+    (filtered.path.parent / "flags" / "failure").unlink()
+    assert filtered.build().items["dataset:d/filter"] == {"handled": 1, "remembered": 2}
