@@ -174,9 +174,10 @@ class Uses:
         """A result of an included Sparkfile, which is a stage of this graph, or of an import, which the lock pins."""
         if address.folder in self.file.imports:
             return self._imported(address, at, parts, folder)
-        graph = self.below.get(address.folder)
+        include = self._include_of(address.folder)
+        graph = self.below.get(include)
         if graph is None:
-            if not any(one.folder == address.folder for one in self.file.include):
+            if not include:
                 known = ", ".join([*self.below, *self.file.imports]) or "none"
                 self.report(
                     at, f"'{address}': '{address.folder}' is neither included nor imported", f"known: {known}"
@@ -184,11 +185,16 @@ class Uses:
             return None  # a faulty one tells of itself
         if address.tag is not None:
             return self._tagged(address, at)
-        if address.main_stage.removeprefix(f"{address.folder}/") not in graph.nodes:
+        if address.main_stage.removeprefix(f"{include}/") not in graph.nodes:
             names = (name_of(target) for target in graph.targets() if kind_of(target) == address.kind)
             self.report(at, f"no {address.kind} '{address}'", suggest(address.name, names, str(address.kind)))
             return None
         return Input(stage=address.main_stage, parts=parts, folder=folder, at=at)
+
+    def _include_of(self, folder: str) -> str:
+        """The folder of the include that brings `folder`, itself or by an include of its own; '' where none does."""
+        folders = [one.folder for one in self.file.include]
+        return next((one for one in folders if folder == one or folder.startswith(f"{one}/")), "")
 
     def _imported(self, address: Address, at: str, parts: tuple[str, ...], folder: str) -> Input:
         name = str(address)
@@ -269,11 +275,11 @@ class Uses:
         """Evaluations with `require` of the model that is read: they must have passed, but are not in the key."""
         if given.stage is None or kind_of(given.stage) != "model":
             return ()
-        if folder := folder_of(given.stage):
-            own = target_of(given.stage).removeprefix(f"{folder}/")
-            nodes = self.below[folder].nodes.values()
+        if include := self._include_of(folder_of(given.stage)):
+            own = target_of(given.stage).removeprefix(f"{include}/")
+            nodes = self.below[include].nodes.values()
             return tuple(
-                f"{folder}/{n.stage}" for n in nodes if n.target == own and n.kind == "eval" and n.requires
+                f"{include}/{n.stage}" for n in nodes if n.target == own and n.kind == "eval" and n.requires
             )
         target = self.file.targets[name_of(target_of(given.stage))]
         return tuple(

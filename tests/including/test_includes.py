@@ -152,6 +152,8 @@ def test_a_file_that_is_included_may_include_others(folder: Folder) -> None:
     folder.edit("datasets:", "include: [sub/Sparkfile.yaml]\ndatasets:", "asr/Sparkfile.yaml")
     result = build(folder.path, "asr/sub/model:whisper")
     assert set(result.results) == {"asr/sub/model:whisper/train"}
+    folder.edit("asr/model:whisper", "asr/sub/model:whisper")
+    assert "asr/sub/model:whisper/train" in {s.stage for s in Project(folder.path).plan("joint").stages}
 
 
 def test_the_lock_fits_without_data(folder: Folder) -> None:

@@ -5,6 +5,7 @@ import os
 import random
 import sys
 import time
+from contextlib import closing, suppress
 
 from tests.truth.coverage import Coverage
 from tests.truth.sequences import run_sequence, run_sequences
@@ -20,15 +21,17 @@ def main() -> int:
     first = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"seed {first}, {asked.sequences} sequences in {asked.processes} processes", flush=True)
     coverage, failed, began = Coverage(), 0, time.monotonic()
-    for number, failure in run_sequences(
+    sequences = run_sequences(
         asked.sequences, first, coverage, processes=asked.processes, shrinks=not asked.no_shrinking
-    ):
-        if failure is not None:
-            failed += 1
-            print(f"\nCONTRADICTION, again by: {failure.again}\n{failure.error}\n", flush=True)
-        if (number + 1) % _BATCH == 0:
-            seconds = time.monotonic() - began
-            print(f"{number + 1} sequences, {failed} contradictions, {seconds:.0f} s", flush=True)
+    )
+    with suppress(KeyboardInterrupt), closing(sequences):  # what ran until then is told all the same
+        for number, failure in sequences:
+            if failure is not None:
+                failed += 1
+                print(f"\nCONTRADICTION, again by: {failure.again}\n{failure.error}\n", flush=True)
+            if (number + 1) % _BATCH == 0:
+                seconds = time.monotonic() - began
+                print(f"{number + 1} sequences, {failed} contradictions, {seconds:.0f} s", flush=True)
     print(f"\n{coverage.table()}\n")
     seconds = time.monotonic() - began
     print(f"seed {first}: {coverage.sequences} sequences, {failed} contradictions, {seconds:.0f} s")

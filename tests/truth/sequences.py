@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -61,7 +61,7 @@ def run_sequence(
 
 def run_sequences(
     count: int, first_seed: int, coverage: Coverage, *, processes: int, shrinks: bool = True
-) -> Iterator[tuple[int, Failure | None]]:
+) -> Generator[tuple[int, Failure | None], None, None]:
     """In order, several at a time; `coverage` grows, and steers what is drawn.
 
     What is drawn follows from the seed alone: sequence n knows what all up to n - AHEAD brought, whoever ran them.

@@ -241,7 +241,9 @@ class Verifier:
         self, stage: str, reasons: tuple[Reason, ...], facts: Mapping[str, StageFacts], expected: Expected
     ) -> None:
         allowed, groups = self.ledger.causes(facts, expected, stage)
-        if stage in expected.lost and stage not in expected.ran:
+        # a lost Artifact is planned to be built, also where a requirement that is not met will keep it from it
+        is_lost = stage in expected.lost or (stage in expected.lacking and stage in expected.skipped)
+        if is_lost and stage not in expected.ran:
             allowed = [Fact("missing", stage, None), Fact("corrupt", stage, None)]
             groups = [tuple(allowed)]
         if not reasons:
