@@ -20,26 +20,27 @@ class Allowance:
     """What a job declares: everything else in the project, and every other host, is undeclared.
 
     `project`: real path of the Sparkfile's folder; `allowed`: files and folders; `hosts`: as the Sparkfile's text
-    names them.
+    names them; `store`: real path of the folder where a stage writes, links to elsewhere among it.
     """
 
-    __slots__ = ("allowed", "hosts", "is_strict", "project")
+    __slots__ = ("allowed", "hosts", "is_strict", "project", "store")
 
     def __init__(
-        self, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", is_strict: bool
+        self, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", is_strict: bool, store: str
     ) -> None:
-        self.project, self.is_strict = project, is_strict
+        self.project, self.is_strict, self.store = project, is_strict, store
         self.allowed, self.hosts = tuple(allowed), tuple(hosts)
 
     @classmethod
     def of(
-        cls, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", *, is_strict: bool
+        cls, project: str, allowed: "Iterable[str]", hosts: "Iterable[str]", *, is_strict: bool, store: str
     ) -> "Allowance":
         real = os.path.realpath(project)
-        found = {os.path.realpath(os.path.join(project, path)) for path in allowed}
+        store = os.path.realpath(os.path.join(project, store))
+        found = {store, *(os.path.realpath(os.path.join(project, path)) for path in allowed)}
         if len(found) > _MOST_ALLOWED:
             found = {os.path.dirname(path) if os.path.isfile(path) else path for path in found}
-        return cls(real, sorted(found), sorted(set(hosts)), is_strict)
+        return cls(real, sorted(found), sorted(set(hosts)), is_strict, store)
 
     def to_plain(self) -> "dict[str, Any]":
         return {name: getattr(self, name) for name in self.__slots__}
@@ -47,21 +48,28 @@ class Allowance:
     def undeclared(self, path: str, working_folder: str) -> str | None:
         """The path from the project of a file that the job does not declare; None for any other."""
         location = os.path.normpath(os.path.join(working_folder, path))
-        if not location.startswith(self.project + os.sep):
+        real = _real(location)
+        if not (_is_below(location, self.project) or _is_below(real, self.project)):
             return None
-        real = os.path.realpath(location)
-        if any(_is_below(place, known) for known in self.allowed for place in (location, real)):
+        if (source := _source_of(location)) != location:
+            location, real = source, _real(source)
+        place = location if self._is_of_project(location) else real
+        if any(_is_below(one, known) for known in self.allowed for one in (place, real)):
             return None
-        if not os.path.isfile(real) or self._is_of_an_installation(location):
+        if not _is_below(place, self.project) or not os.path.isfile(real) or self._is_of_an_installation(place):
             return None
-        return os.path.relpath(location, self.project)
+        return os.path.relpath(place, self.project)
 
     def is_named(self, host: str) -> bool:
         """Whether the Sparkfile names the host, or a domain that it belongs to."""
         return any(host == known or host.endswith(f".{known}") for known in self.hosts)
 
+    def _is_of_project(self, location: str) -> bool:
+        """Where a link is the project's own; of one that a stage made, or anybody outside, the target counts."""
+        return _is_below(location, self.project) and not _is_below(location, self.store)
+
     def _is_of_an_installation(self, location: str) -> bool:
-        """Compiled Python, and environments that lie in the project: libraries have their own place in a key."""
+        """Environments in the project, whose libraries have their own place in a key; or of a source that is gone."""
         if f"{os.sep}__pycache__{os.sep}" in location:
             return True
         folder = os.path.dirname(location)
@@ -96,6 +104,29 @@ def listens_here(port: int, session: int) -> bool:
     """Whether a process of this session listens at the port: a job that talks to itself asks nobody outside."""
     inodes = {f"socket:[{inode}]" for inode in _listening_at(port)}
     return bool(inodes) and any(inodes & set(_open_files(process)) for process in _of_session(session))
+
+
+def _real(location: str) -> str:
+    """Where it really lies, in three calls however deep that is; '' where nothing is."""
+    try:
+        descriptor = os.open(location, os.O_PATH)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return os.path.realpath(location)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def _source_of(location: str) -> str:
+    """The file that Python compiled: once it has, it opens the compiled one alone."""
+    folder, name = os.path.split(location)
+    if os.path.basename(folder) != "__pycache__":
+        return location
+    source = os.path.join(os.path.dirname(folder), name.partition(".")[0] + ".py")
+    return source if os.path.isfile(source) else location
 
 
 def _is_below(location: str, folder: str) -> bool:

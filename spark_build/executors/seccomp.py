@@ -169,8 +169,8 @@ def _program(calls: _Calls) -> list[bytes]:
 
 
 def _unless_reading(allow: bytes) -> list[bytes]:
-    """Folders, and files that are only written, need no question."""
-    is_folder = _step(0x45, 0, 1, os.O_DIRECTORY)
+    """Folders, files that are only written, and a mere look at where a file lies need no question."""
+    is_folder = _step(0x45, 0, 1, os.O_DIRECTORY | os.O_PATH)
     only_written = [_step(0x54, 0, 0, os.O_ACCMODE), _step(0x15, 0, 1, os.O_WRONLY)]
     return [is_folder, allow, *only_written, allow]
 

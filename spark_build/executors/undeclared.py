@@ -31,9 +31,10 @@ def allowance_of(job: Job, env: Mapping[str, str]) -> Allowance | None:
     hosts = {host.lower() for text in texts for host in _hosts(text, job.project)}
     return Allowance.of(
         job.project,
-        (*job.reads, job.store),
+        job.reads,
         {*hosts, *(_HUB if job.hub else ())},
         is_strict=job.hermetic == STRICT,
+        store=job.store,
     )
 
 

@@ -1,6 +1,7 @@
 """What a stage in Python reads and calls without declaring it: warned of, refused under `hermetic: strict`."""
 
 import os
+import py_compile
 import socket
 import sqlite3
 import threading
@@ -25,7 +26,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def allowance(project: Path, *, hosts: tuple[str, ...] = (), is_strict: bool = False) -> Allowance:
-    return Allowance.of(str(project), ["data", "helper.py", ".spark"], hosts, is_strict=is_strict)
+    return Allowance.of(str(project), ["data", "helper.py"], hosts, is_strict=is_strict, store=".spark")
 
 
 def files_of(seen: Undeclared) -> list[str]:
@@ -66,6 +67,44 @@ def test_a_link_outside_of_the_inputs_is_told_and_one_into_them_is_not(project: 
         (project / "alias.txt").read_text()
         (project / "data" / "way-out.txt").read_text()
     assert not seen  # the link itself lies in a declared folder: its target is part of the folder's digest
+
+
+def test_a_link_that_a_stage_makes_counts_as_what_it_leads_to(project: Path) -> None:
+    link = project / ".spark" / "work" / "scratch" / "link"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(project / "lookup.txt")
+    with watching(allowance(project)) as seen:
+        link.read_text()
+    assert files_of(seen) == ["lookup.txt"]
+
+
+def test_a_link_from_outside_of_the_project_counts_as_what_it_leads_to(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    link = tmp_path_factory.mktemp("outside") / "link"
+    link.symlink_to(project)
+    with watching(allowance(project)) as seen:
+        (link / "lookup.txt").read_text()
+        (link / "data" / "a.txt").read_text()
+    assert files_of(seen) == ["lookup.txt"]
+
+
+def test_an_input_laid_out_as_a_link_into_the_store_may_be_read(project: Path) -> None:
+    link = project / ".spark" / "work" / "inputs"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(project / ".spark" / "objects")
+    with watching(allowance(project, is_strict=True)) as seen:
+        (link / "x").read_text()
+    assert not seen
+
+
+def test_what_python_compiled_counts_as_its_source(project: Path) -> None:
+    (project / "other.py").write_text("")
+    compiled = [py_compile.compile(str(project / name), optimize=2) for name in ("other.py", "helper.py")]
+    with watching(allowance(project)) as seen:
+        for path in compiled:
+            Path(path or "").read_bytes()
+    assert files_of(seen) == ["other.py"]
 
 
 def test_writing_is_no_reading(project: Path) -> None:

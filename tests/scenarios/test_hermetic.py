@@ -167,3 +167,21 @@ def test_what_is_remembered_of_an_undeclared_read_is_warned_of_again(folder: Fol
     folder.sparkfile(with_gate(", with: {shortest: 2}"))  # only decides: nothing is measured, nothing read
     (warning,) = build(folder).warnings
     assert "lookup.csv" in warning
+
+
+def test_a_module_that_was_compiled_before_is_refused_under_strict(folder: Folder) -> None:
+    folder.write("dyn.py", "X = 1\n")
+    folder.write(
+        "prep.py", "import sys\nopen(sys.argv[1] + '/m', 'w').write(str(__import__('dy' + 'n').X))\n"
+    )
+    folder.sparkfile(command("python3 prep.py {output}"))
+    assert "dyn.py" in build(folder).warnings[0]
+    assert list(folder.path.glob("__pycache__/dyn.*.pyc"))
+    folder.sparkfile(STRICT + command("python3 prep.py {output}"))
+    assert "dyn.py, which is not" in (build(folder).results["model:m/train"].error or "")
+
+
+def test_a_file_behind_a_link_of_the_command_is_refused_under_strict(folder: Folder) -> None:
+    folder.write("prep.sh", "n=up.csv; ln -s $PWD/look$n $2/l; cat $2/l > $1/m\n")
+    folder.sparkfile(STRICT + command("sh prep.sh {output} {scratch}"))
+    assert "lookup.csv, which is not" in (build(folder).results["model:m/train"].error or "")
