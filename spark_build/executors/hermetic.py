@@ -56,7 +56,11 @@ class Allowance:
         place = location if self._is_of_project(location) else real
         if any(_is_below(one, known) for known in self.allowed for one in (place, real)):
             return None
-        if not _is_below(place, self.project) or not os.path.isfile(real) or self._is_of_an_installation(place):
+        if (
+            not _is_below(place, self.project)
+            or not os.path.isfile(real)
+            or self._is_of_an_installation(place)
+        ):
             return None
         return os.path.relpath(place, self.project)
 
