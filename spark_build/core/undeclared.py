@@ -4,11 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 NOTE = "undeclared"  # {'files': […], 'more_files': 3, 'hosts': […]}
+WATCHED = "watched"  # by whom: 'kernel' where it was asked of all that the stage opened, as under `hermetic: strict`
 FIX = (
     "name files under inputs: or code:, hosts in the rule's params; or `environment: {hermetic: off}`"
     " where the result can't depend on them"
 )
 _MOST_TOLD = 5
+
+
+def is_vouched(notes: Mapping[str, Any]) -> bool:
+    """Whether a result is known to rest on what the Sparkfile names: looked at as closely as can be, and clean."""
+    return WATCHED in notes and NOTE not in notes
+
+
+def knows_more(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    """Whether the notes of one result say more for it than others of the same result."""
+    return (NOTE not in new, WATCHED in new) > (NOTE not in old, WATCHED in old)
 
 
 def touched_text(note: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
-from spark_build.core.undeclared import NOTE
+from spark_build.core.undeclared import is_vouched
 from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of, paired
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
@@ -273,8 +273,8 @@ class Planner:
         return StagePlan(node.stage, "run", key, None, reasons, seconds, None, (), manifest, last=before)
 
     def is_refused(self, record: Record) -> bool:
-        """Under `hermetic: strict` a result that rests on undeclared reads does not count."""
-        return self.graph.hermetic == "strict" and NOTE in record.notes
+        """Under `hermetic: strict` a result counts only where the kernel was asked, and saw nothing undeclared."""
+        return self.graph.hermetic == "strict" and not is_vouched(record.notes)
 
     def _accepted(self, key: Digest) -> tuple[Record | None, tuple[str, ...]]:
         """The Record that a user takes for this key's, and the line that says so in every plan."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from spark_build.core.errors import StageFailed
 from spark_build.core.job import Job, JobResult
-from spark_build.core.undeclared import FIX, NOTE, touched_text
+from spark_build.core.undeclared import FIX, NOTE, WATCHED, touched_text
 from spark_build.executors.hermetic import OFF, STRICT, Allowance, Undeclared
 
 COMMAND = "command"  # the rule that runs what a user wrote, in every family
@@ -51,7 +51,9 @@ def with_undeclared(job: Job, result: JobResult, told: Mapping[str, Any]) -> Job
         reason = os.strerror(told["unguarded"])
         message = f"hermetic: strict: this machine does not let anybody see what {job.stage} opens ({reason})"
         return JobResult(False, error=message, fix="Linux 5.5 with seccomp is needed; or `hermetic: warn`")
-    seen = told.get("undeclared")
+    seen = told.get("undeclared")  # None where the kernel was not asked
+    if seen is not None and (job.hermetic == STRICT or not (result.items or {}).get("remembered")):
+        result = replace(result, notes={**result.notes, WATCHED: "kernel"})  # what is remembered, nobody watched
     if not seen:
         return result
     if job.hermetic == STRICT:

@@ -9,7 +9,7 @@ from typing import Any
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.disk import disk_problems
 from spark_build.core.record import Record
-from spark_build.core.undeclared import NOTE
+from spark_build.core.undeclared import knows_more
 from spark_build.storage.durable import Disk
 from spark_build.storage.loose import LooseIndex
 from spark_build.storage.stats import fold_of_records
@@ -67,9 +67,7 @@ class LocalRecords:
             self.disk.rename(path, f"{self.folder}/damaged/{record.key}-{os.urandom(3).hex()}.json")
             return self._write(record)
         if standing.output == record.output:
-            if (
-                NOTE in standing.notes and NOTE not in record.notes
-            ):  # now it is known to rest on its inputs alone
+            if knows_more(record.notes, standing.notes):  # now it is known to rest on its inputs alone
                 self.disk.rename(self._written(record), path)
             return None
         # the newest counts: of it the build goes on, and the older one's Artifact may be what was lost

@@ -185,3 +185,31 @@ def test_a_file_behind_a_link_of_the_command_is_refused_under_strict(folder: Fol
     folder.write("prep.sh", "n=up.csv; ln -s $PWD/look$n $2/l; cat $2/l > $1/m\n")
     folder.sparkfile(STRICT + command("sh prep.sh {output} {scratch}"))
     assert "lookup.csv, which is not" in (build(folder).results["model:m/train"].error or "")
+
+
+def test_a_result_that_nobody_watched_so_closely_does_not_count_under_strict(folder: Folder) -> None:
+    read = 'subprocess.run(["cat", Path(__file__).with_name("lookup.csv")], check=True)'
+    gate = GATE.replace('Path(__file__).with_name("lookup.csv").read_text()', f"str({read})")
+    folder.write("gate.py", f"import subprocess\n{gate}")
+    folder.sparkfile(with_gate())
+    assert build(folder).warnings == []  # nobody asks the kernel
+    folder.sparkfile(STRICT + with_gate())
+    assert "lookup.csv" in (build(folder).results["dataset:d/filter"].error or "")
+
+
+def test_what_was_not_watched_so_closely_runs_once_under_strict(folder: Folder) -> None:
+    gate = GATE.replace('Path(__file__).with_name("lookup.csv").read_text()', 'item["text"]')
+    folder.write("gate.py", gate)
+    folder.sparkfile(with_gate())
+    build(folder)
+    folder.sparkfile(STRICT + with_gate())
+    assert {r.outcome for r in build(folder).results.values()} == {"ran"}
+    assert {r.outcome for r in build(folder).results.values()} == {"fresh"}
+
+
+def test_what_is_built_under_strict_stays_fresh_under_warn(folder: Folder) -> None:
+    run = command("python3 prep.py {output}", ", inputs: {table: lookup.csv}")
+    folder.sparkfile(STRICT + run)
+    build(folder)
+    folder.sparkfile(run)
+    assert Project(folder.path).plan()["model:m/train"].state == "fresh"
