@@ -138,6 +138,9 @@ class WatchedWorld(World, Protocol):
     def matching(self, pattern: str, folder: str = "") -> tuple[str, ...]:
         """Files of the project's `folder` that match, looked for anew at each call."""
 
+    def tool_file(self, name: str) -> str | None:
+        """Where the tool lies that `tool` answered for; None where nobody asked."""
+
     def seen(self, kind: str, path: str) -> Seen | None:
         """The stats that the answer of `tree` or `file` (the `kind`) rests on; None where nobody asked."""
 

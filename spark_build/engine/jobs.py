@@ -128,7 +128,7 @@ class Workshop:
             hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
             limit=limit,
             hermetic=self.hermetic,
-            reads=tuple(str(self.project / path) for path in _reads(node)),
+            reads=(*(str(self.project / path) for path in _reads(node)), *self._tools(node)),
             seen=watch.seen,
             options={**node.options, **self._listing(node, folders)},
             previous=self._previous(node, plan, folders),
@@ -228,6 +228,11 @@ class Workshop:
             label=step.label,
             manifest=own,
         )
+
+    def _tools(self, node: Node) -> list[str]:
+        """Where they lie: a script in the project is read by its interpreter."""
+        files = (self.world.tool_file(name) for step in node.steps for name in step.tools)
+        return [file for file in files if file is not None]
 
     def _listing(self, node: Node, folders: Folders) -> dict[str, Any]:
         """Of an ingest's source: what was hashed for the key need not be hashed again."""

@@ -101,6 +101,10 @@ class FileWorld:
         found = self._behind.get((kind, name))
         return found if found is not None and found.is_trusted and found.answer == answer else None
 
+    def tool_file(self, name: str) -> str | None:
+        found = self._behind.get(("tool", name))
+        return found.stats.partition("\0")[0] if found is not None else None  # as `look_of_tool` begins
+
     def seen(self, kind: str, path: str) -> Seen | None:
         name = os.path.normpath(path)
         found = self._behind.get((kind, name))

@@ -213,3 +213,12 @@ def test_what_is_built_under_strict_stays_fresh_under_warn(folder: Folder) -> No
     build(folder)
     folder.sparkfile(run)
     assert Project(folder.path).plan()["model:m/train"].state == "fresh"
+
+
+def test_a_tool_in_the_project_is_declared(folder: Folder) -> None:
+    folder.write("bin/listed", 'test "$1" = --version || echo x > $1/m\n')
+    tool = folder.path / "bin" / "listed"
+    tool.write_text("#!/bin/sh\n" + tool.read_text())
+    tool.chmod(0o755)
+    folder.sparkfile(STRICT + command("PATH=$PWD/bin:$PATH listed {output}", ", tools: [bin/listed]"))
+    assert build(folder).exit_code == 0
