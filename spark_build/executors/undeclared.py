@@ -53,7 +53,9 @@ def with_undeclared(job: Job, result: JobResult, told: Mapping[str, Any]) -> Job
         return JobResult(False, error=message, fix="Linux 5.5 with seccomp is needed; or `hermetic: warn`")
     seen = told.get("undeclared")  # None where the kernel was not asked
     if seen is not None and (job.hermetic == STRICT or not (result.items or {}).get("remembered")):
-        result = replace(result, notes={**result.notes, WATCHED: "kernel"})  # what is remembered, nobody watched
+        result = replace(
+            result, notes={**result.notes, WATCHED: "kernel"}
+        )  # what is remembered, nobody watched
     if not seen:
         return result
     if job.hermetic == STRICT:
