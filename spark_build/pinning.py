@@ -343,8 +343,10 @@ def _is_outside(given: "Input | None") -> bool:
     return given is not None and given.path is None and given.stage is None
 
 
-def tag_block(stage: str, record: Record) -> dict[str, Any]:
-    return {"stage": stage, "key": record.key, "output": record.output, "parts": record.parts}
+def tag_block(stage: str, record: Record, before: Mapping[str, Digest]) -> dict[str, Any]:
+    """`before`: keys of the stages before it, where the Records alone would tell another one."""
+    block = {"stage": stage, "key": record.key, "output": record.output, "parts": record.parts}
+    return {**block, "before": dict(before)} if before else block
 
 
 def _lines(values: Mapping[str, Any]) -> Iterable[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from spark_build.app import Project
+from spark_build.app.lineage import lineage
 from spark_build.app.overrides import bare, meant, with_profile
 from spark_build.core.address import KINDS, Address, kind_of, target_of
 from spark_build.core.errors import SparkError, UsageError
@@ -35,8 +36,8 @@ def side_of(project: Project, text: str) -> Side:
         return _build(project, text)
     if (address := _address(project, text)) is not None:
         return _of_address(project, address, past)
-    for rev, rest in _commit_and_address(text):
-        if (commit := _commit(project, rev)) is not None:
+    for rev, rest in commit_and_address(text):
+        if (commit := commit_of(project, rev)) is not None:
             return _of_commit(project, commit, project.resolve(rest) if rest else None)
     try:
         return _build(project, text)
@@ -115,7 +116,9 @@ def _tagged(project: Project, address: Address, past: Past) -> Side:
         only = Result(stage, block["key"], block["output"], None, block.get("parts", {}))
         return Side(str(address), {stage: only}, address.target, _named(address))
     found = {stage: record_result(record, stage)}
-    found |= _before(project, stage, record, past) | _beside(project, stage, record, past)
+    before = lineage(project, stage, record, past, block.get("before", {}))
+    found |= {name: record_result(made, name) for name, made in before.items()}
+    found |= _beside(project, stage, record, past)
     return Side(str(address), found, address.target, _named(address))
 
 
@@ -124,24 +127,6 @@ def _of_run(project: Project, run: Run, address: Address) -> Side:
     records = {stage: project.records.get(key) for stage, key in run.stages.items()}
     results = {stage: record_result(record, stage) for stage, record in records.items() if record is not None}
     return Side(str(address), results, address.target, _named(address))
-
-
-def _before(project: Project, stage: str, record: Record, past: Past) -> dict[str, Result]:
-    """What a result was made from, up through Records."""
-    found: dict[str, Result] = {}
-    waiting = [(stage, record)]
-    while waiting:
-        name, reader = waiting.pop()
-        node = project.graph.nodes.get(name)
-        if node is None:  # today's Sparkfile knows it no more
-            continue
-        for before in node.upstream() - found.keys():
-            read = digests_read(node, reader.manifest, before)
-            gave = past.gave(before, read, reader) if read else None
-            if gave is not None:
-                found[before] = record_result(gave, before)
-                waiting.append((before, gave))
-    return found
 
 
 def _beside(project: Project, stage: str, record: Record, past: Past) -> dict[str, Result]:
@@ -172,7 +157,7 @@ def _build(project: Project, text: str) -> Side:
     return Side(f"build {chosen.id}", results)
 
 
-def _commit_and_address(text: str) -> list[tuple[str, str]]:
+def commit_and_address(text: str) -> list[tuple[str, str]]:
     """Every way to read `COMMIT:ADDRESS`, and the whole as a commit."""
     found = [(text, "")]
     for index, character in enumerate(text):
@@ -181,7 +166,7 @@ def _commit_and_address(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _commit(project: Project, rev: str) -> str | None:
+def commit_of(project: Project, rev: str) -> str | None:
     try:
         done = _git(project, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
     except OSError:  # no git here

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from spark_build.app import Project
+from spark_build.app.diff_pairs import pairs_of
 from spark_build.app.diff_sides import Side, side_of
 from spark_build.app.item_diff import items_between
 from spark_build.core.address import kind_of, stage_name
 from spark_build.engine.action import Manifest
 from spark_build.engine.explain import differences
 from spark_build.engine.graph import Graph, Node
-from spark_build.report.diff import Diff, Pair, Result, StageDiff, pairs
+from spark_build.report.diff import Diff, Pair, Result, StageDiff, of_members, pairs
 
 EXAMPLES = 5  # items of each kind that are named
 
@@ -19,8 +20,14 @@ EXAMPLES = 5  # items of each kind that are named
 def diff(project: Project, a: str, b: str, *, examples: int = EXAMPLES) -> Diff:
     """Errors: UsageError where a side names nothing that has results."""
     project.look_again()
-    left, right = side_of(project, a), side_of(project, b)
+    meant = pairs_of(project, a, b)
+    found = tuple(_between(project, one, other, examples) for one, other in meant.pairs)
     project.state.flush()
+    return found[0] if len(found) == 1 and not meant.alone else of_members(a, b, found, meant.alone)
+
+
+def _between(project: Project, a: str, b: str, examples: int) -> Diff:
+    left, right = side_of(project, a), side_of(project, b)
     return Diff(left.words, right.words, tuple(_stages(project, left, right, examples)))
 
 

@@ -1,6 +1,7 @@
 """Tags: names for results, kept in the lock."""
 
 from spark_build.app import Project
+from spark_build.app.lineage import unlike_by_age
 from spark_build.app.overrides import refuse_as_tag
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
@@ -25,7 +26,8 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
             f"'{name}' names another result already ({known['output'][:12]})",
             fix=f"spark tag --delete {typed(name)}",
         )
-    project.lock.put("tags", name, tag_block(target.main_stage, record))
+    before = unlike_by_age(project, target.main_stage, record)
+    project.lock.put("tags", name, tag_block(target.main_stage, record, before))
     project.save_lock()
     return name, record.output
 

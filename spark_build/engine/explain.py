@@ -203,7 +203,10 @@ class _Listings:
         if self.world is None or path is None:
             return None
         tree = self.world.tree(path)
-        return tree.listing if tree.digest == digest else None
+        try:
+            return tree.listing if tree.digest == digest else None
+        except SparkError:  # the lock pins it: a digest, not a listing
+            return None
 
 
 # what the Sparkfile calls the steps of a stage that stand in a list, and how many stand before it

@@ -84,13 +84,31 @@ class Diff:
     a: str  # what the sides are, in words
     b: str
     stages: tuple[StageDiff, ...]
+    members: "tuple[Diff, ...]" = ()  # of matrices: each pair of members by itself
+    alone: tuple[str, ...] = ()  # members that have no other
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": 1, "a": self.a, "b": self.b, "stages": [stage.to_json() for stage in self.stages]}
+        told = {"version": 1, "a": self.a, "b": self.b, "stages": [stage.to_json() for stage in self.stages]}
+        if not self.members:
+            return told
+        members = [{"a": m.a, "b": m.b, "stages": [stage.stage for stage in m.stages]} for m in self.members]
+        return {**told, "members": members, "alone": list(self.alone)}
+
+
+def of_members(a: str, b: str, members: tuple[Diff, ...], alone: tuple[str, ...]) -> Diff:
+    """Two matrices; a stage that several members share stands once."""
+    stages: list[StageDiff] = []
+    for stage in (stage for member in members for stage in member.stages):
+        stages += [stage] if stage not in stages else []
+    return Diff(a, b, tuple(stages), members, alone)
 
 
 def diff_text(diff: Diff, *, color: bool = False) -> str:
     """What differs, stage by stage up the lineage; what is the same is counted."""
+    if diff.members:
+        told = [diff_text(member, color=color) for member in diff.members]
+        told += [f"without another: {', '.join(map(printable, diff.alone))}"] if diff.alone else []
+        return "\n\n".join(told)
     paint = Paint(color)
     differing = [stage for stage in diff.stages if not stage.is_same]
     lines = [f"{printable(diff.a)} → {printable(diff.b)}"]

@@ -75,7 +75,9 @@ def why_text(why: Why, *, color: bool = False) -> str:
 def _head_lines(why: Why, paint: Paint) -> Iterator[str]:
     if why.planned is None:
         yield paint(why.stage, "bold")
-        yield f"  can't be planned here: {printable(why.problem or '')}"
+        first, *rest = (why.problem or "").split("\n")
+        yield f"  can't be planned here: {printable(first)}"
+        yield from (f"  {printable(line)}" for line in rest)
         yield "  what follows is told from its records alone"
         return
     yield f"{paint.state(why.planned.state)} {paint(why.stage, 'bold')}"

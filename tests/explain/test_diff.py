@@ -146,6 +146,62 @@ def test_a_result_that_is_stale_today_is_compared_by_what_it_would_be_made_of(
     assert "not built" in copy.spark("diff", "@1", "dataset:notes").out
 
 
+def test_a_tag_was_made_from_what_was_there_when_it_was_set(folder: Folder) -> None:
+    folder.sparkfile("datasets: {d: {source: data}}\n")
+    folder.write("data/1.txt", "text one")
+    Project(folder.path).build()
+    put_tag(Project(folder.path), Address.parse("dataset:d@before"))
+    folder.write("data/1.txt", "text one\n\n\n")
+    assert Project(folder.path).build().results["dataset:d/version"].outcome == "fresh"  # read as before
+    put_tag(Project(folder.path), Address.parse("dataset:d@after"))
+    assert all(s.is_same for s in of(folder, "dataset:d@after", "dataset:d").stages)
+    for a, b in (("dataset:d@before", "dataset:d"), ("dataset:d@before", "dataset:d@after")):
+        assert [r.changed for r in stage(of(folder, a, b), "dataset:d/ingest").causes] == [("1.txt",)]
+
+
+SWEEP = """\
+recipes:
+  r: {use: command, with: {run: "echo {params.lr} {params.seed} > {output}/a", params: {lr: 0, seed: 0}}}
+targets:
+  sweep: {recipe: r, matrix: {lr: [1, 2], seed: [1, 2]}}
+  wide: {recipe: r, matrix: {lr: [2, 3], seed: [1, 2]}}
+  lone: {recipe: r, with: {params: {lr: 2, seed: 1}}}
+"""
+
+
+@pytest.fixture
+def sweep(folder: Folder) -> Folder:
+    folder.sparkfile(SWEEP)
+    return folder
+
+
+def beside(folder: Folder, a: str, b: str) -> list[tuple[str, str]]:
+    return [(pair.a.partition(" ")[0], pair.b.partition(" ")[0]) for pair in of(folder, a, b).members]
+
+
+def test_members_of_a_matrix_are_paired_by_the_params_that_they_share(sweep: Folder) -> None:
+    assert beside(sweep, "model:sweep@seed=1", "model:sweep@seed=2") == [
+        (f"model:sweep@lr={lr},seed=1", f"model:sweep@lr={lr},seed=2") for lr in (1, 2)
+    ]
+    assert beside(sweep, "sweep", "lone")[3] == ("model:sweep@lr=2,seed=2", "model:lone")
+    assert beside(sweep, "sweep", "wide") == [
+        (f"model:sweep@lr=2,seed={seed}", f"model:wide@lr=2,seed={seed}") for seed in (1, 2)
+    ]
+    told = sweep.spark("diff", "model:sweep", "model:wide").out
+    assert "without another: model:sweep@lr=1,seed=1, model:sweep@lr=1,seed=2, model:wide@lr=3" in told
+    data = json.loads(sweep.spark("diff", "sweep@seed=1", "sweep@seed=2", "--json").out)
+    assert [s["causes"][0]["name"].rpartition(".")[2] for s in data["stages"]] == ["seed", "seed"]
+    assert data["members"][0]["stages"] == ["model:sweep@lr=1,seed=1/train"]
+
+
+@pytest.mark.parametrize(("a", "b"), [("sweep@seed=1", "sweep"), ("sweep@lr=1", "wide@seed=1")])
+def test_members_whose_partners_are_not_clear_are_listed(sweep: Folder, a: str, b: str) -> None:
+    with pytest.raises(UsageError) as error:
+        of(sweep, a, b)
+    assert "belong together is not clear" in error.value.message
+    assert "model:sweep@lr=1,seed=1" in (error.value.fix or "")
+
+
 def test_two_members_of_a_matrix_stand_beside_each_other(folder: Folder) -> None:
     folder.sparkfile(
         "datasets: {d: {source: data}}\n"

@@ -51,6 +51,7 @@ class Own(ItemGate):
 
     def decide(self, found, params): return Verdict.keep()
 """
+NOTES = "dataset:notes/ingest"
 MADE = ("dataset:made/ingest", "dataset:made/filter")
 DATA = (".spark", "data", "raw", "lines.txt", "extra")
 
@@ -142,6 +143,22 @@ def test_causes_name_the_line_without_any_record(full: Folder) -> None:
     )
     assert told["at"] == "Sparkfile.yaml:15:54"
     assert reasons["model:counted/train"][0]["name"].endswith("params.n")
+
+
+def test_another_source_that_the_lock_pins_is_a_cause_though_nobody_knows_its_files(full: Folder) -> None:
+    full.edit("source: data\n", "source: raw\n")
+    assert same_in_both(full)["dataset:notes/ingest"] == "run"
+    clone = bare(full)
+    (reason,) = next(s["reasons"] for s in locked(clone, code=4)["stages"] if s["stage"] == NOTES)
+    assert (reason["kind"], reason["name"], reason["at"]) == ("input", "raw", "Sparkfile.yaml:5:13")
+    assert "dataset:notes/ingest" in clone.spark("plan", "--locked", "--check", code=3).out
+
+
+def test_a_block_that_is_older_than_the_pin_is_stale_in_a_clone(full: Folder) -> None:
+    lock = (full.path / "Sparkfile.lock").read_text()
+    before, _, rest = lock.partition('[pins."path:data"]\ndigest = "')
+    full.write("Sparkfile.lock", f'{before}[pins."path:data"]\ndigest = "{"0" * 64}{rest[64:]}')
+    assert locked_states(bare(full))["dataset:notes/ingest"] == "run"
 
 
 def test_data_that_differ_are_told_and_count_as_the_lock_pins_them(full: Folder) -> None:
