@@ -40,7 +40,9 @@ def test_a_maybe_is_followed_up_to_where_it_begins() -> None:
 
 
 def test_what_keeps_it_from_being_planned_stands_line_by_line() -> None:
-    text = why_text(Why(TRAIN, None, "Sparkfile.yaml:4:5: no such folder\n  fix: make it", None, None, None, {}))
+    text = why_text(
+        Why(TRAIN, None, "Sparkfile.yaml:4:5: no such folder\n  fix: make it", None, None, None, {})
+    )
     assert "  can't be planned here: Sparkfile.yaml:4:5: no such folder\n    fix: make it\n" in text
 
 
