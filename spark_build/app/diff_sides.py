@@ -100,6 +100,7 @@ def record_result(record: Record, stage: str) -> Result:
         record.size,
         record.seconds,
         record.started,
+        record.told,
     )
 
 

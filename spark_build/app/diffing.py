@@ -12,6 +12,7 @@ from spark_build.core.address import kind_of, stage_name
 from spark_build.engine.action import Manifest
 from spark_build.engine.explain import differences
 from spark_build.engine.graph import Graph, Node
+from spark_build.engine.told import retold
 from spark_build.report.diff import Diff, Pair, Result, StageDiff, of_members, pairs
 
 EXAMPLES = 5  # items of each kind that are named
@@ -100,9 +101,7 @@ def _with_causes(project: Project, told: StageDiff, a: Result, b: Result, *, is_
     left, right = _alike(a.manifest, b.manifest)
     found = differences(left, right, node, project.objects, project.world if is_today else None)
     found = [reason for reason in found if reason.kind != "upstream"]
-    if not is_today:  # today's file says nothing of where an older value stood
-        found = [replace(reason, at=None) for reason in found]
-    return replace(told, causes=tuple(found))
+    return replace(told, causes=tuple(retold(found, b.told, a.key, keeps_places=is_today)))
 
 
 def _node_of(stage: str, manifest: Mapping[str, Any]) -> Node:

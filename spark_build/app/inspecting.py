@@ -14,6 +14,7 @@ from spark_build.core.places import SPARK_FOLDER
 from spark_build.core.record import Record
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.plan import Plan
+from spark_build.engine.told import retold
 from spark_build.report.doctor import Finding, PortNeed, RuleNeed, doctor
 from spark_build.report.tables import Deployed, Listed, Run
 from spark_build.storage.journal import BuildEntry
@@ -139,7 +140,8 @@ def _changes(project: Project, stage: str, record: Record) -> list[Reason]:
     if before is None:
         return []
     found = differences(before.manifest, record.manifest, node, project.objects)
-    return [reason for reason in found if reason.kind != "upstream"]
+    found = [reason for reason in found if reason.kind != "upstream"]
+    return retold(found, record.told, before.key, keeps_places=False)
 
 
 def deployed(project: Project, plan: Plan) -> list[Deployed]:

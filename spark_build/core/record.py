@@ -32,6 +32,8 @@ class Record:
     events: str | None = field(default_factory=lambda: None)  # file name under logs/, JSON lines
     sources: dict[str, Digest] = field(default_factory=dict)  # input name -> tree listing kept as an object
     read: dict[str, Digest] = field(default_factory=dict)  # input name -> other stage's Artifact
+    # why it ran: the key of the action before, and of each cause where it stood and its files
+    told: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Its values as they are, not copies: to be written, not to be changed."""

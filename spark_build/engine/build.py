@@ -82,6 +82,7 @@ class _Running:
     handle: Any
     started: datetime
     clock: float
+    told: dict[str, Any]  # why it runs
 
 
 @dataclass
@@ -266,9 +267,9 @@ class Builder:
             self.planner.forget(node.stage)
             self.planner.forget_artifacts()
             return
-        self._running[id(handle)] = _Running(
-            node, plan, job, lease, handle, datetime.now(UTC), time.monotonic()
-        )
+        started, clock = datetime.now(UTC), time.monotonic()
+        told = self.planner.told(plan)
+        self._running[id(handle)] = _Running(node, plan, job, lease, handle, started, clock, told)
         self.listener.started(node.stage, plan.seconds)
 
     def _output_of(self, stage: str) -> Digest:
@@ -304,7 +305,7 @@ class Builder:
             return _failure(running, ended.status, result)
         try:
             return self.workshop.take_in(
-                running.node, running.plan, running.job, result, running.started, ended.seconds
+                running.node, running.plan, running.job, result, running.started, ended.seconds, running.told
             )
         except SparkError as error:
             return error

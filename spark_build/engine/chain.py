@@ -11,6 +11,7 @@ from spark_build.engine.action import Manifest, digests_read, select_parts
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.plan import History, Plan, StagePlan
+from spark_build.engine.told import retold
 
 MAX_DEPTH = 64  # stages that a chain is followed up through
 
@@ -150,8 +151,9 @@ class Chains:
 
     def _told_between(self, stage: str, old: Record, new: Record, depth: int) -> Link:
         causes = self._causes(self.graph.nodes[stage], old.manifest, new.manifest, new, depth)
-        if not self._is_todays(stage, new):  # today's file says nothing of where an older value stood
-            causes = [replace(cause, reason=replace(cause.reason, at=None)) for cause in causes]
+        is_todays = self._is_todays(stage, new)
+        told = retold([cause.reason for cause in causes], new.told, old.key, keeps_places=is_todays)
+        causes = [replace(cause, reason=reason) for cause, reason in zip(causes, told, strict=True)]
         return Link(stage, None, old, new, tuple(causes))
 
     def _causes(

@@ -1,13 +1,14 @@
 """Causes: where two manifests differ, in the words of the Sparkfile. The key hashes the same manifests."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.ports import Objects, World
 from spark_build.core.tree import Tree, differing
+from spark_build.engine import precision
 from spark_build.engine.action import Manifest, paired
 from spark_build.engine.graph import Input, Node, Step
 
@@ -31,18 +32,20 @@ class Reason:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    more: Mapping[str, int] = field(default_factory=dict)  # files that were counted only: 'changed' -> 12
     via: tuple[str, ...] = ()  # stages between this cause and the stage that it wakes, the nearest first
 
     def to_json(self) -> dict[str, Any]:
         data = {"kind": self.kind, "name": self.name, "old": self.old, "new": self.new, "at": self.at}
         if self.kind == "input" or self.added or self.changed or self.removed:
             data.update(added=list(self.added), changed=list(self.changed), removed=list(self.removed))
-        return data
+        return {**data, "more": dict(self.more)} if self.more else data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Reason":
         files = {name: tuple(data.get(name, ())) for name in ("added", "changed", "removed")}
-        return cls(data["kind"], data["name"], data["old"], data["new"], data["at"], **files)
+        more = data.get("more", {})
+        return cls(data["kind"], data["name"], data["old"], data["new"], data["at"], more=more, **files)
 
 
 def differences(
@@ -60,7 +63,17 @@ def differences(
     found += _composition(old_steps, steps, before, node)
     for now, then in before.items():
         found += _step_differences(old_steps[then], new_steps[now], steps[now], listings)
-    return found
+    has_libraries = any(reason.kind == "library" for reason in found)
+    return _with_precision(found, precision.precisions(old, new), node) if has_libraries else found
+
+
+def _with_precision(found: list[Reason], changed: tuple[str, str] | None, node: Node) -> list[Reason]:
+    """`environment.libraries` for the versions that only look like others since it has changed."""
+    if changed is None:
+        return found
+    at = node.where.get(precision.NAME, ("", None))[1]
+    others = [r for r in found if r.kind != "library" or not precision.is_alike(r.old, r.new)]
+    return [*others, Reason("param", precision.NAME, *changed, at)]
 
 
 def _stage_differences(old: Manifest, new: Manifest, node: Node, listings: "_Listings") -> Iterator[Reason]:

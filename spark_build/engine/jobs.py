@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,14 @@ class Workshop:
         return job
 
     def take_in(
-        self, node: Node, plan: StagePlan, job: Job, result: JobResult, started: datetime, seconds: float
+        self,
+        node: Node,
+        plan: StagePlan,
+        job: Job,
+        result: JobResult,
+        started: datetime,
+        seconds: float,
+        told: dict[str, Any],
     ) -> tuple[Record, Record | None]:
         """The Record of a finished job, written last of all; and the one beside it where two results differ.
 
@@ -149,7 +156,7 @@ class Workshop:
         self._watches[str(self.folders(job.key).root)].check(result.notes.get(NOTE, {}))
         sources = self._listings(node)
         tree = self.objects.add_folder(Path(job.output))
-        record = self._record(node, plan, tree, job, result, sources, started, seconds)
+        record = replace(self._record(node, plan, tree, job, result, sources, started, seconds), told=told)
         other = self.records.put(record)
         return record, other
 

@@ -3,18 +3,27 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.core.undeclared import is_vouched
-from spark_build.engine.action import Manifest, digests_read, key_of, loose_key_of, manifest_of, paired
+from spark_build.engine.action import (
+    Manifest,
+    counted_version,
+    digests_read,
+    key_of,
+    loose_key_of,
+    manifest_of,
+    paired,
+)
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.noted import NotedWorld
 from spark_build.engine.states import STATES, Plan, StagePlan
+from spark_build.engine.told import retold, told_of
 
 MAX_DEPTH = 64  # stages that a cause is followed up through
 
@@ -246,7 +255,7 @@ class Planner:
                     node.stage, "fresh", key, record.output, (), record.seconds, None, drift, manifest, record
                 )
         if record is None and node.kind == "train" and not self.is_strict:
-            record, drift = self._drifted(manifest)
+            record, drift = self._drifted(node, manifest)
         is_refused = record is not None and self.is_refused(record)
         if record is not None and node.stage not in self.again and not is_refused:
             return StagePlan(
@@ -272,6 +281,14 @@ class Planner:
         seconds, before = last.seconds if last else None, last if goes_on else None
         return StagePlan(node.stage, "run", key, None, reasons, seconds, None, (), manifest, last=before)
 
+    def told(self, plan: StagePlan) -> dict[str, Any]:
+        """What the Record of a stage that runs keeps of its own causes: they are not followed up."""
+        last = self._last_record(plan.stage)
+        if last is None or plan.manifest is None:
+            return {}
+        node = self.graph.nodes[plan.stage]
+        return told_of(differences(last.manifest, plan.manifest, node, self.objects, self.world), last.key)
+
     def is_refused(self, record: Record) -> bool:
         """Under `hermetic: strict` a result counts only where the kernel was asked, and saw nothing undeclared."""
         return self.graph.hermetic == "strict" and not is_vouched(record.notes)
@@ -282,7 +299,7 @@ class Planner:
         record = self.records.get(accepted.record) if accepted is not None else None
         return record, (accepted.note,) if accepted is not None and record is not None else ()
 
-    def _drifted(self, manifest: Manifest) -> tuple[Record | None, tuple[str, ...]]:
+    def _drifted(self, node: Node, manifest: Manifest) -> tuple[Record | None, tuple[str, ...]]:
         """A training's Record that only library versions tell from this one, and what drifted."""
         like = self.records.like(loose_key_of(manifest))
         if not like:
@@ -292,6 +309,8 @@ class Planner:
             name: version for step in manifest["steps"] for name, version in step.get("libraries", {}).items()
         }
         then = {n: v for step in record.manifest["steps"] for n, v in step.get("libraries", {}).items()}
+        policy = node.libraries_policy or self.graph.libraries_policy  # which may have been another one
+        then |= {name: counted_version(version, policy) for name, version in record.libraries.items()}
         drift = [
             f"{name} {then.get(name)} → {version}"
             for name, version in sorted(now.items())
@@ -358,7 +377,8 @@ class Planner:
         """What tells two Records of a stage apart; every stage behind it asks."""
         asked = node.stage, then.key, now.key  # two addresses of an action have their own places
         if asked not in self._told_apart:
-            self._told_apart[asked] = differences(then.manifest, now.manifest, node, self.objects)
+            found = differences(then.manifest, now.manifest, node, self.objects)
+            self._told_apart[asked] = retold(found, now.told, then.key, keeps_places=True)
         return self._told_apart[asked]
 
     def _record_that_gave(self, stage: str, read: Mapping[str, Digest]) -> Record | None:

@@ -4,6 +4,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from spark_build.core.address import Address, stage_name
@@ -343,15 +344,26 @@ class _Resolver:
         *,
         inputs: Mapping[str, Input] | None = None,
         device_of: Node | None = None,
+        where: Mapping[str, tuple[str, str | None]] | None = None,
         **rest: Any,
     ) -> Node:
         made = tuple(step for step in steps if step is not None)
-        node = Node(stage, kind, made, STAGE_REVISIONS[kind], inputs=inputs or {}, at=at, **rest)
+        places = {**(where or {}), **self._libraries_at}
+        node = Node(
+            stage, kind, made, STAGE_REVISIONS[kind], inputs=inputs or {}, at=at, where=places, **rest
+        )
         own = f"{node.target}/eval"
         guards = {g for _, given in node.all_inputs() for g in self.uses.guards(given)}
         if kind in ("train", "eval"):  # a model's own evaluation does not wait for itself
             guards = {g for g in guards if not g.startswith(own)}
         return replace(node, guards=tuple(sorted(guards)), **self._machine(made, at, device_of))
+
+    @cached_property
+    def _libraries_at(self) -> dict[str, tuple[str, str | None]]:
+        """Where the Sparkfile says which digits of a version count."""
+        path = ("environment", "libraries")
+        is_written = find(self.file.document, path) is not None
+        return {".".join(path): (".".join(path), self.uses.at(path))} if is_written else {}
 
     def _machine(self, steps: tuple[Step, ...], at: str, device_of: Node | None) -> dict[str, Any]:
         """Numerics and resources: of the steps' uses, of the project, or of the training that is evaluated."""

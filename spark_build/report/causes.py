@@ -58,6 +58,8 @@ def _list_change(reason: "Reason") -> str | None:
 
 
 def _last_word(name: str) -> str:
+    if name.startswith("environment."):
+        return name
     words = name.split(".")
     start = next((i for i in range(len(words) - 1, -1, -1) if not words[i].isdigit()), 0)
     return ".".join(words[start:])
@@ -79,9 +81,14 @@ def _groups(reason: "Reason") -> str:
     groups = [("added", reason.added), ("changed", reason.changed), ("removed", reason.removed)]
     groups = [(what, names) for what, names in groups if names]
     return ", ".join(
-        f"{len(names)} {what}" + (f" ({listed(names)})" if what != "added" or len(groups) == 1 else "")
+        _group(what, names, reason.more.get(what, 0), is_named=what != "added" or len(groups) == 1)
         for what, names in groups
     )
+
+
+def _group(what: str, names: Sequence[str], more: int, *, is_named: bool) -> str:
+    head = f"{len(names) + more} {what}"
+    return f"{head} ({listed(names, more=more)})" if is_named else head
 
 
 def _is_plain(given: object) -> bool:

@@ -28,6 +28,7 @@ class Result:
     size: int | None = None
     seconds: float | None = None
     started: str | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)  # what its Record keeps of why it ran
 
     def to_json(self) -> dict[str, Any]:
         names = ("stage", "key", "output", "size", "seconds", "started")
@@ -106,9 +107,9 @@ def of_members(a: str, b: str, members: tuple[Diff, ...], alone: tuple[str, ...]
 def diff_text(diff: Diff, *, color: bool = False) -> str:
     """What differs, stage by stage up the lineage; what is the same is counted."""
     if diff.members:
-        told = [diff_text(member, color=color) for member in diff.members]
-        told += [f"without another: {', '.join(map(printable, diff.alone))}"] if diff.alone else []
-        return "\n\n".join(told)
+        pieces = [diff_text(member, color=color) for member in diff.members]
+        pieces += [f"without another: {', '.join(map(printable, diff.alone))}"] if diff.alone else []
+        return "\n\n".join(pieces)
     paint = Paint(color)
     differing = [stage for stage in diff.stages if not stage.is_same]
     lines = [f"{printable(diff.a)} → {printable(diff.b)}"]

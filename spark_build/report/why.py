@@ -147,8 +147,8 @@ def _leaf_lines(reason: "Reason", state: str, indent: str) -> Iterator[str]:
     for what, names in (("added", reason.added), ("changed", reason.changed), ("removed", reason.removed)):
         if len(names) > 4 or (what == "added" and names and (reason.changed or reason.removed)):
             yield from (f"{indent}  {what} {printable(name)}" for name in names[:_MOST_FILES])
-            if len(names) > _MOST_FILES:
-                yield f"{indent}  and {len(names) - _MOST_FILES} more {what}"
+            if (left := len(names[_MOST_FILES:]) + reason.more.get(what, 0)) > 0:
+                yield f"{indent}  and {left} more {what}"
 
 
 def _result_lines(record: "Record") -> Iterator[str]:

@@ -56,11 +56,11 @@ def count(many: int, one: str, several: str | None = None) -> str:
     return f"{many} {one if many == 1 else several or one + 's'}"
 
 
-def listed(names: Sequence[str], at_most: int = 3) -> str:
-    """`a.md, b.md, c.md and 12 more`; one name more than allowed is shown, not counted."""
-    shown = list(names) if len(names) <= at_most + 1 else list(names[:at_most])
-    text = ", ".join(printable(name) for name in shown)
-    return text if len(shown) == len(names) else f"{text} and {len(names) - len(shown)} more"
+def listed(names: Sequence[str], at_most: int = 3, *, more: int = 0) -> str:
+    """`a.md, b.md, c.md and 12 more`; one name more than allowed is shown, not counted. `more`: beyond `names`."""
+    shown = list(names) if len(names) + more <= at_most + 1 else list(names[:at_most])
+    text, left = ", ".join(printable(name) for name in shown), len(names) + more - len(shown)
+    return f"{text} and {left} more" if left else text
 
 
 def value(given: Any) -> str:

@@ -1,5 +1,6 @@
 """Causes: what tells one manifest from another, each with its old and new value."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,9 @@ import pytest
 
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Input, Node
+from spark_build.engine.precision import NAME as LIBRARIES
+from spark_build.engine.told import retold, told_of
+from spark_build.report.causes import cause_text
 from tests.engine.fakes import FakeStore, node, step
 
 OLD: dict[str, Any] = {
@@ -63,6 +67,48 @@ def test_a_cause_has_its_old_and_its_new_value(new: dict[str, Any], reason: Reas
     if len(new.get("steps", [])) == 3:
         given = replace(NODE, steps=(*NODE.steps, step("accuracy")))
     assert causes(new, given) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "values"),
+    [
+        ({"torch": "2.12"}, {"torch": "2.12.1"}, ("compatible", "exact")),
+        ({"torch": "2.12.1"}, {"torch": "2.12"}, ("exact", "compatible")),
+        ({"torch": "2.12"}, None, ("compatible", "ignore")),
+        (None, {"torch": "2.12.1"}, ("ignore", "exact")),
+    ],
+)
+def test_a_version_at_another_precision_is_no_other_version(
+    then: dict[str, str] | None, now: dict[str, str] | None, values: tuple[str, str]
+) -> None:
+    given = replace(NODE, where={**NODE.where, LIBRARIES: (LIBRARIES, "Sparkfile.yaml:3:26")})
+    old, new = ({k: v for k, v in {**OLD, "libraries": side}.items() if v} for side in (then, now))
+    found = differences(old, new, given, FakeStore())  # type: ignore[arg-type]
+    assert found == [Reason("param", LIBRARIES, *values, "Sparkfile.yaml:3:26")]
+
+
+def test_a_library_that_was_installed_meanwhile_is_named_beside_the_precision() -> None:
+    old = {**OLD, "libraries": {"torch": "2.12", "numpy": "2.3"}}
+    new = {**OLD, "libraries": {"torch": "2.13.0", "numpy": "2.3.5"}}
+    assert differences(old, new, NODE, FakeStore()) == [  # type: ignore[arg-type]
+        Reason("library", "torch", "2.12", "2.13.0"),
+        Reason("param", LIBRARIES, "compatible", "exact"),
+    ]
+    old = {**OLD, "libraries": {"torch": "2.12.0", "numpy": "2.3"}}
+    new = {**OLD, "libraries": {"torch": "2.12.0", "numpy": "2.3.1"}}  # torch shows that both are exact
+    assert differences(old, new, NODE, FakeStore()) == [Reason("library", "numpy", "2.3", "2.3.1")]  # type: ignore[arg-type]
+
+
+def test_a_record_names_some_files_and_counts_the_others() -> None:
+    names = tuple(f"{n:03}.md" for n in range(250))
+    reason = Reason("input", "data", at="Sparkfile.yaml:4:5", changed=names)
+    told = json.loads(json.dumps(told_of([reason], "a" * 64)))
+    bare = Reason("input", "data")
+    [again] = retold([bare], told, "a" * 64, keeps_places=False)
+    assert (again.at, again.changed, again.more) == (reason.at, names[:100], {"changed": 150})
+    assert cause_text(again) == "data: 250 changed (000.md, 001.md, 002.md and 247 more)"
+    assert Reason.from_json(again.to_json()) == again
+    assert retold([bare], told, "b" * 64, keeps_places=False) == [replace(bare, at=reason.at)]
 
 
 def test_two_gates_of_one_rule_that_changed_places_changed_no_param() -> None:

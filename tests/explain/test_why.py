@@ -10,6 +10,7 @@ import pytest
 from spark_build import Project
 from spark_build.app.accepting import accept
 from spark_build.app.explaining import why
+from spark_build.app.inspecting import runs
 from spark_build.engine.explain import Reason
 from tests.explain.conftest import BASE, COPY, FILTER, INGEST, VERSION, WORDS, comment
 from tests.spark import Folder
@@ -111,6 +112,39 @@ def test_a_fresh_stage_tells_why_it_ran_last_from_records_alone(notes: Folder) -
     again = why(Project(notes.path), WORDS).ran
     assert again is not None
     assert [r.kind for r in again.leaves()] == ["rule"]
+
+
+def test_lines_and_files_of_what_ran_are_told_without_objects(notes: Folder) -> None:
+    env = {"FLAVOUR": "plain"}
+    notes.write("data/1.md", "now other words stand here\n")
+    assert Project(notes.path, env=env).build().exit_code == 0
+    notes.edit("threshold: 0.9", "threshold: 0.8")
+    assert Project(notes.path, env=env).build().exit_code == 0
+    notes.edit("threshold: 0.8", "threshold: 0.7")  # what today's file says is no place of the older values
+    shutil.rmtree(notes.path / ".spark" / "objects")
+    source = why(Project(notes.path, env=env), INGEST).ran
+    assert source is not None
+    assert [(r.name, r.changed, r.at) for r in source.leaves()] == [
+        ("data", ("1.md",), "Sparkfile.yaml:5:13")
+    ]
+    gate = why(Project(notes.path, env=env), FILTER).ran
+    assert gate is not None
+    assert [(r.old, r.new, r.at) for r in gate.leaves()] == [(0.9, 0.8, "Sparkfile.yaml:9:54")]
+    builds = runs(Project(notes.path, env=env), None, 9)
+    told = {(r.name, r.changed, r.at) for run in builds for r in run.changed}
+    assert told == {(r.name, r.changed, r.at) for r in (*source.leaves(), *gate.leaves())}
+
+
+def test_a_build_with_overrides_says_where_its_values_were_written(folder: Folder) -> None:
+    folder.sparkfile(
+        "targets:\n  m: {recipe: {use: command, with: {run: 'echo {params.n} > {output}/n', params: {n: 1}}}}\n"
+        "profiles: {quick: {targets: {m: {with: {params: {n: 2}}}}}}\n"
+    )
+    Project(folder.path).build()
+    Project(folder.path, profile="quick").build()
+    Project(folder.path, sets=["targets.m.recipe.with.params.n=3"]).build()
+    places = [[r.at for r in run.changed] for run in runs(Project(folder.path), None, 9)]
+    assert places == [["--set targets.m.recipe.with.params.n"], ["Sparkfile.yaml:5:53"], []]
 
 
 def test_an_undone_edit_says_why_the_result_was_made_not_why_it_counts(project: Project) -> None:
