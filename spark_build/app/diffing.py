@@ -97,7 +97,8 @@ def _stage(
 def _with_causes(project: Project, told: StageDiff, a: Result, b: Result, *, is_today: bool) -> StageDiff:
     if a.manifest is None or b.manifest is None:
         return replace(told, unknown="what it was made of is not known: its record is not in this store")
-    node = project.graph.nodes.get(told.stage) or _node_of(told.stage, b.manifest)
+    # places are those of the second side's values
+    node = project.graph.nodes.get(b.stage) or _node_of(b.stage, b.manifest)
     left, right = _alike(a.manifest, b.manifest)
     found = differences(left, right, node, project.objects, project.world if is_today else None)
     found = [reason for reason in found if reason.kind != "upstream"]

@@ -190,6 +190,7 @@ def test_members_of_a_matrix_are_paired_by_the_params_that_they_share(sweep: Fol
     told = sweep.spark("diff", "model:sweep", "model:wide").out
     assert "without another: model:sweep@lr=1,seed=1, model:sweep@lr=1,seed=2, model:wide@lr=3" in told
     data = json.loads(sweep.spark("diff", "sweep@seed=1", "sweep@seed=2", "--json").out)
+    assert {s["causes"][0]["at"] for s in data["stages"]} == {"Sparkfile.yaml:6:53"}  # of the second
     assert [s["causes"][0]["name"].rpartition(".")[2] for s in data["stages"]] == ["seed", "seed"]
     assert data["members"][0]["stages"] == ["model:sweep@lr=1,seed=1/train"]
 
