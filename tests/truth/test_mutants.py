@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spark_build import graph_stamp
-from spark_build.engine import action, explain, jobs, plan
+from spark_build.engine import action, explain, moved, plan
 from spark_build.pipeline import Uses
 from spark_build.pipeline import project_view as view
 from spark_build.storage import folder_walk, state, tools, world
@@ -73,7 +73,8 @@ def _parts_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def _library_version_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(action, "counted_version", lambda version, policy: "any")
+    for module in (action, moved):
+        patch.setattr(module, "counted_version", lambda version, policy: "any")
 
 
 def _stat_trusted_too_young(patch: pytest.MonkeyPatch) -> None:
@@ -113,11 +114,7 @@ def _cause_at_another_line(patch: pytest.MonkeyPatch) -> None:
 
 
 def _edit_meanwhile_recorded(patch: pytest.MonkeyPatch) -> None:
-    def patched(self: Any, node: Any, manifest: Any) -> dict[str, str]:
-        paths = {name: given.path for name, given in node.all_inputs() if given.path is not None}
-        return {name: self.objects.write(self.world.tree(path).listing) for name, path in paths.items()}
-
-    patch.setattr(jobs.Workshop, "_sources_still", patched)
+    patch.setattr(moved.Watch, "check", lambda self, undeclared: None)
 
 
 def _graph_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -129,6 +126,7 @@ def _graph_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def _tool_remembered_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(tools, "_is_script", lambda file: False)
     patch.setattr(tools, "stats", SimpleNamespace(stat_line=lambda stat: ""))
 
 
