@@ -32,6 +32,8 @@ def main() -> int:
             if (number + 1) % _BATCH == 0:
                 seconds = time.monotonic() - began
                 print(f"{number + 1} sequences, {failed} contradictions, {seconds:.0f} s", flush=True)
+            if asked.seconds is not None and time.monotonic() - began > asked.seconds:
+                break
     print(f"\n{coverage.table()}\n")
     seconds = time.monotonic() - began
     print(f"seed {first}: {coverage.sequences} sequences, {failed} contradictions, {seconds:.0f} s")
@@ -49,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sequences", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, help="a new one by default; it is printed")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--seconds", type=float, metavar="N", help="end after so long, with fewer sequences")
     parser.add_argument("--no-shrinking", action="store_true", help="tell what contradicts as it was drawn")
     parser.add_argument("--one", type=int, metavar="SEED", help="this sequence alone")
     parser.add_argument("--agenda", default="", help="of --one: its edits, with '/' between")
