@@ -239,12 +239,12 @@ def test_a_remote_store_is_refused_until_there_is_one(folder: Folder) -> None:
 
 
 def test_long_work_is_asked_for_and_yes_runs_it(folder: Folder) -> None:
-    folder.sparkfile(f"limits: {{ask_above: 1s}}\n{SPARKFILE}")
+    folder.sparkfile(f"limits: {{ask_above: 0.1s}}\n{SPARKFILE}")
     documents(folder, 3, name="good")
     folder.build()
     documents(folder, 1, start=9, name="good")
     told = refused(folder, "build")
-    assert "above limits.ask_above (1.0 s):" in told
+    assert "above limits.ask_above (0.1 s):" in told
     assert "dataset:good/ingest: good: 1 added (doc0009.md)" in told
     assert told.endswith("fix: --yes runs it all the same\n")
     assert "dataset:good/ingest" in folder.build("--yes").ran
