@@ -319,7 +319,6 @@ class Builder:
             self.planner.forget_artifacts()  # what it changed of its inputs was set aside
         else:
             self._take(running, *taken, ended.seconds)
-        running.lease.release()
         self.planner.forget(running.node.stage)
 
     def _take(self, running: _Running, record: Record, other: Record | None, seconds: float) -> None:

@@ -174,13 +174,7 @@ class Keeper:
             processes.kill_group(self.worker, signal.SIGCONT)
 
     def reap(self) -> None:
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if process == 0:
-                return
+        for process, status in processes.ended():
             if process == self.worker:
                 self.status, self.ended_at = os.waitstatus_to_exitcode(status), time.monotonic()
 

@@ -13,7 +13,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 else:
     import _signal as signal
@@ -88,6 +88,18 @@ def receive(link: _socket.socket) -> "tuple[dict[str, Any] | None, list[int]]":
         for place in range(0, len(rights), _FD_BYTES)
     ]
     return (marshal.loads(data) if data else None), fds
+
+
+def ended() -> "Iterator[tuple[int, int]]":
+    """The children that have ended and were not told of yet, with their wait status."""
+    while True:
+        try:
+            process, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if process == 0:
+            return
+        yield process, status
 
 
 def end_descendants(spared: frozenset[int] = frozenset()) -> None:

@@ -146,13 +146,7 @@ class _Watchdog:
             keeper.number = None
 
     def reap(self) -> None:
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if process == 0:
-                return
+        for process, status in processes.ended():
             keeper = self.keepers.pop(process, None)
             if keeper is not None:
                 self.dismiss(keeper, status)

@@ -12,6 +12,9 @@ MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file sy
 _KINDS = {S_IFREG: "file", S_IFDIR: "folder"}
 
 
+# Two loops alike, written out: they take most of the time of a command without work, and a call a file would show.
+
+
 def fold_of_records(folder: str, keys: Iterable[Digest]) -> Digest | None:
     """None where the file of one of them is not there."""
     lstat = os.lstat

@@ -216,7 +216,7 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     "command",
     [
         "plan", "status", "ls", "runs", "graph", "check", "doctor", "down", "update", "tag", "accept --list",
-        "why dataset:good", "why dataset:good good/doc0000.md", "why dataset:good doc0000.md",
+        "why dataset:good", "why dataset:good doc0000.md",
         "show dataset:good", "get dataset:good --to got", "store check", "lock setup", "verify dataset:good",
         "diff dataset:good dataset:good",
     ],
@@ -224,11 +224,13 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def test_json_is_one_object_on_standard_output(looked_at: Folder, command: str) -> None:
     ran = looked_at.spark(*command.split(), "--json", code=None)
     assert_is_plain(ran)
-    if ran.code == 2:
-        assert ran.out == ""
-        assert "unrecognized" not in ran.err
-    else:
-        assert json.loads(ran.out)["version"] == 1, ran.out
+    assert json.loads(ran.out)["version"] == 1, ran.err
+
+
+def test_what_is_refused_leaves_standard_output_empty_under_json_too(looked_at: Folder) -> None:
+    ran = looked_at.spark("why", "dataset:good", "good/doc0000.md", "--json", code=2)
+    assert_is_plain(ran)
+    assert ran.out == ""
 
 
 def test_a_remote_store_is_refused_until_there_is_one(folder: Folder) -> None:
