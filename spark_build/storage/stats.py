@@ -3,7 +3,7 @@
 from __future__ import annotations  # what they name need not be loaded
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from spark_build.core.digest import Digest, digest_bytes
@@ -12,33 +12,20 @@ MOST_INODE = 0x7FFF_FFFF_FFFF_FFFF  # SQLite's integers are signed; some file sy
 _KINDS = {S_IFREG: "file", S_IFDIR: "folder"}
 
 
-# Two loops alike, written out: they take most of the time of a command without work, and a call a file would show.
-
-
 def fold_of_records(folder: str, keys: Iterable[Digest]) -> Digest | None:
     """None where the file of one of them is not there."""
-    lstat = os.lstat
-    stats = []
-    try:
-        for key in keys:
-            stat = lstat(f"{folder}/records/{key[:2]}/{key}.json")
-            stats.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
-    except OSError:
-        return None
-    return fold_of_lines(stats)
+    return _fold(
+        (f"{folder}/records/{key[:2]}/{key}.json" for key in keys),
+        lambda stat: f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}",
+    )
 
 
 def fold_of_objects(folder: str, digests: Iterable[Digest]) -> Digest | None:
     """None where one of them is not there. They are told by size and mtime: a hardlink moves ctime."""
-    lstat = os.lstat
-    stats = []
-    try:
-        for digest in digests:
-            stat = lstat(f"{folder}/objects/{digest[:2]}/{digest[2:]}")
-            stats.append(f"{stat.st_size} {stat.st_mtime_ns}")
-    except OSError:
-        return None
-    return fold_of_lines(stats)
+    return _fold(
+        (f"{folder}/objects/{digest[:2]}/{digest[2:]}" for digest in digests),
+        lambda stat: f"{stat.st_size} {stat.st_mtime_ns}",
+    )
 
 
 def are_as_seen(root: str, seen: Mapping[str, str]) -> bool:
@@ -68,3 +55,10 @@ def kind_at(path: str) -> str:
 
 def fold_of_lines(lines: list[str]) -> Digest:
     return digest_bytes("\n".join(lines).encode())
+
+
+def _fold(paths: Iterable[str], told: Callable[[os.stat_result], str]) -> Digest | None:
+    try:
+        return fold_of_lines([told(os.lstat(path)) for path in paths])
+    except OSError:
+        return None
