@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from spark_build import __version__
 from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import UsageError
-from spark_build.storage.stats import kind_at
+from spark_build.storage.stats import kind_at, stat_line_at
 
 TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def still_shapes(
         all(known.get(name) == digest for name, digest in now.items())
         and all(kind_at(prefix + path) == was for path, was in known["present"].items())
         and all(digest_of_variable(env(name)) == was for name, was in known["env"].items())
-        and all(_mtime(path) == was for path, was in known["installed"].items())
+        and all(stat_line_at(path) == was for path, was in known["installed"].items())
         and _globs_hold(known["globs"], root)
     )
 
@@ -69,13 +69,6 @@ def _globs_hold(globs: Mapping[str, Sequence[str]], root: str) -> bool:
     from spark_build.core.globs import files_matching
 
     return all(list(files_matching(Path(root), pattern)) == list(found) for pattern, found in globs.items())
-
-
-def _mtime(path: str) -> int | None:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return None
 
 
 def _installation() -> list[Any]:

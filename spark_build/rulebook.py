@@ -1,6 +1,6 @@
 """The rulebook: from the name of a rule to the file and class that it stands for."""
 
-import importlib
+import importlib.util
 import inspect
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from spark_build.contract.rules import Rule
+from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.errors import UsageError
 
 FAMILIES = {
@@ -42,7 +43,7 @@ def find(family: str, name: str, project: Path) -> Found:
         return _the_one(family, module, f"{module.__name__}")
     for entry in _entry_points():
         if entry.name == f"{family}.{name}":
-            found = _checked(family, entry.load(), entry.value)
+            found = _checked(family, _loaded(entry), entry.value)
             return replace(found, file=inspect.getsourcefile(found.rule))
     raise UsageError(f"no {family} '{name}'", fix=_known(family))
 
@@ -171,6 +172,14 @@ def _entry_points() -> list[Any]:
     from importlib.metadata import entry_points
 
     return list(entry_points(group=ENTRY_POINTS))
+
+
+def _loaded(entry: Any) -> Any:
+    """A package's rule as its file says it today: it states the revision that the key holds."""
+    spec = importlib.util.find_spec(entry.module)
+    if spec is not None and spec.origin is not None:
+        drop_stale_bytecode(spec.origin)
+    return entry.load()
 
 
 def _known(family: str) -> str:

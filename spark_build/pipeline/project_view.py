@@ -9,7 +9,7 @@ from typing import Any
 
 from spark_build.core.digest import digest_file
 from spark_build.core.globs import files_matching, is_match
-from spark_build.storage.stats import kind_at
+from spark_build.storage.stats import kind_at, stat_line_at
 
 
 @dataclass
@@ -21,7 +21,9 @@ class ProjectView:
     globs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     globbed: set[str] = field(default_factory=set)  # patterns asked for since somebody last cleared it
     sources: dict[str, str] = field(default_factory=dict)  # Python files that were read, by digest
-    installed: dict[str, int] = field(default_factory=dict)  # files of rules that packages bring, by mtime
+    installed: dict[str, str | None] = field(
+        default_factory=dict
+    )  # files of rules that packages bring, by stat
     _imports: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each of them: project files
 
     def exists(self, path: str) -> bool:
@@ -83,7 +85,7 @@ class ProjectView:
 
     def note_installed(self, file: str) -> None:
         """A package's rule may be edited where it lies, and states another revision then."""
-        self.installed[file] = os.stat(file).st_mtime_ns
+        self.installed[file] = stat_line_at(file)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -45,6 +45,14 @@ def stat_line(stat: os.stat_result) -> str:
     )
 
 
+def stat_line_at(path: str) -> str | None:
+    """None where nothing is."""
+    try:
+        return stat_line(os.stat(path))
+    except OSError:
+        return None
+
+
 def kind_at(path: str) -> str:
     """'absent', 'file', 'folder' or 'other', links followed."""
     try:

@@ -96,8 +96,9 @@ def later() -> Iterator[None]:
 @contextmanager
 def fresh_process(root: Path, env: Mapping[str, str], packages: Path) -> Iterator[None]:
     """What a process of its own would find: its environment, and nothing of the project imported."""
-    around, paths = dict(os.environ), [*sys.path]
+    around, paths, keeps_none = dict(os.environ), [*sys.path], sys.dont_write_bytecode
     imported = _take_out()
+    sys.dont_write_bytecode = False  # as wherever people install it, whatever this run was told
     os.environ.clear()
     os.environ.update(env)
     sys.path.append(str(packages))
@@ -108,7 +109,7 @@ def fresh_process(root: Path, env: Mapping[str, str], packages: Path) -> Iterato
     finally:
         os.environ.clear()
         os.environ.update(around)
-        sys.path[:] = paths
+        sys.path[:], sys.dont_write_bytecode = paths, keeps_none
         _take_out()
         sys.modules.update(imported)
 

@@ -120,9 +120,9 @@ def _edit_meanwhile_recorded(patch: pytest.MonkeyPatch) -> None:
 def _graph_kept_for_ever(patch: pytest.MonkeyPatch) -> None:
     """The cached graph is taken while the text is the same, whatever else it was made of."""
     patch.setattr(graph_stamp, "_globs_hold", lambda globs, root: True)
-    patch.setattr(graph_stamp, "_mtime", lambda path: path)
+    patch.setattr(graph_stamp, "stat_line_at", lambda path: path)
     real = view.ProjectView.note_installed
-    patch.setattr(view.ProjectView, "note_installed", lambda self, file: (real(self, file), self.installed.update({file: file})))  # type: ignore[dict-item, func-returns-value] # fmt: skip # noqa: E501
+    patch.setattr(view.ProjectView, "note_installed", lambda self, file: (real(self, file), self.installed.update({file: file})))  # type: ignore[func-returns-value] # fmt: skip # noqa: E501
 
 
 def _tool_remembered_for_ever(patch: pytest.MonkeyPatch) -> None:
