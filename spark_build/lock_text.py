@@ -1,7 +1,8 @@
 """Locks merged block by block: what two branches wrote, and what git left between conflict markers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from spark_build.core.values import Struct
 
 Name = tuple[str, str]  # group and name: ('stages', 'model:x/train')
 Blocks = Mapping[Name, str]
@@ -9,8 +10,7 @@ Blocks = Mapping[Name, str]
 _MARKS = {"<<<<<<< ": "ours", "||||||| ": "base", ">>>>>>> ": "both"}
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """Two locks as one."""
 
     blocks: dict[Name, str]

@@ -6,7 +6,6 @@ import posixpath
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     from spark_build.engine.graph import Input, Node
@@ -32,8 +32,7 @@ _PATH = "path:"  # before the name of a pin of the project's own files
 PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass
-class Lock:
+class Lock(Struct, dict=True):
     """The lock's blocks as text; a block is parsed when it is asked for."""
 
     blocks: dict[tuple[str, str], str] = field(

@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +10,7 @@ from typing import Any
 from spark_build.contract.rules import Rule
 from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct, replace
 
 FAMILIES = {
     "source": "sources",
@@ -25,8 +25,7 @@ FAMILIES = {
 ENTRY_POINTS = "spark_build.rules"  # names there read 'family.rule'
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     rule: type[Rule]
     impl: str  # 'module:Class', or './my_gate.py:MyGate'
     is_own: bool  # of the user's project: keyed by source, not by revision

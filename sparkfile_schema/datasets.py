@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal, cast
+
+from msgspec.structs import replace
 
 from sparkfile_schema.address import Selector, selector_text
 from sparkfile_schema.keys import DATASET, FIELD_TYPES, ON_ERROR, PUSH, SPLITS, STANDARD_SPLITS, TRANSFORM

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sparkfile_schema.nodes import Entry, Map, Node, Scalar, Sequence, Unreadable
 from sparkfile_schema.problems import MOST_PROBLEMS, Position, Problem
@@ -58,8 +59,7 @@ class _TrapError(Exception):
         self.trap = trap
 
 
-@dataclass(slots=True)
-class _Anchored:
+class _Anchored(Struct):
     """A node that aliases may repeat: how many values it holds, how deep they are nested."""
 
     node: Node
@@ -67,8 +67,7 @@ class _Anchored:
     height: int
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A collection that is being read; `key` is that of the value to come, None where that is dropped."""
 
     at: Position
@@ -357,7 +356,7 @@ class _Composer:
 
 def _moved(node: Node, at: Position) -> Node:
     """The node as an alias repeats it: it stands where the alias does, its insides where they were."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(node, at=at)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from sparkfile_schema.document import read_document
 from sparkfile_schema.model import Path
@@ -22,8 +23,7 @@ _COMMENT = re.compile(r"(?:^|\s)#", re.MULTILINE)
 _OF_VARS = re.compile(r"\$\{vars\.([^{}]*)\}")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Struct, frozen=True):
     """One value that the file gets."""
 
     path: Path
@@ -55,8 +55,7 @@ def with_kept(
 # -- what differs ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Edit:
+class _Edit(Struct, frozen=True):
     path: Path
     node: Node
     is_new: bool
@@ -97,8 +96,7 @@ def _shown_old(root: Node, path: Path) -> str | None:
 # -- where it stands ---------------------------------------------------------------------------------
 
 
-@dataclass
-class _Span:
+class _Span(Struct):
     """Where a node stands in the text, `end` behind its last character."""
 
     kind: Literal["scalar", "alias", "map", "list"]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sparkfile_schema.nodes import Entry, Map, Node, Scalar, Sequence, Unreadable
 from sparkfile_schema.problems import Problem
@@ -41,8 +43,7 @@ def _scalars(root: Map) -> dict[str, Node]:
     return {name: entry.node for name, entry in node.entries.items()} if isinstance(node, Map) else {}
 
 
-@dataclass
-class _Interpolation:
+class _Interpolation(Struct):
     env: Mapping[str, str]
     vars: Mapping[str, Node]
     is_unset_told: bool

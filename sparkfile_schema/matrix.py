@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import product
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sparkfile_schema.address import (
     PARAM_PATTERN,
@@ -32,14 +34,12 @@ _PARAM = re.compile(PARAM_PATTERN)
 _MARK = re.compile("\x00([^\x00]*)\x00")  # as `interpolate` puts it; NUL is in no text of a Sparkfile
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(Struct, frozen=True):
     node: Scalar | Unreadable
     path: Path
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(Struct, frozen=True):
     """One combination of values; without any it is a declaration that has no matrix."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
@@ -85,8 +85,7 @@ class Member:
 PLAIN = Member()
 
 
-@dataclass(frozen=True)
-class Matrix:
+class Matrix(Struct, frozen=True):
     """What a dataset or target declares: itself, or its members."""
 
     noun: str  # 'dataset' or 'target'

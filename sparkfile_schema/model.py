@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from sparkfile_schema.address import Selector
 from sparkfile_schema.nodes import Node, find
@@ -13,8 +14,7 @@ from sparkfile_schema.problems import Position, Problem
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Struct, frozen=True):
     """A rule and its params, wherever one stands.
 
     `origins` says for every place inside params where in the document it was written; `templates` holds
@@ -37,8 +37,7 @@ class Use:
     optional: frozenset[str] = frozenset()  # params that are left out where the rule does not know them
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """Bounds that a recorded figure has to keep; shares are fractions, 40% is 0.4."""
 
     name: str
@@ -55,8 +54,7 @@ class Requirement:
         return is_above and is_below
 
 
-@dataclass(frozen=True)
-class Splits:
+class Splits(Struct, frozen=True):
     """`keep` leaves the source's own splits; else `ratios` sum to 1."""
 
     ratios: Mapping[str, float]
@@ -67,8 +65,7 @@ class Splits:
     path: Path
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(Struct, frozen=True):
     name: str
     source: Use
     fields: Mapping[str, str]
@@ -84,8 +81,7 @@ class Dataset:
     matrix: Selector = ()  # of a member of a matrix: its values
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True):
     """One evaluation of a target; the label is '' for the short form."""
 
     label: str
@@ -96,8 +92,7 @@ class Evaluation:
     path: Path
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Struct, frozen=True):
     """A model to build; the recipe's params already hold the target's `with` and `base`."""
 
     name: str
@@ -109,8 +104,7 @@ class Target:
     matrix: Selector = ()  # of a member of a matrix: its values
 
 
-@dataclass(frozen=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """A served model; `model` is a target's name, with `@TAG` where a tagged result is meant."""
 
     name: str
@@ -119,8 +113,7 @@ class Deployment:
     path: Path
 
 
-@dataclass(frozen=True)
-class Include:
+class Include(Struct, frozen=True):
     """Another Sparkfile of the same store: its stages stand under `folder/`."""
 
     file: str  # asr/Sparkfile.yaml
@@ -128,8 +121,7 @@ class Include:
     path: Path
 
 
-@dataclass(frozen=True)
-class Sparkfile:
+class Sparkfile(Struct, frozen=True):
     """`uses` lists every rule of the file with its family, also those whose surroundings are faulty."""
 
     file: str
@@ -150,7 +142,7 @@ class Sparkfile:
     profiles: tuple[str, ...] = ()
     uses: tuple[tuple[str, Use], ...] = ()
     env: frozenset[str] = frozenset()
-    document: Node | None = field(default=None, repr=False, compare=False)
+    document: Node | None = None
 
     def position(self, path: Path, *, key: bool = False) -> Position:
         """Where the value (or its key) was written; else its nearest parent; 1:1 for the file."""
@@ -165,8 +157,7 @@ class Sparkfile:
         return getattr(found.node, "written", None) if found else None
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """What could be read, and all that is wrong with it."""
 
     sparkfile: Sparkfile

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from sparkfile_schema.problems import Position
 
 Plain = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """`written` is the text in the file; `template` is set where `${env.X}` or `${secret.X}` stood in it."""
 
     value: Plain
@@ -22,15 +22,13 @@ class Scalar:
     names_secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """Something that already has its problem, so nothing more is said about it."""
 
     at: Position
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     items: tuple[Node, ...]
     at: Position
 
@@ -40,8 +38,7 @@ class Entry(NamedTuple):
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Map:
+class Map(Struct, frozen=True):
     entries: dict[str, Entry]
     at: Position
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from collections.abc import Sequence as Sequential
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sparkfile_schema.document import DEEPEST, read_document
 from sparkfile_schema.keys import NAMED, NOUNS, TOP
@@ -189,8 +190,7 @@ def _placed(node: Node, at: Position) -> Node:
     return Scalar(node.value, node.written, at) if isinstance(node, Scalar) else Unreadable(at)
 
 
-@dataclass(frozen=True)
-class _Setting:
+class _Setting(Struct, frozen=True):
     """One `--set`: walks down, names with dots first, and rebuilds what it passed on the way up."""
 
     at: Position

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MOST_PROBLEMS = 1000  # more than anyone reads; reading ends there
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place in a file, line and column from 1; line 0 where `file` says it all, as in '--set a.b'."""
 
     file: str
@@ -20,8 +20,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     at: Position
     message: str
     fix: str | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from sparkfile_schema.address import Parts, parse_address
 from sparkfile_schema.advice import Wanted, type_advice
@@ -31,8 +32,7 @@ class TooManyError(Exception):
     """More problems than anyone reads; what was found so far is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A node where it stands: `what` names it in messages, as in "gate 'near-dup'"."""
 
     node: Node
@@ -67,8 +67,7 @@ class Part:
         return self.node.value if isinstance(self.node, Scalar) else None
 
 
-@dataclass
-class Reader:
+class Reader(Struct):
     """Collects the problems of one pass."""
 
     whole_file: Position

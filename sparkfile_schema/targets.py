@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sparkfile_schema.address import parse_address, selector_text
 from sparkfile_schema.datasets import Uses, check_split

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sparkfile_schema.problems import Position, Problem
 from sparkfile_schema.scalars import quote, shown
@@ -14,16 +15,14 @@ _LONGEST_VALUE = 500
 _WORD_WITH_COLON = re.compile(r"\s*(?:- )?([A-Za-z_][\w.-]*):([^\s/].*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Trap:
+class Trap(Struct, frozen=True):
     """A problem, and the characters that would let the rest be read if they were something harmless."""
 
     problem: Problem
     masked: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Where and why the YAML parser stopped: `context` began the construct, `value` is the last value."""
 
     reason: str

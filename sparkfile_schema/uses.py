@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from sparkfile_schema.keys import (
     DEVICES,
@@ -29,8 +30,7 @@ _RULE = re.compile(NAME_PATTERN)
 _OWN_RULE = re.compile(OWN_RULE_PATTERN)
 
 
-@dataclass
-class Params:
+class Params(Struct):
     """`with:` as plain values, and where each of them was written."""
 
     values: dict[str, object] = field(default_factory=dict)

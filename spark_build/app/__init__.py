@@ -5,7 +5,6 @@ from __future__ import annotations  # what they name need not be loaded
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import KINDS, Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.places import SPARK_FOLDER, Place
+from spark_build.core.values import Struct, field
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.storage.journal import BuildEntry, Journal, build_id
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from spark_build.storage.records import LocalRecords
 
 
-@dataclass(frozen=True)
-class BuildOptions:
+class BuildOptions(Struct, frozen=True):
     """How to build; what a command line says besides targets."""
 
     jobs: int = 0  # 0: as many as there are cores
@@ -51,8 +50,7 @@ class BuildOptions:
     command: str = "spark build"
 
 
-@dataclass
-class Project:
+class Project(Struct, dict=True):
     """A Sparkfile and its store: `Project(".").build("model:helper")`.
 
     Errors: UsageError for what is wrong in the Sparkfile, SparkError for all else that a user can act on.
@@ -65,9 +63,9 @@ class Project:
     offline: bool = False
     limit: int | None = None
     env: Mapping[str, str] | None = None
-    has_moved: bool = field(default=False, repr=False)  # it is known already that no plan is settled
-    walked: Mapping[str, list[str]] = field(default_factory=dict, repr=False)  # what was just seen of folders
-    _planners: dict[Any, Planner] = field(default_factory=dict, repr=False)
+    has_moved: bool = False  # it is known already that no plan is settled
+    walked: Mapping[str, list[str]] = field(default_factory=dict)  # what was just seen of folders
+    _planners: dict[Any, Planner] = field(default_factory=dict)
 
     @cached_property
     def request(self) -> Request:

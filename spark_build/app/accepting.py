@@ -3,7 +3,6 @@
 import os
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from spark_build.app import Project
@@ -12,14 +11,14 @@ from spark_build.core.address import typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import Struct
 from spark_build.engine.plan import StagePlan
 from spark_build.storage.journal import BuildEntry, build_id
 
 LONGEST_REASON = 300  # characters; it stands in every plan
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """An acceptance, and whether a plan of today takes it."""
 
     acceptance: Acceptance

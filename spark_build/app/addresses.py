@@ -1,11 +1,11 @@
 """From what a user types to the targets and stages of a graph: kinds filled in, members of a matrix found."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NoReturn
 
 from spark_build.core.address import KINDS, Address, declared, name_of, stage_name, typed
 from spark_build.core.errors import UsageError
+from spark_build.core.values import replace
 from spark_build.engine.graph import Graph
 
 _MOST_SHOWN = 8

@@ -1,20 +1,19 @@
 """What `spark diff` lays side by side where a matrix is named: its members, by the params that they share."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 from spark_build.app import Project
 from spark_build.app.diff_sides import commit_and_address, commit_of
 from spark_build.core.address import Address, typed
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct
 
 _MOST_SHOWN = 8
 Member = tuple[str, dict[str, str]]  # as one types it, and its values as canonical JSON
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(Struct, frozen=True):
     pairs: tuple[tuple[str, str], ...]
     alone: tuple[str, ...] = ()  # members that have no other
 

@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 from spark_build.app import Project
 from spark_build.app.lineage import lineage
@@ -10,6 +9,7 @@ from spark_build.app.overrides import bare, meant, with_profile
 from spark_build.core.address import KINDS, Address, kind_of, target_of
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import Struct, replace
 from spark_build.engine.action import Manifest, digests_read
 from spark_build.engine.chain import Past
 from spark_build.engine.plan import StagePlan
@@ -20,8 +20,7 @@ from spark_build.storage.runs import Run
 _FORMS = "a build (`spark runs`; @1 is the last), model:NAME, model:NAME@TAG, a commit, or COMMIT:model:NAME"
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Struct, frozen=True):
     words: str  # 'build 20261126T…', 'model:x@v1', 'the lock of 3f2a1b9'
     results: Mapping[str, Result]  # by stage
     target: str | None = None  # None: all that there are

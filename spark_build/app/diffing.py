@@ -1,7 +1,6 @@
 """`spark diff A B`: two results beside each other, stage by stage up their lineage."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from spark_build.app import Project
@@ -9,6 +8,7 @@ from spark_build.app.diff_pairs import pairs_of
 from spark_build.app.diff_sides import Side, side_of
 from spark_build.app.item_diff import items_between
 from spark_build.core.address import kind_of, stage_name
+from spark_build.core.values import replace
 from spark_build.engine.action import Manifest
 from spark_build.engine.explain import differences
 from spark_build.engine.graph import Graph, Node

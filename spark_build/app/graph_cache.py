@@ -5,12 +5,12 @@ from __future__ import annotations  # what they name need not be loaded
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct, field
 from spark_build.graph_stamp import digest_of_variable, name_of_request, read_sparkfile, stamp, still_shapes
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ class Facts(Protocol):
     def put(self, name: str, value: bytes) -> None: ...
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked of a Sparkfile besides its text."""
 
     file: Path
     profile: str | None = None
     sets: tuple[str, ...] = ()
     limit: int | None = None
-    env: Mapping[str, str] = field(default_factory=lambda: os.environ, compare=False)
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     @property
     def root(self) -> Path:
@@ -71,9 +70,9 @@ def load_graph(request: Request, lock: Lock, world: World, facts: Facts) -> Load
         if _still_holds(known, now, request.root, world) and known["pins"] == _pins(lock):
             nodes = facts.get(f"graph nodes:{request.name}")
             if nodes is not None and digest_bytes(nodes) == known["nodes"]:
-                return Loaded(Graph.from_json(json.loads(nodes)), known)
+                return Loaded(Graph.of_bytes(nodes), known)
     graph, seen = _resolved(text, request, lock, world)
-    nodes = json.dumps(graph.to_json()).encode()
+    nodes = graph.to_bytes()
     shaped_by = {**seen, **now, "pins": _pins(lock), "nodes": digest_bytes(nodes)}
     if graph.nodes or graph.deployments:
         facts.put(f"graph nodes:{request.name}", nodes)

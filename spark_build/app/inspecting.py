@@ -1,7 +1,6 @@
 """What there is to see: results, builds, what is served, what the machine lacks."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from spark_build.core.address import Address, stage_name, tag_of, target_of, typ
 from spark_build.core.errors import SparkError
 from spark_build.core.places import SPARK_FOLDER
 from spark_build.core.record import Record
+from spark_build.core.values import replace
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.plan import Plan
 from spark_build.engine.told import retold

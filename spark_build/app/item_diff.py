@@ -1,13 +1,13 @@
 """Items of two datasets by id: added, dropped (by which gate, why), changed; only shards that differ are read."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import Project
 from spark_build.core.digest import Digest, canonical_json
 from spark_build.core.errors import SparkError
 from spark_build.core.tree import Entry, Tree, part_of
+from spark_build.core.values import Struct, field
 from spark_build.report.diff import Items, Result
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 1024
 
 
-@dataclass
-class _Rows:
+class _Rows(Struct):
     """The rows of a side's own shards: of each id a short digest of its content, 16 bytes, and where it came from."""
 
     content: dict[str, bytes] = field(default_factory=dict)

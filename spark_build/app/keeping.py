@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spark_build.app import BuildOptions, Project
@@ -12,14 +11,14 @@ from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.values import Struct, replace
 from spark_build.engine.plan import Plan
 from spark_build.storage.runs import Run
 from sparkfile_schema import SparkfileError
 from sparkfile_schema.editing import Change, with_kept
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Struct, frozen=True):
     changes: tuple[Change, ...]
     stages: tuple[str, ...]  # whose results the lock has now
 

@@ -1,11 +1,11 @@
 """`spark plan --locked`: the lock against Sparkfile, code and pins; asks neither for data nor for Artifacts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from spark_build.app import Project
 from spark_build.app.graph_cache import resolved_graph
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct
 from spark_build.engine.graph import Graph
 from spark_build.engine.locked import LockedPlanner
 from spark_build.engine.plan import Plan
@@ -14,8 +14,7 @@ from spark_build.pipeline.project_view import PinnedView
 from spark_build.storage.pinned_world import LockWorld
 
 
-@dataclass(frozen=True)
-class LockedPlan:
+class LockedPlan(Struct, frozen=True):
     plan: Plan
     left_over: tuple[str, ...]  # blocks of stages that are no more
     differing: tuple[str, ...]  # data of this checkout that are not those of the lock

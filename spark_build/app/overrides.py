@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from spark_build.core.address import Address, kind_of, typed
 from spark_build.core.digest import Digest, digest_json
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import replace
 from spark_build.engine.results import BuildResult
 from spark_build.storage.runs import PREFIX, Run, Runs
 

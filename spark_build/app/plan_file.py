@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from spark_build.app import Project
 from spark_build.core.digest import Digest, digest_json
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import RequirementNotMet, UsageError
+from spark_build.core.values import Struct
 from spark_build.engine.action import Manifest, manifest_of
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.plan import Plan, StagePlan
@@ -24,8 +24,7 @@ MOST_TOLD = 20  # stages that a refusal names
 _ANEW = "spark plan --out writes it anew"
 
 
-@dataclass(frozen=True)
-class PlanFile:
+class PlanFile(Struct, frozen=True):
     """A plan as it was made: what was asked, and every stage with all that its state rests on."""
 
     project: str

@@ -1,10 +1,10 @@
 """A Sparkfile with all that it includes, resolved to one graph; and what was asked of the project on the way."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from spark_build.core.digest import digest_bytes
+from spark_build.core.values import replace
 from spark_build.pinning import Lock
 from spark_build.pipeline import Resolved, resolve
 from spark_build.pipeline.including import Below, joined, lock_below, seen_below

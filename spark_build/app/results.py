@@ -1,13 +1,13 @@
 """Results as files: laid out for people (`spark get`), and as views that servers and readers open."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, UsageError
+from spark_build.core.values import replace
 from spark_build.pinning import LOCK_NAME
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations  # what they name need not be loaded
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
 from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from spark_build import settled as files
 from spark_build.core.digest import Digest
 from spark_build.core.errors import StoreDamaged
-from spark_build.core.record import KnownRecord, Record
+from spark_build.core.record import Record, known_record
+from spark_build.core.values import asdict, replace
 from spark_build.engine.noted import answers_alike
 from spark_build.engine.results import BuildResult, StageResult, Unmet, judged
 from spark_build.engine.states import Plan, StagePlan
@@ -216,7 +216,7 @@ def _row(stage: StagePlan) -> list[Any]:
 
 def _stage_plans(settled: Settled, store: LocalStore) -> Iterator[StagePlan]:
     for stage, key, output, seconds, items in json.loads(settled.stages):
-        record = KnownRecord(
+        record = known_record(
             partial(_record, store, key), key=key, output=output, seconds=seconds, items=items
         )
         yield StagePlan(stage, "fresh", key, output, seconds=seconds, record=record)

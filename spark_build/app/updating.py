@@ -1,13 +1,13 @@
 """`spark update`: looks outside again, and pins what is there in the lock."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from spark_build.app import Project
 from spark_build.app.graph_cache import outside
 from spark_build.app.importing import pin_again
 from spark_build.core.address import Address
 from spark_build.core.errors import Unavailable, UsageError
+from spark_build.core.values import replace
 from spark_build.pinning import PINNED_REVISION, import_pin, pin_from
 
 

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from spark_build.app.building import builder_in
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import replace
 from spark_build.engine.plan import Plan, Planner
 from spark_build.report.difference import Difference, first_difference
 from spark_build.report.verified import Level, Verification, Verified

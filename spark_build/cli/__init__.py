@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
+import gc
 import os
 import sys
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from spark_build.core.errors import SparkError
 
 EXIT_INTERRUPTED = 130
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,4 +70,6 @@ def _say_bug() -> None:
 
 def entry() -> None:
     """The console script."""
+    # what a command makes it needs until it ends: looking for cycles at every 700th object finds none
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     sys.exit(main())

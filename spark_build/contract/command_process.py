@@ -7,12 +7,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.errors import StageFailed
 from spark_build.core.ports import Reporter
+from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     import subprocess
@@ -175,8 +175,7 @@ def _overlap(data: bytes, secret: bytes) -> int:
     return next((n for n in range(longest, 0, -1) if data.endswith(secret[:n])), 0)
 
 
-@dataclass
-class ProgressFile:
+class ProgressFile(Struct):
     """JSON lines that a command appends to, as events: `{"step": 10, "total": 500, "loss": 1.2}`."""
 
     places: Sequence[Path]  # where it may appear

@@ -6,7 +6,6 @@ Imports nothing heavy: a build spawns commands by this, without a worker.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from spark_build.contract.command_template import Placeholder, Run, as_text, fil
 from spark_build.contract.context import Context
 from spark_build.core.errors import StageFailed, Unavailable, UsageError
 from spark_build.core.files import holds_a_file
+from spark_build.core.values import Struct
 
 
-@dataclass(frozen=True)
-class CommandValues:
+class CommandValues(Struct, frozen=True):
     """Of a command's params those that its run needs."""
 
     run: Run
@@ -28,8 +27,7 @@ class CommandValues:
     progress: str | None
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(Struct, frozen=True):
     """All that a command's process is started with."""
 
     run: Run  # without placeholders

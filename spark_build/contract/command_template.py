@@ -4,8 +4,9 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from spark_build.core.values import Struct
 
 Run = str | list[str]
 
@@ -15,8 +16,7 @@ _PLACEHOLDER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(Struct, frozen=True):
     kind: str  # inputs params output scratch seed
     name: str = ""  # 'raw', 'optimizer.lr'
 

@@ -1,20 +1,19 @@
 """What a rule is given when it runs: inputs as folders, a place for its output, and someone to report to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.numerics import Numerics
 from spark_build.core.ports import Reporter
+from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     from spark_build.contract.rows import DatasetFolder
 
 
-@dataclass
-class Context:
+class Context(Struct, dict=True):
     """Inputs by name, as read-only folders or files:
 
     - each InputPath, ModelRef, Base field under the field's name (a model is its `model/` folder);

@@ -1,11 +1,11 @@
 """Items: what a dataset is made of, and what may be said about one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct, field, replace
 
 FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number", "json")
 
@@ -13,8 +13,7 @@ FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number",
 Value = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     id: str
     source: str  # the file it came from, relative to the source
     split: str
@@ -28,16 +27,14 @@ class Item:
         return replace(self, fields={**self.fields, **changed})
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True):
     path: str  # relative to the source's folder, '/' between components
     location: Path  # where to read it now
     size: int  # bytes
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Struct, frozen=True):
     """One record as a reader found it."""
 
     fields: Mapping[str, Value]
@@ -47,16 +44,14 @@ class Raw:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(Struct, frozen=True):
     """A record (or file) that could not be read."""
 
     reason: str  # a short slug that is counted: 'not_json', 'empty', 'binary', 'encoding' …
     detail: str = ""  # where and what: 'line 7: Expecting value'
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What a gate says about an item."""
 
     action: str  # 'keep' | 'drop' | 'replace'

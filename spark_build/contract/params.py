@@ -1,17 +1,22 @@
 """A rule's parameters: pydantic, strict about names, with marks for what decides and what refers."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+
+from spark_build.core.values import Struct, field
+
+# Plugins of pydantic could change what a param is taken for, and are in no key; and looking for some opens the metadata
+# of every distribution that is installed.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 from pydantic import BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(Struct, frozen=True):
     kind: str  # 'decides' | 'path' | 'model' | 'dataset' | 'base' | 'secret' | 'unkeyed'
 
 
@@ -48,8 +53,7 @@ def _has_mark(info: Any, kind: str) -> bool:
     return any(isinstance(mark, Mark) and mark.kind == kind for mark in marks)
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What a use of a rule reads besides its params; all of it counts in the key."""
 
     paths: Mapping[str, str] = field(default_factory=dict)  # input name -> project path

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.errors import BadInput
 from spark_build.core.tree import part_of
+from spark_build.core.values import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 RESERVED_COLUMNS = ("id", "source", "meta")  # beside the dataset's own fields in every shard
 
 
-@dataclass(frozen=True)
-class DatasetFolder:
+class DatasetFolder(Struct, frozen=True, dict=True):
     """A dataset as it lies on disk: `data/<split>-NNNNN.parquet`, `rejected/*.parquet`."""
 
     path: Path
@@ -78,8 +77,7 @@ class DatasetFolder:
         return split in self.splits
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(Struct, frozen=True, dict=True):
     shards: tuple[Path, ...]
 
     @cached_property

@@ -3,14 +3,13 @@
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct, asdict
 
 
-@dataclass(frozen=True)
-class Acceptance:
+class Acceptance(Struct, frozen=True):
     """From `spark accept`: the Record under `record` counts for `key` as well."""
 
     key: Digest  # that counts as done
@@ -44,7 +43,7 @@ class Acceptance:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Acceptance":
-        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        known = {name: data[name] for name in cls.__struct_fields__ if name in data}
         return cls(**{**known, "causes": tuple(data["causes"])})
 
 

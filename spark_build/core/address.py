@@ -1,10 +1,10 @@
 """Addresses: `dataset:tickets`, `model:sweep@seed=1/train`, `model:helper@v1`; nobody else takes one apart."""
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct
 
 if TYPE_CHECKING:
     from sparkfile_schema.address import Selector
@@ -13,8 +13,7 @@ KINDS = ("dataset", "model", "deployment")
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address, taken apart."""
 
     kind: str | None  # None where the prefix was left out

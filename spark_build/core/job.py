@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.moved import Seen
+from spark_build.core.values import Struct, asdict, field
 
 
-@dataclass(frozen=True)
-class JobStep:
+class JobStep(Struct, frozen=True):
     """One rule of a job."""
 
     rule: str
@@ -26,8 +25,7 @@ class JobStep:
     )  # the step's own: rule, revision, params, libraries, inputs
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Struct, frozen=True):
     """One action, as its worker reads it."""
 
     stage: str
@@ -57,7 +55,7 @@ class Job:
     previous: Mapping[str, Any] = field(default_factory=dict)  # a hint: see engine/previous.py
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)))
+        path.write_text(json.dumps({**asdict(self), "steps": [asdict(step) for step in self.steps]}))
 
     @classmethod
     def load(cls, path: Path) -> "Job":
@@ -68,8 +66,7 @@ class Job:
         return cls(**data)
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a stage's runner returns; the files are in `job.output`."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -77,8 +74,7 @@ class Outcome:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class JobResult:
+class JobResult(Struct, frozen=True):
     """What a worker says of its job."""
 
     ok: bool
@@ -89,8 +85,8 @@ class JobResult:
     fix: str | None = None
     transient: bool = False
 
-    def save(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)))
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
 
     @classmethod
     def load(cls, path: Path) -> "JobResult":

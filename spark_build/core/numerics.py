@@ -1,17 +1,16 @@
 """Numerics: what of the machine shapes a floating-point result. Declared, never detected."""
 
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct, asdict
 
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float16")
 ISAS = ("sse4", "avx2", "avx512", "default")
 
 
-@dataclass(frozen=True)
-class Numerics:
+class Numerics(Struct, frozen=True):
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
@@ -22,7 +21,7 @@ class Numerics:
     def of(cls, *layers: Any) -> "Numerics":
         """Later layers over earlier ones; unknown names and values are refused."""
         merged = {name: value for layer in layers if layer for name, value in layer.items()}
-        known = [f.name for f in fields(cls)]
+        known = cls.__struct_fields__
         for name in merged:
             if name not in known:
                 raise UsageError(f"unknown numerics '{name}'", fix=f"one of {', '.join(known)}")

@@ -1,7 +1,6 @@
 """Ports: what the engine and the stages ask of storage and of the outside; implementations are wired in app."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from spark_build.core.job import Outcome
 from spark_build.core.moved import Seen
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
+from spark_build.core.values import Struct
 
 
 class Objects(Protocol):
@@ -102,8 +102,7 @@ class Direct(Protocol):
         """Once it has ended; `errno` where it could not be started. Errors: SparkError."""
 
 
-@dataclass(frozen=True)
-class Services:
+class Services(Struct, frozen=True):
     """What a stage's runner is given besides its job."""
 
     memo: Memo

@@ -4,18 +4,17 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
+from spark_build.core.values import Struct
 
 CARD_FILES = frozenset({"README.md", "croissant.json", "spark.json"})
 _SHARD = re.compile(r"data/(?P<split>.+)-\d{5}\.[a-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class Entry(Struct, frozen=True, order=True):
     """One file."""
 
     path: str  # relative, '/' between components
@@ -24,11 +23,15 @@ class Entry:
     executable: bool = False
 
 
-@dataclass(frozen=True)
 class Tree:
     """The files of a folder, sorted by path; no empty folders, no links."""
 
-    entries: tuple[Entry, ...]
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self._entries = entries
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self._entries
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Tree":
@@ -50,6 +53,15 @@ class Tree:
     @property
     def size(self) -> int:
         return sum(entry.size for entry in self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tree) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Tree({self.listing.decode()})"
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from spark_build.core.moved import InputMoved
 from spark_build.core.record import Record
 from spark_build.core.threads import side_by_side
 from spark_build.core.undeclared import FIX, NOTE, touched_text
+from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.jobs import Workshop
 from spark_build.engine.plan import Plan, Planner, StagePlan
@@ -71,8 +71,7 @@ class Restorer(Protocol):
     def fetch(self, output: Digest) -> None: ...
 
 
-@dataclass
-class _Running:
+class _Running(Struct):
     """A stage whose worker runs."""
 
     node: Node
@@ -85,8 +84,7 @@ class _Running:
     told: dict[str, Any]  # why it runs
 
 
-@dataclass
-class _Ended:
+class _Ended(Struct):
     """A stage whose worker has ended, and how."""
 
     running: _Running

@@ -1,12 +1,12 @@
 """Why: the chain of causes of a stage, through the stages before it down to file, line or version; from Records."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from spark_build.core.digest import Digest
 from spark_build.core.ports import Objects, Records, World
 from spark_build.core.record import Record
+from spark_build.core.values import Struct, field, replace
 from spark_build.engine.action import Manifest, digests_read, select_parts
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Node
@@ -16,14 +16,12 @@ from spark_build.engine.told import retold
 MAX_DEPTH = 64  # stages that a chain is followed up through
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Struct, frozen=True):
     reason: Reason
     behind: "Link | None" = None  # of another stage's output: what changed that; None: the chain begins here
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """What tells one stage's action from an earlier one of it."""
 
     stage: str
@@ -41,8 +39,7 @@ class Link:
         return found
 
 
-@dataclass
-class Past:
+class Past(Struct, dict=True):
     """The Records of each stage: by the journal, and where that is gone by the Records themselves."""
 
     records: Records
@@ -82,8 +79,7 @@ class Past:
         return stages
 
 
-@dataclass
-class Chains:
+class Chains(Struct, dict=True):
     """Links of one project as it stands; `plan` and `world` are None where its sources can't be looked at."""
 
     graph: Graph

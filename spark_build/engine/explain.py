@@ -1,13 +1,13 @@
 """Causes: where two manifests differ, in the words of the Sparkfile. The key hashes the same manifests."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.ports import Objects, World
 from spark_build.core.tree import Tree, differing
+from spark_build.core.values import Struct, field
 from spark_build.engine import precision
 from spark_build.engine.action import Manifest, paired
 from spark_build.engine.graph import Input, Node, Step
@@ -20,8 +20,7 @@ KINDS = (
 Where = Mapping[str, tuple[str, str | None]]
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One cause."""
 
     kind: str
@@ -186,8 +185,7 @@ def _input_reason(
     )
 
 
-@dataclass(frozen=True)
-class _Listings:
+class _Listings(Struct, frozen=True):
     """Of project inputs, by digest."""
 
     objects: Objects

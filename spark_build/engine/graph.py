@@ -1,17 +1,17 @@
 """The graph: nodes (stages: steps in order, named inputs) and edges; plain data that a file can hold."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.address import target_of
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct, convert, field, to_builtins
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True, omit_defaults=True):
     """Something that an action reads: exactly one of `path`, `stage`, `artifact`, `hub`."""
 
     path: str | None = None  # a project file or folder
@@ -26,8 +26,7 @@ class Input:
     name: str | None = None  # what a user calls it in causes: 'datasets.tickets.source.path'
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, omit_defaults=True):
     """One rule and its params."""
 
     rule: str
@@ -67,8 +66,7 @@ class Step:
         return f"{self.folder}/{path}" if self.folder else path
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True, omit_defaults=True):
     """A figure's allowed range; a verdict, never in a key."""
 
     name: str
@@ -87,8 +85,7 @@ class Requirement:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True, omit_defaults=True):
     """A stage, as the pipeline has resolved it."""
 
     stage: str  # 'model:llama-lora/train'
@@ -132,8 +129,7 @@ class Node:
         return [*sorted(self.upstream()), *self.guards]
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
     """Nodes in topological order (guards count as edges there)."""
 
     nodes: Mapping[str, Node]
@@ -183,25 +179,13 @@ class Graph:
     def targets(self) -> list[str]:
         return list(dict.fromkeys(node.target for node in self.nodes.values()))
 
-    def to_json(self) -> dict[str, Any]:
-        data = {name: getattr(self, name) for name in _GRAPH_FIELDS}
-        return {**data, "nodes": [_slim(node) for node in self.nodes.values()]}
+    def to_bytes(self) -> bytes:
+        """Without values that are the default: the cached graph is read at every start."""
+        return json.dumps(to_builtins(self)).encode()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Graph":
-        nodes = [_node(item) for item in data["nodes"]]
-        return cls({n.stage: n for n in nodes}, **{name: data[name] for name in _GRAPH_FIELDS})
-
-
-_GRAPH_FIELDS = (
-    "libraries_policy",
-    "hermetic",
-    "ask_above_seconds",
-    "project",
-    "deployments",
-    "store",
-    "profiles",
-)
+    def of_bytes(cls, data: bytes) -> "Graph":
+        return convert(json.loads(data), cls)  # JSON of Python's own: params may be infinite
 
 
 def absolute_impl(impl: str, project: Path) -> str:
@@ -210,51 +194,3 @@ def absolute_impl(impl: str, project: Path) -> str:
         return impl
     path, _, name = impl.rpartition(":")
     return f"{(project / path).resolve()}:{name}"
-
-
-def _slim(node: Node) -> dict[str, Any]:
-    """Without empty values: the cached graph is read at every start."""
-    data = {k: v for k, v in _fields_of(node).items() if v not in (None, (), {}, [], "") or k == "params"}
-    data["steps"] = [_slim_step(step) for step in node.steps]
-    if node.inputs:
-        data["inputs"] = _slim_inputs(node.inputs)
-    if node.requires:
-        data["requires"] = [_fields_of(requirement) for requirement in node.requires]
-    return data
-
-
-def _slim_step(step: Step) -> dict[str, Any]:
-    data = {k: v for k, v in _fields_of(step).items() if v not in (None, (), {}, [], "", False)}
-    if step.inputs:
-        data["inputs"] = _slim_inputs(step.inputs)
-    return data
-
-
-def _slim_inputs(inputs: Mapping[str, Input]) -> dict[str, Any]:
-    return {name: {k: v for k, v in _fields_of(given).items() if v} for name, given in inputs.items()}
-
-
-def _fields_of(thing: Any) -> dict[str, Any]:
-    """As `asdict`, which copies all that lies below as well: a thousand stages' worth of a second."""
-    return {name: getattr(thing, name) for name in thing.__dataclass_fields__}
-
-
-def _node(data: dict[str, Any]) -> Node:
-    data["steps"] = tuple([_step(step) for step in data["steps"]])
-    if "inputs" in data:
-        data["inputs"] = {name: _input(given) for name, given in data["inputs"].items()}
-    if "requires" in data:
-        data["requires"] = tuple([Requirement(**item) for item in data["requires"]])
-    return Node(**data)
-
-
-def _step(data: dict[str, Any]) -> Step:
-    if "inputs" in data:
-        data["inputs"] = {name: _input(given) for name, given in data["inputs"].items()}
-    return Step(**data)
-
-
-def _input(data: dict[str, Any]) -> Input:
-    if "parts" in data:
-        data["parts"] = tuple(data["parts"])
-    return Input(**data)

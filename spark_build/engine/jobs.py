@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from spark_build.core.ports import Objects, Records, WatchedWorld
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 from spark_build.core.undeclared import NOTE
+from spark_build.core.values import Struct, replace
 from spark_build.engine import previous
 from spark_build.engine.action import loose_key_of, operation_of
 from spark_build.engine.graph import Input, Node, absolute_impl
@@ -30,8 +30,7 @@ OutputOf = Callable[[str], Digest]  # a finished stage's Artifact
 _FRESH_SECONDS = 1.0  # what starts so soon after the plan need not be looked at before it runs
 
 
-@dataclass(frozen=True)
-class Folders:
+class Folders(Struct, frozen=True):
     """Where one action works: `work/<key>/`."""
 
     root: Path

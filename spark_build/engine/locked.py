@@ -1,13 +1,13 @@
 """The plan that the lock gives: keys from graph and pins, results from the lock's blocks; no store is asked."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import Unavailable
 from spark_build.core.ports import Objects, World
 from spark_build.core.tree import Tree
+from spark_build.core.values import Struct, field, replace
 from spark_build.engine.action import Manifest, counted_version, key_of, manifest_of
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Graph, Input, Node
@@ -16,8 +16,7 @@ from spark_build.engine.plan import Plan, StagePlan
 NOT_INSTALLED = "not installed"
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Struct, frozen=True):
     """What the lock says of one stage."""
 
     key: Digest
@@ -119,8 +118,7 @@ class LockedPlanner:
         )
 
 
-@dataclass(frozen=True)
-class _StageWorld:
+class _StageWorld(Struct, frozen=True):
     """The world as one stage's block completes it: what is not installed counts at the lock's version."""
 
     world: World

@@ -1,7 +1,6 @@
 """The plan: per stage a state and its causes. `build` asks it again after each stage, so the two can't disagree."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.ports import Acceptances, Objects, Records, World
 from spark_build.core.record import Record
 from spark_build.core.undeclared import is_vouched
+from spark_build.core.values import replace
 from spark_build.engine.action import (
     Manifest,
     counted_version,

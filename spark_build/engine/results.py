@@ -2,8 +2,9 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     from spark_build.core.record import Record
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
 OUTCOMES = ("ran", "restored", "fresh", "failed", "skipped")
 
 
-@dataclass(frozen=True)
-class StageResult:
+class StageResult(Struct, frozen=True):
     """What became of one stage."""
 
     stage: str
@@ -50,8 +50,7 @@ class StageResult:
         return data
 
 
-@dataclass(frozen=True)
-class Unmet:
+class Unmet(Struct, frozen=True):
     """A requirement that a recorded figure does not meet."""
 
     stage: str
@@ -64,8 +63,7 @@ class Unmet:
         return f"{asked.at}: {self.stage}: {asked.name} {figure}, required {asked.text}"
 
 
-@dataclass
-class BuildResult:
+class BuildResult(Struct):
     """What became of all."""
 
     results: dict[str, StageResult] = field(default_factory=dict)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from spark_build.core.values import Struct
 
 if TYPE_CHECKING:
     from spark_build.core.digest import Digest
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 STATES = ("fresh", "restore", "run", "maybe")
 
 
-@dataclass(frozen=True)
-class StagePlan:
+class StagePlan(Struct, frozen=True):
     """One stage's state, with what is known of it."""
 
     stage: str
@@ -28,9 +28,9 @@ class StagePlan:
     seconds: float | None = None  # what the stage took last time
     bytes: int | None = None  # a restore's
     drift: tuple[str, ...] = ()
-    manifest: Manifest | None = field(default=None, repr=False)
-    record: Record | None = field(default=None, repr=False)
-    last: Record | None = field(default=None, repr=False)  # of a `run`: what the stage gave before
+    manifest: Manifest | None = None
+    record: Record | None = None
+    last: Record | None = None  # of a `run`: what the stage gave before
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,8 +45,7 @@ class StagePlan:
         }
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """The stages in topological order, deployments last."""
 
     stages: tuple[StagePlan, ...]

@@ -1,10 +1,10 @@
 """What a Record keeps of the causes for which it ran: where values were written, and which files had changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.values import replace
 from spark_build.engine.explain import Reason
 
 MOST_FILES = 100  # of one kind that are named; the others are counted

@@ -64,6 +64,11 @@ class Allowance:
             return None
         return os.path.relpath(place, self.project)
 
+    def is_outside(self, path: str) -> bool:
+        """Whether an absolute path neither lies in the project nor leads into it, whatever a job declares."""
+        location = os.path.normpath(path)
+        return not (_is_below(location, self.project) or _is_below(_real(location), self.project))
+
     def is_named(self, host: str) -> bool:
         """Whether the Sparkfile names the host, or a domain that it belongs to."""
         return any(host == known or host.endswith(f".{known}") for known in self.hosts)

@@ -28,6 +28,9 @@ _NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # id, pid, flags; the call: number, 
 _ANSWER = struct.Struct("=QqiI")  # id, value, -errno, flags
 _AT_FDCWD = -100
 _PATH_BYTES, _PAGE = 4096, 4096
+# the system's own: each command opens the same libraries and locales again
+_SYSTEM = ("/usr/lib/", "/usr/share/", "/lib/", "/lib64/", "/etc/ld.so")
+_elsewhere: "dict[str, set[str]]" = {}  # project -> paths of the system that don't lead into it
 
 
 class _Calls:
@@ -57,6 +60,7 @@ class Guard:
         """`listens_here(port)`: whether a process of the same job listens there."""
         self.allowance, self.seen, self.listener = allowance, seen, listener
         self._listens_here = listens_here
+        self._elsewhere = _elsewhere.setdefault(allowance.project, set())
         self._names_a_host = any(not host.replace(".", "").isdigit() for host in allowance.hosts)
         _wake_on_same_core(listener)
 
@@ -73,9 +77,13 @@ class Guard:
         answer(self.listener, call, errno.EACCES if is_undeclared and self.allowance.is_strict else 0)
 
     def _read(self, path: str, folder: str) -> bool:
+        if path in self._elsewhere:
+            return False
         found = self.allowance.undeclared(path, folder)
         if found is not None:
             self.seen.files.add(found)
+        elif path.startswith(_SYSTEM) and self.allowance.is_outside(path):
+            self._elsewhere.add(path)
         return found is not None
 
     def _called(self, host: str, port: int) -> bool:

@@ -3,12 +3,12 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from spark_build.core.errors import StageFailed
 from spark_build.core.job import Job, JobResult
 from spark_build.core.undeclared import FIX, NOTE, WATCHED, touched_text
+from spark_build.core.values import replace
 from spark_build.executors.hermetic import OFF, STRICT, Allowance, Undeclared
 
 COMMAND = "command"  # the rule that runs what a user wrote, in every family

@@ -20,10 +20,11 @@ from spark_build.executors import processes, watchdog
 Main = Callable[[Sequence[str]], int]  # of the command line
 
 _WORDS = 4  # python -P -m spark_build
-_NO_THREAD = (
-    "JE_ARROW_MALLOC_CONF",
-    "background_thread:false",
-)  # pyarrow's allocator: no thread to fork beside
+# read when a library loads. A fork has no thread but its own, and one that waits here costs time
+_NO_THREADS = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's allocator
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
@@ -36,22 +37,22 @@ def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
 
 
 def _load(modules: Iterable[str]) -> None:
-    name, value = _NO_THREAD
-    given = os.environ.get(name)
-    os.environ[name] = value
+    given = {name: os.environ.get(name) for name in _NO_THREADS}
+    os.environ.update(_NO_THREADS)
     for module in modules:
         with suppress(Exception):  # the job that needs it tells what is wrong with it
             import_module(module)
-    if given is None:
-        del os.environ[name]
-    else:
-        os.environ[name] = given
+    for name, value in given.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
 
 
 def _drops_threads() -> bool:
     """Whether this process may be forked from here on: a lock that another thread holds would never come free.
 
-    OpenBLAS ends its threads at the first fork, and begins them again when they are needed.
+    Where somebody asks OpenBLAS for threads all the same, it ends them at the first fork and begins them again.
     """
     if (child := os.fork()) == 0:
         os._exit(0)

@@ -4,12 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from spark_build.core.errors import UsageError
 from spark_build.core.job import Job, JobResult, Outcome
 from spark_build.core.ports import Memo, Services
+from spark_build.core.values import replace
 from spark_build.executors.audit import watching
 from spark_build.executors.environment import secrets_of
 from spark_build.executors.events import EventStream
@@ -78,10 +78,7 @@ def _reserve(path: str) -> None:
 
 
 def _write(result: JobResult, path: str) -> None:
-    import json
-    from dataclasses import asdict
-
-    data = json.dumps(asdict(result)).encode()
+    data = result.to_bytes()
     with open(path, "r+b", buffering=0) as file:
         file.write(data)
         file.truncate(len(data))

@@ -5,12 +5,12 @@ Raffel et al. 2020, "Exploring the Limits of Transfer Learning …", JMLR 21(140
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from spark_build.contract import Decides, Item, ItemGate, RuleParams, Verdict
+from spark_build.core.values import Struct
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.prose import (
     LONGEST_LINE,
@@ -137,8 +137,7 @@ class Params(RuleParams):
     )
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Struct, frozen=True):
     rule: str
     group: str
     least: str | None = None  # names of the params that hold the thresholds

@@ -2,7 +2,6 @@
 
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from spark_build.core.address import Address, stage_name
 from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
+from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
 from spark_build.engine.order import cycle_in
 from spark_build.pinning import Lock
@@ -26,8 +26,7 @@ STAGE_REVISIONS = {"ingest": 1, "filter": 1, "version": 1, "train": 1, "eval": 1
 DEFAULT_VERSIONER = Use("snapshot", "snapshot", {}, ())
 
 
-@dataclass
-class Resolved:
+class Resolved(Struct):
     graph: Graph
     problems: list[Problem]
     unpinned: list[tuple[str, str]]  # hub ids without a revision, and where they stand
@@ -44,8 +43,7 @@ def resolve(
     return _Resolver(parsed.sparkfile, uses, limit, below).resolve(list(parsed.problems))
 
 
-@dataclass
-class _Resolver:
+class _Resolver(Struct, dict=True):
     file: Sparkfile
     uses: Uses
     limit: int | None = None

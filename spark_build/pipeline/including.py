@@ -2,9 +2,9 @@
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from spark_build.core.values import Struct, field, replace
 from spark_build.engine.graph import Graph, Input, Node, Step
 from spark_build.pinning import Lock
 from sparkfile_schema import Problem
@@ -12,8 +12,7 @@ from sparkfile_schema import Problem
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Below:
+class Below(Struct, frozen=True):
     """An included Sparkfile, seen from its own folder."""
 
     folder: str  # 'asr', from the Sparkfile that includes it

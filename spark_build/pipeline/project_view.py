@@ -3,17 +3,16 @@
 import ast
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import digest_file
 from spark_build.core.globs import files_matching, is_match
+from spark_build.core.values import Struct, field
 from spark_build.storage.stats import kind_at, stat_line_at
 
 
-@dataclass
-class ProjectView:
+class ProjectView(Struct):
     """Paths are relative to the Sparkfile's folder; implements `contract.Project`."""
 
     root: Path
@@ -96,8 +95,7 @@ class ProjectView:
         }
 
 
-@dataclass
-class PinnedView(ProjectView):
+class PinnedView(ProjectView, Struct):
     """The project as if every path that the lock pins were there."""
 
     pinned: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from spark_build import rulebook
@@ -10,6 +9,7 @@ from spark_build.contract.params import Needs
 from spark_build.core.address import Address, folder_of, kind_of, name_of, target_of, typed, without_tag
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.values import Struct, field
 from spark_build.engine.graph import Graph, Input, Step
 from spark_build.pinning import Lock, import_pin
 from spark_build.pipeline.project_view import ProjectView
@@ -24,8 +24,7 @@ Named = TypeVar("Named", Dataset, Target)
 TRAINING_PARTS = ("data/train-*", "data/validation-*")
 
 
-@dataclass
-class Uses:
+class Uses(Struct):
     """Turns uses into steps, and gathers every problem on the way."""
 
     file: Sparkfile

@@ -1,6 +1,5 @@
 """Trains by a command of the user's own: what it writes to {output} is the model, whatever it is."""
 
-from dataclasses import replace
 from typing import Any
 
 from pydantic import model_validator
@@ -10,6 +9,7 @@ from spark_build.contract.command import CommandParams, keyed_params, needs_of_c
 from spark_build.contract.command_run import check_wrote
 from spark_build.contract.params import Base, Field
 from spark_build.contract.rules import needs_of_marked_fields
+from spark_build.core.values import replace
 
 
 class Params(CommandParams):

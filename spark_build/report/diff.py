@@ -1,10 +1,10 @@
 """`spark diff`: two results beside each other, stage by stage, as text and as JSON."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct, field
 from spark_build.engine.explain import Reason
 from spark_build.report.causes import causes_text
 from spark_build.report.paint import Paint
@@ -13,8 +13,7 @@ from spark_build.report.words import count, duration, figure, printable, short, 
 Pair = tuple[float | None, float | None]
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(Struct, frozen=True):
     """What one side has of a stage: of a Record, of a block of the lock, or of a plan that has not run."""
 
     stage: str
@@ -35,8 +34,7 @@ class Result:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
-class Items:
+class Items(Struct, frozen=True):
     """A dataset's items on both sides; `missing` says why they can't be told."""
 
     added: int = 0
@@ -46,8 +44,7 @@ class Items:
     missing: str | None = None
 
 
-@dataclass(frozen=True)
-class StageDiff:
+class StageDiff(Struct, frozen=True):
     stage: str
     a: Result | None
     b: Result | None
@@ -80,8 +77,7 @@ class StageDiff:
         }
 
 
-@dataclass(frozen=True)
-class Diff:
+class Diff(Struct, frozen=True):
     a: str  # what the sides are, in words
     b: str
     stages: tuple[StageDiff, ...]

@@ -3,11 +3,11 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.tree import Entry, Tree
+from spark_build.core.values import Struct, asdict
 from spark_build.report.words import count, number, printable
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ _NUMPY = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """The first one, `old` before and `new` now; None where a field does not apply."""
 
     kind: str  # missing added mode tensor row line byte figure

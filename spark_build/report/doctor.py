@@ -4,10 +4,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from spark_build.core.values import Struct, asdict, field
 from spark_build.report.paint import Paint
 from spark_build.report.words import count, listed, printable, size
 
@@ -20,16 +20,14 @@ _MOST_CLOCK_SKEW_SECONDS = 1.0
 _CPU_FLAGS = {"sse4": "sse4_2", "avx2": "avx2", "avx512": "avx512f"}
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     subject: str
     level: Level
     text: str
     fix: str | None = None
 
 
-@dataclass(frozen=True)
-class RuleNeed:
+class RuleNeed(Struct, frozen=True):
     """What one use of a rule wants of the machine."""
 
     stage: str
@@ -38,8 +36,7 @@ class RuleNeed:
     numerics: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PortNeed:
+class PortNeed(Struct, frozen=True):
     deployment: str
     port: int
     is_ours: bool = False  # the deployment itself is running there

@@ -3,9 +3,9 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spark_build.core.values import Struct, field
 from spark_build.report.causes import cause_text, causes_text, drift_lines, shown
 from spark_build.report.text import summary_text
 from spark_build.report.words import count, duration, listed, printable
@@ -23,8 +23,7 @@ _AT = re.compile(r"(?P<file>.+):(?P<line>\d+):(?P<column>\d+)")
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
 
-@dataclass(frozen=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     file: str  # from the project's root
     line: int = 1
     column: int = 1
@@ -35,8 +34,7 @@ class Place:
         return cls(match["file"], int(match["line"]), int(match["column"])) if match else None
 
 
-@dataclass
-class _Cause:
+class _Cause(Struct):
     """One line of the project and all that it wakes."""
 
     texts: list[str] = field(default_factory=list)

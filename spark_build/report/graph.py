@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct
 from spark_build.report.words import printable
 
 if TYPE_CHECKING:
     from spark_build.engine.graph import Graph
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(Struct, frozen=True):
     source: str
     to: str
     label: str = ""  # the parts that are read

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from spark_build.core.values import Struct
 from spark_build.report.tables import table
 from spark_build.report.words import figure, value
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """A figure over the seeds of one group."""
 
     mean: float
@@ -30,8 +29,7 @@ class Spread:
         return figure(self.mean) + ("" if self.deviation is None else f" ± {self.deviation:.2g}")
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True):
     """Members that only their seed tells apart."""
 
     values: Mapping[str, Any]  # parameter -> value, the seed left out

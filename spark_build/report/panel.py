@@ -4,9 +4,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from spark_build.core.values import Struct, field
 from spark_build.report.paint import Paint, is_colored
 from spark_build.report.plain import MOST_LOG_LINES, JsonLines, PlainLines
 from spark_build.report.results import build_text, failure_text, result_text
@@ -34,8 +34,7 @@ def display(
     return PlainLines(project, resume, stream, paint=Paint(is_colored(stream)), verbose=verbose)
 
 
-@dataclass
-class Panel:
+class Panel(Struct, dict=True):
     project: str
     resume: str  # the command that goes on after a failure
     stream: TextIO = field(default_factory=lambda: sys.stdout)

@@ -5,10 +5,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from spark_build.core.address import typed
+from spark_build.core.values import Struct, field
 from spark_build.report.paint import Paint
 from spark_build.report.results import build_text, failure_text, result_text, stage_event
 from spark_build.report.running import Running
@@ -22,8 +22,7 @@ MOST_LOG_LINES = 20  # of one stage; the rest stands in its log
 _LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)  # json.dumps would make one for each line
 
 
-@dataclass
-class PlainLines:
+class PlainLines(Struct, dict=True):
     """Tells a build line by line; never more than one progress line per stage in ten seconds."""
 
     project: str
@@ -94,8 +93,7 @@ class PlainLines:
         print(text, file=self.stream, flush=True)
 
 
-@dataclass
-class JsonLines:
+class JsonLines(Struct):
     """`spark build --json`: one event a line (design section 10); failures also on standard error."""
 
     project: str

@@ -3,16 +3,15 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from spark_build.core.values import Struct, field
 from spark_build.report.words import duration, figure, printable
 
 _WINDOW_SECONDS = 30.0
 
 
-@dataclass
-class Pace:
+class Pace(Struct):
     """Rate over the last half minute, so that neither a warm-up nor a resumed start shapes it."""
 
     seen: deque[tuple[float, float]] = field(default_factory=deque)  # (clock, done)
@@ -36,12 +35,11 @@ class Pace:
         return max(0.0, total - self.seen[-1][1]) / rate if rate else None
 
 
-@dataclass
-class Running:
+class Running(Struct):
     stage: str
     seconds_estimate: float | None = None
     clock: Callable[[], float] = time.monotonic
-    began: float = field(init=False)
+    began: float = 0.0
     done: float = 0
     total: float | None = None
     unit: str = ""

@@ -3,10 +3,10 @@
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from spark_build.core.address import target_of, typed
+from spark_build.core.values import Struct, field
 from spark_build.report.causes import cause_text
 from spark_build.report.paint import Paint
 from spark_build.report.text import summary_text
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _NARROWEST_COLUMN = 8
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """One build, as the journal keeps it."""
 
     id: str
@@ -36,8 +35,7 @@ class Run:
     is_interrupted: bool = False
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A result in the store, for `spark ls`."""
 
     address: str  # of a dataset, model or exporter's stage
@@ -50,8 +48,7 @@ class Listed:
     accepted: str | None = None  # 'accepted 2026-11-26: only comments changed'
 
 
-@dataclass(frozen=True)
-class Deployed:
+class Deployed(Struct, frozen=True):
     name: str
     state: str  # 'running' | 'stopped' | 'unhealthy'
     url: str | None = None

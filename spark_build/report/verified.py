@@ -1,9 +1,9 @@
 """What `spark verify` found, and how it is told."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from spark_build.core.values import Struct
 from spark_build.engine.graph import Node
 from spark_build.report.difference import Difference
 from spark_build.report.paint import Paint
@@ -13,8 +13,7 @@ LEVELS = ("bitwise", "numerics", "metric", "none")  # the strictest first
 CAME_OUT = ("equal", "close", "not compared")  # verdicts that are no difference
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(Struct, frozen=True):
     """How a stage's result can be reproduced."""
 
     name: str
@@ -35,8 +34,7 @@ class Level:
         return cls(name, tolerance, next((level.why for level in of_it if level.why), ""))
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """One stage: what the store holds of it, and what came out now."""
 
     stage: str
@@ -62,8 +60,7 @@ class Verified:
         }
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(Struct, frozen=True):
     target: str
     stages: tuple[Verified, ...]
     kept: str | None = None  # the folder that was built in

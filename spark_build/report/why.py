@@ -1,9 +1,9 @@
 """`spark why`: the chain of causes as text and as JSON, and what a stage's key is made of."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spark_build.core.values import Struct
 from spark_build.engine.plan import StagePlan
 from spark_build.report.causes import causes_text, drift_lines
 from spark_build.report.paint import Paint
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 _MOST_FILES = 20  # of one kind that are named
 
 
-@dataclass(frozen=True)
-class Why:
+class Why(Struct, frozen=True):
     stage: str
     planned: StagePlan | None  # None: its sources can't be looked at …
     problem: str | None  # … for this reason
@@ -100,8 +99,7 @@ def _ran_lines(why: Why, paint: Paint) -> Iterator[str]:
     yield from lines or ["  nothing that its record knows of: it was asked to run, or its result was gone"]
 
 
-@dataclass
-class _Telling:
+class _Telling(Struct, dict=True):
     """Chains as indented lines; a link that was told already is only named."""
 
     why: Why

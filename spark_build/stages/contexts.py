@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from spark_build.contract.context import Context
 from spark_build.core.job import Job, JobStep
 from spark_build.core.numerics import Numerics
 from spark_build.core.ports import Reporter
+from spark_build.core.values import replace
 
 
 def base_context(job: Job, report: Reporter) -> Context:

@@ -1,13 +1,13 @@
 """Evaluate: metrics in order over one split; what one has worked out the next may use."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from spark_build.contract.context import Context
 from spark_build.contract.rules import Metric
 from spark_build.core.errors import SparkError
 from spark_build.core.job import Job, JobStep, Outcome
 from spark_build.core.ports import Services
+from spark_build.core.values import replace
 from spark_build.stages.contexts import step_context
 from spark_build.stages.loading import failed, load
 from spark_build.stages.results import add_figures, folder_of_metric, measured, tidy_folder_of_metric

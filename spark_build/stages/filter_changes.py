@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import BadInput
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Memo, Services
+from spark_build.core.values import Struct
 from spark_build.stages.drafting import rows_by_split
 from spark_build.stages.gating import Candidate
 from spark_build.stages.loading import rule_class
@@ -29,8 +29,7 @@ _MOST_CHANGED_SHARE = 0.25  # of the rows; beyond it the whole is as quick
 _MOST_LOOKED_AT = 64  # unchanged rows, for one that the gates kept
 
 
-@dataclass(frozen=True)
-class _Split:
+class _Split(Struct, frozen=True):
     """One split: what came in then and now, and what the gates left then."""
 
     name: str

@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from spark_build.contract.items import Item
 from spark_build.contract.rules import digest_of_fields
 from spark_build.core.job import JobStep
+from spark_build.core.values import Struct, field
 from spark_build.stages.rejected import Rejected
 
 
-@dataclass(slots=True)
-class Candidate:
+class Candidate(Struct):
     """An item before the gates, or between two of them."""
 
     item: Item
@@ -27,8 +26,7 @@ class Candidate:
         return self._digests[key]
 
 
-@dataclass
-class Gated:
+class Gated(Struct):
     kept: list[Candidate] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     handled: set[int] = field(default_factory=set)  # numbers of candidates that an operation ran for

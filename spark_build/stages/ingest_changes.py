@@ -7,7 +7,6 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from spark_build.contract.rows import figures_of
 from spark_build.contract.rules import Source
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
+from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.drafting import drafts_of, finished, rows_by_split
 from spark_build.stages.fields import type_of
@@ -39,8 +39,7 @@ _MOST_CHANGED_SHARE = 0.25  # of the files; beyond it the whole is as quick
 Handled = set[tuple[str, int]]  # records: source and position
 
 
-@dataclass(frozen=True)
-class _Changes:
+class _Changes(Struct, frozen=True):
     gone: Sequence[SourceFile]  # as they were; an edited file is in both
     new: Sequence[SourceFile]
 

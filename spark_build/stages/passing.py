@@ -1,12 +1,12 @@
 """Items on their way through the gates, in order; each gate sees what the earlier ones left."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from spark_build.contract.rules import Gate, ItemGate
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Services
+from spark_build.core.values import Struct, field
 from spark_build.stages.gating import Candidate, Gated
 from spark_build.stages.item_gate import run_item_gate
 from spark_build.stages.join_gate import run_join_gate
@@ -15,8 +15,7 @@ from spark_build.stages.narrow import check_fields_exist
 from spark_build.stages.rejected import Rejected, reasons
 
 
-@dataclass
-class Passed:
+class Passed(Struct):
     kept: list[Candidate]
     rejected: list[Rejected] = field(default_factory=list)
     handled: set[int] = field(default_factory=set)  # numbers of candidates that an operation ran for

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from spark_build.contract.rows import DatasetFolder
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.job import Job
 from spark_build.core.tree import differing
+from spark_build.core.values import Struct
 from spark_build.stages.splicing import DoesNotFit, Shard
 
 Listed = tuple[str, int, Digest]  # path, size, digest
 
 
-@dataclass(frozen=True)
-class OldSplit:
+class OldSplit(Struct, frozen=True, dict=True):
     shards: Sequence[Shard]
 
     @cached_property

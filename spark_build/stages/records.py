@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import BadInput, ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Services
+from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.fields import checked_json
 from spark_build.stages.items_memo import remember
@@ -21,16 +21,14 @@ from spark_build.stages.loading import failed, shown_path
 from spark_build.stages.progress import Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     source: str
     position: int
     found: Raw | Bad
     is_new: bool  # it was read now, and its content was not known
 
 
-@dataclass(frozen=True, slots=True)
-class ReadFile:
+class ReadFile(Struct, frozen=True):
     file: SourceFile
     records: bytes  # JSON, as it is remembered
     is_new: bool

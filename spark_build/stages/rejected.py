@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from spark_build.core.values import Struct, replace
 from spark_build.stages.ids import content_id, unique
 
 Place = tuple[str, int, int]  # source, position in it, position among what a transform made of it
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     place: Place  # orders the rows; not stored
     id: str
     source: str

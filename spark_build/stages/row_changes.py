@@ -2,13 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.shards import rows_of
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct
 from spark_build.stages.splicing import DoesNotFit, Shard
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ Position = int  # of a row in its split
 Run = tuple[Position, Position, int]  # begin in the old split, begin in the new one, so many rows
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(Struct, frozen=True, dict=True):
     """A split, then or now."""
 
     shards: Sequence[Shard]
@@ -66,8 +65,7 @@ class Side:
         return {}
 
 
-@dataclass(frozen=True)
-class RowChanges:
+class RowChanges(Struct, frozen=True):
     gone: Sequence[Position]  # in the old split
     new: Sequence[Position]  # in the new one
     kept: Sequence[Run]  # what is as it was, in order
@@ -107,8 +105,7 @@ def _equal_runs(old: Side, new: Side, common: set[Digest]) -> list[Run]:
     return [equal for run in whole for equal in _equal_parts(old, new, run)]
 
 
-@dataclass(frozen=True)
-class _Rows:
+class _Rows(Struct, frozen=True):
     """Ids of some shards, one after the other, and where each of these shards begins: here, and in its split."""
 
     ids: list[str]

@@ -3,11 +3,11 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.shards import rows_of, schema_of, table_of, write_shard
+from spark_build.core.values import Struct, field
 from spark_build.stages.shard_writer import ends_shard, row_size
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ class DoesNotFit(Exception):
     """What changed can't be told apart from the rest: the whole has to be done anew."""
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(Struct, frozen=True):
     path: Path
     rows: int
 
@@ -49,8 +48,7 @@ class Shard:
         return counts
 
 
-@dataclass
-class Change:
+class Change(Struct):
     """Of one split, by positions among its old rows."""
 
     dropped: set[int] = field(default_factory=set)

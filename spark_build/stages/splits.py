@@ -3,19 +3,18 @@
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import BadInput, ItemRejected
+from spark_build.core.values import Struct
 
 DEFAULT_SPLIT = "train"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it names files
 
 
-@dataclass(frozen=True)
-class SplitPlan:
+class SplitPlan(Struct, frozen=True):
     """How records fall into splits.
 
     `ratios` None: the source's own splits, else one. `group`: all records of one value together.

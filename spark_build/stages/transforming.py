@@ -1,7 +1,6 @@
 """Transforms: each item once in its life, remembered by the fields that the transform reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from spark_build.contract.items import Item
@@ -9,6 +8,7 @@ from spark_build.contract.rules import Transform, digest_of_fields
 from spark_build.core.errors import ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Services
+from spark_build.core.values import Struct, replace
 from spark_build.stages.fields import plain_fields, reconverted
 from spark_build.stages.ids import numbered
 from spark_build.stages.items_memo import remember
@@ -18,8 +18,7 @@ from spark_build.stages.progress import Progress
 from spark_build.stages.rejected import Place, Rejected
 
 
-@dataclass(slots=True)
-class Draft:
+class Draft(Struct):
     """An item on its way through ingest."""
 
     item: Item
@@ -27,8 +26,7 @@ class Draft:
     record: int  # the record that it came from: what `handled` counts
 
 
-@dataclass(frozen=True)
-class Transformed:
+class Transformed(Struct, frozen=True):
     drafts: list[Draft]
     rejected: list[Rejected]
     handled: set[int]  # records

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from spark_build.contract.rules import Versioner
 from spark_build.core.errors import SparkError, StageFailed
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
+from spark_build.core.values import replace
 from spark_build.stages.contexts import step_context
 from spark_build.stages.loading import failed, load
 

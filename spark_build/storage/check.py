@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from spark_build.core.address import target_of, typed
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.errors import StoreDamaged
+from spark_build.core.values import Struct
 from spark_build.storage.local import LocalStore
 from spark_build.storage.records import read_record
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Struct, frozen=True):
     kind: str  # 'object' 'record' 'memo': damaged; 'absent': a record's object is not in this store
     name: str  # digest, or path in the store
     what: str

@@ -5,12 +5,12 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import UsageError
+from spark_build.core.values import Struct, asdict, field
 from spark_build.storage.durable import Disk
 from spark_build.storage.state import State
 
@@ -25,8 +25,7 @@ def build_id(began: float) -> str:
     return f"{second}.{int(began % 1 * 1000):03}-{os.getpid():x}"
 
 
-@dataclass(frozen=True)
-class BuildEntry:
+class BuildEntry(Struct, frozen=True):
     """One build: what was asked, what each stage came to."""
 
     id: str  # sorts by time
@@ -62,7 +61,7 @@ class Journal:
         return digest_bytes(self._state.get(_FACT) or b"")
 
     def write(self, entry: BuildEntry) -> None:
-        data = {name: getattr(entry, name) for name in BuildEntry.__dataclass_fields__}
+        data = asdict(entry)
         disk = Disk()
         disk.make_folder(str(self._folder))
         disk.write_new(str(self._folder / f"{entry.id}.json"), json.dumps(data, indent=1).encode())

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from spark_build.core.digest import Digest
+from spark_build.core.values import Struct, asdict, replace
 from spark_build.storage.durable import Disk
 from spark_build.storage.turns import turn
 
@@ -14,8 +14,7 @@ _SHORTEST = 4
 PREFIX = "run-"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """One set of overrides, and the newest result of each stage that was built under it."""
 
     id: Digest  # of the overrides

@@ -274,19 +274,12 @@ class KnownTree(Tree):
     """A tree whose digest is remembered; its entries are read where somebody asks for them."""
 
     def __init__(self, digest: Digest, load_listing: Callable[[], bytes]) -> None:
-        self.__dict__.update(digest=digest, _load_listing=load_listing)  # the dataclass is frozen
+        self.digest, self._load_listing = digest, load_listing
 
     @cached_property
     def listing(self) -> bytes:
-        load: Callable[[], bytes] = self.__dict__["_load_listing"]
-        return load()
+        return self._load_listing()
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         return Tree.parse(self.listing).entries
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tree) and self.digest == other.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)

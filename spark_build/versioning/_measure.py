@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from spark_build.contract.columns import numbers_in
 from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
+from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 4096
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """Least, middle (the lower of two) and greatest."""
 
     least: float
@@ -27,16 +26,14 @@ class Spread:
     greatest: float
 
 
-@dataclass(frozen=True)
-class FieldFacts:
+class FieldFacts(Struct, frozen=True):
     kind: str
     filled: int  # rows with a value
     spreads: Mapping[str, Spread]  # by what is counted: characters, words, turns, value
     labels: Mapping[str, int] = field(default_factory=dict)  # rows by label, the most frequent first
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(Struct, frozen=True):
     fields: Mapping[str, str]  # type by name
     splits: Mapping[str, int]  # rows by name
     bytes_by_split: Mapping[str, int]  # of the columns, before compression

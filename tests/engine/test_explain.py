@@ -1,10 +1,10 @@
 """Causes: what tells one manifest from another, each with its old and new value."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from spark_build.engine.explain import Reason, differences
 from spark_build.engine.graph import Input, Node

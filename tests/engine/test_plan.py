@@ -1,9 +1,9 @@
 """The four states and their causes, on graphs small enough to check by hand."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from spark_build.engine.graph import Input
 from spark_build.engine.plan import Planner
@@ -232,12 +232,11 @@ def test_a_reordered_gate_is_a_cause(bench: Bench) -> None:
 
 
 def test_the_graph_survives_json(bench: Bench) -> None:
-    import json
 
     from spark_build.engine.graph import Graph
 
     graph = bench.graph()
-    again = Graph.from_json(json.loads(json.dumps(graph.to_json())))
+    again = Graph.of_bytes(graph.to_bytes())
     assert again.nodes.keys() == graph.nodes.keys()
     bench.nodes = dict(graph.nodes)
     build_all(bench)

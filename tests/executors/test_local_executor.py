@@ -17,7 +17,7 @@ from spark_build.executors.environment import check_machine, environment_of
 def test_the_result_is_what_the_worker_wrote(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from spark_build.core.job import Job, JobResult\n"
-        "job = Job.load(Path(sys.argv[1])); JobResult(True, {'loss': 1.5}).save(Path(job.result))\n"
+        "job = Job.load(Path(sys.argv[1])); Path(job.result).write_bytes(JobResult(True, {'loss': 1.5}).to_bytes())\n"
     )
     executor = python(tmp_path, code)
     handle = executor.start(job_in(tmp_path))
@@ -35,7 +35,7 @@ def test_an_end_without_a_result_is_told_by_its_status(tmp_path: Path, script: s
 def test_a_result_of_an_earlier_attempt_does_not_count(tmp_path: Path) -> None:
     job = job_in(tmp_path)
     Path(job.result).parent.mkdir(parents=True)
-    JobResult(True).save(Path(job.result))
+    Path(job.result).write_bytes(JobResult(True).to_bytes())
     executor = shell(tmp_path, "exit 0")
     assert ended(executor, executor.start(job)) == (0, None)
 

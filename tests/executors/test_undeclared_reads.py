@@ -89,6 +89,20 @@ def test_a_link_from_outside_of_the_project_counts_as_what_it_leads_to(
     assert files_of(seen) == ["lookup.txt"]
 
 
+def test_what_leads_into_the_project_is_not_outside_of_it_declared_or_not(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("system")
+    (elsewhere / "link.txt").symlink_to(project / "data" / "a.txt")
+    (elsewhere / "own.txt").write_text("x")
+    judge = allowance(project).is_outside
+    assert judge(str(elsewhere / "own.txt"))
+    assert judge(str(elsewhere / "is-not-there.txt"))
+    assert not judge(str(elsewhere / "link.txt"))
+    assert not judge(str(project / "data" / "a.txt"))
+    assert not judge(f"{elsewhere}/../{os.path.relpath(project / 'lookup.txt', elsewhere.parent)}")
+
+
 def test_an_input_laid_out_as_a_link_into_the_store_may_be_read(project: Path) -> None:
     link = project / ".spark" / "work" / "inputs"
     link.parent.mkdir(parents=True)

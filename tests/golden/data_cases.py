@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from spark_build.contract import Context, Item, Raw, SourceFile
 from spark_build.core.digest import digest_bytes, digest_file
+from spark_build.core.values import asdict
 from tests.golden import Golden, Heard, files_of, golden, rule_of
 
 CHAT = [{"role": "user", "content": "I am ann@example.com"}, {"role": "assistant", "content": "Hello."}]

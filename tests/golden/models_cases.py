@@ -236,9 +236,8 @@ def _command_metric(folder: Path) -> Golden:
 
 @golden("gate", "toxicity")
 def _toxicity(folder: Path) -> Golden:
-    from dataclasses import asdict
-
     from spark_build.contract import Item
+    from spark_build.core.values import asdict
 
     rule = rule_of("gate", "toxicity")
     params = rule.Params(model="model:some", labels=["file"], threshold=0.5, max_tokens=32, overlap=8)

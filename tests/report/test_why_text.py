@@ -1,6 +1,6 @@
 """`spark why` as text: chains, each link once; what a key is made of."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from spark_build.core.record import Record
 from spark_build.engine.chain import Cause, Link

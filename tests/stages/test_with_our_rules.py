@@ -1,13 +1,13 @@
 """Ingest, filter and version with the rules that come with spark build."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stage_bench import Bench, Ran, step
 
 from spark_build.core.job import JobStep
+from spark_build.core.values import replace
 
 IMPL = {
     "files": "spark_build.sources.files:Files",

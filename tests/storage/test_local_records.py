@@ -1,6 +1,5 @@
 """Records: the last thing that an action writes, and the first that is looked for."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -93,8 +92,7 @@ def test_a_flipped_bit_makes_it_no_record(store: LocalStore, position: int) -> N
 
 
 def test_a_record_of_a_later_version_can_be_read(store: LocalStore) -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Later(Record):
+    class Later(Record, frozen=True):
         carbon: float = 0.1
 
     later = Later(**record().to_json())

@@ -5,18 +5,17 @@ torch 2.13 at every length tried, also without padding), and remembered scores m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from spark_build.core.errors import BadInput, Unavailable
+from spark_build.core.values import Struct
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "xmod", "mpnet", "longformer")
 
 
-@dataclass(frozen=True)
-class Classifier:
+class Classifier(Struct, frozen=True):
     model: Any
     tokenizer: Any
     labels: tuple[str, ...]

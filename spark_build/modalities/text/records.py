@@ -1,12 +1,12 @@
 """What a reader gives: records of plain values, and how it is told to read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from spark_build.core.values import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Record:
+
+class Record(Struct, frozen=True):
     """One document or row. A reader yields these, and `ItemRejected` in place of one that it can't read."""
 
     fields: Mapping[str, Any]  # str · float · [{'role', 'content'}] · anything else is JSON
@@ -15,16 +15,14 @@ class Record:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HtmlReading:
+class HtmlReading(Struct, frozen=True):
     tables: bool = True
     links: bool = False
     formatting: bool = True  # headings and lists as Markdown
     whole_page: bool = False  # navigation and footers too
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How files are read; the `files` source documents each (spark_build/sources/_reading.py)."""
 
     text_field: str = "text"

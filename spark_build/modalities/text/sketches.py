@@ -5,9 +5,10 @@ Neither sketch follows the threshold; how sketches are cut into bands does, at t
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
+
+from spark_build.core.values import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +39,7 @@ def minhash(shingles: Collection[str], slots: int, seed: int) -> bytes:
     return np.asarray(sketch.digest(), dtype="<u4").tobytes()
 
 
-@dataclass(frozen=True)
-class MinHashes:
+class MinHashes(Struct, frozen=True):
     """Source: Broder 1997, "On the resemblance and containment of documents"; bands after Leskovec, Rajaraman
     and Ullman, "Mining of Massive Datasets", section 3.4."""
 
@@ -81,8 +81,7 @@ def simhash(shingles: Collection[str], seed: int) -> bytes:
     return np.packbits(votes * 2 > len(bits)).tobytes()
 
 
-@dataclass(frozen=True)
-class SimHashes:
+class SimHashes(Struct, frozen=True):
     """Candidates agree in every bit of one of many fixed choices of bits.
 
     Blocks by the pigeonhole principle (Manku et al. 2007) don't help here: at a threshold of 0.9 similar
