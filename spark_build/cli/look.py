@@ -13,6 +13,7 @@ from spark_build.cli.build import project_of
 from spark_build.core.address import Address, typed
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
+from spark_build.core.values import asdict
 from spark_build.report.paint import is_colored
 from spark_build.report.tables import terminal_width
 
@@ -25,7 +26,7 @@ def run_ls(options: argparse.Namespace) -> int:
 
     results = listed(project_of(options), options.targets)
     if options.json:
-        _print_json({"version": 1, "results": [vars(r) for r in results]})
+        _print_json({"version": 1, "results": [asdict(r) for r in results]})
     else:
         print(ls_text(results, terminal_width(sys.stdout)))
     return 0
@@ -42,7 +43,7 @@ def run_runs(options: argparse.Namespace) -> int:
     members = project.names.all(options.target) if options.target else []
     groups = compared(project, members) if members and members[0].matrix else []
     if options.json:
-        told = [{**vars(run), "changed": [reason.to_json() for reason in run.changed]} for run in found]
+        told = [{**asdict(run), "changed": [reason.to_json() for reason in run.changed]} for run in found]
         matrix = {"matrix": [group.to_json() for group in groups]} if groups else {}
         _print_json({"version": 1, "runs": told, **matrix})
         return 0
@@ -60,7 +61,7 @@ def run_status(options: argparse.Namespace) -> int:
     plan = project.plan(*options.targets)
     served = deployed(project, plan)
     if options.json:
-        _print_json({**plan.to_json(), "deployments": [vars(d) for d in served]})
+        _print_json({**plan.to_json(), "deployments": [asdict(d) for d in served]})
     else:
         print(status_text(plan, served, is_colored(sys.stdout), terminal_width(sys.stdout)))
     project.close()

@@ -133,13 +133,14 @@ def run_schema(options: argparse.Namespace) -> int:
 
 
 def run_store(options: argparse.Namespace) -> int:
+    from spark_build.core.values import asdict
     from spark_build.storage.check import check
 
     project = project_of(options)
     found = check(project.local_store)
     damaged = sum(f.is_damage for f in found)
     if options.json:
-        print(json.dumps({"version": 1, "findings": [vars(f) for f in found]}, default=str))
+        print(json.dumps({"version": 1, "findings": [asdict(f) for f in found]}, default=str))
     else:
         print("\n".join([*map(str, found), f"{damaged} damaged" if damaged else "nothing is damaged"]))
     project.close()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from spark_build.core.digest import Digest
-from spark_build.core.values import Struct, field
+from spark_build.core.values import Struct, asdict, field
 from spark_build.engine.explain import Reason
 from spark_build.report.causes import causes_text
 from spark_build.report.paint import Paint
@@ -73,7 +73,7 @@ class StageDiff(Struct, frozen=True):
             "unknown": self.unknown,
             "metrics": {name: _pair_json(pair) for name, pair in self.metrics.items()},
             "gates": {gate: {n: _pair_json(p) for n, p in told.items()} for gate, told in self.gates.items()},
-            "items": vars(self.items) if self.items is not None else None,
+            "items": asdict(self.items) if self.items is not None else None,
         }
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spark_build.core.values import Struct
+from spark_build.core.values import Struct, asdict
 from spark_build.report.tables import table
 from spark_build.report.words import figure, value
 
@@ -38,7 +38,7 @@ class Group(Struct, frozen=True):
     figures: Mapping[str, Spread]
 
     def to_json(self) -> dict[str, Any]:
-        figures = {name: vars(spread) for name, spread in self.figures.items()}
+        figures = {name: asdict(spread) for name, spread in self.figures.items()}
         return {"values": self.values, "members": self.members, "built": self.built, "figures": figures}
 
 

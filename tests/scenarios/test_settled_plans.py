@@ -14,6 +14,7 @@ import pytest
 from spark_build import Project
 from spark_build.app import BuildOptions
 from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.values import asdict
 from spark_build.engine.plan import Plan
 from spark_build.settled import MOST_KEPT
 
@@ -353,7 +354,7 @@ def test_records_of_a_settled_plan_are_read_where_somebody_asks(built: Built, pl
     assert stage.record.parts.keys() >= {"model/"}
     assert stage.record.log is not None
     whole = built.project().record_of("model:second")
-    assert {n: getattr(stage.record, n) for n in vars(whole)} == vars(whole)
+    assert {n: getattr(stage.record, n) for n in asdict(whole)} == asdict(whole)
 
 
 def test_a_settled_plan_that_is_damaged_is_none(built: Built, planned: list[str]) -> None:
