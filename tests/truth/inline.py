@@ -14,6 +14,7 @@ from typing import Any
 from spark_build.app import Project
 from spark_build.core.disk import disk_problems
 from spark_build.core.job import Job, JobResult
+from spark_build.core.values import field
 from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.executors.environment import check_machine, environment_of
 from spark_build.executors.events import EventReader
@@ -205,10 +206,10 @@ def _quiet_faulthandler() -> None:
 class InlineProject(Project):
     """A project whose stages run here; it keeps what the planner said of every stage that it called `run`."""
 
-    packages: Path
-    chance: random.Random
-    hook: Hook
-    said: dict[str, StagePlan]
+    packages: Path = Path()
+    chance: random.Random = field(default_factory=random.Random)
+    hook: Hook = lambda when, job: None
+    said: dict[str, StagePlan] = field(default_factory=dict)
 
     def executor(self, store: Path) -> Any:
         return InlineExecutor(store, self.packages, self.chance, self.hook)
@@ -237,7 +238,6 @@ def inline_project(
     seed: int = 0,
     hook: Hook | None = None,
 ) -> InlineProject:
-    project = InlineProject(root, profile=profile, sets=sets)
-    project.packages, project.chance, project.said = packages, random.Random(seed), {}
-    project.hook = hook or (lambda when, job: None)
-    return project
+    own: dict[str, Any] = {} if hook is None else {"hook": hook}
+    chance = random.Random(seed)
+    return InlineProject(root, profile=profile, sets=sets, packages=packages, chance=chance, **own)
