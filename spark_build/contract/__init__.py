@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         Base,
         DatasetRef,
         Decides,
+        GateParams,
         InputPath,
         ModelRef,
         Needs,
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "InputPath", "Item", "ItemGate", "JoinGate",
-    "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret", "Server", "Source",
-    "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
+    "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "GateParams", "InputPath", "Item", "ItemGate",
+    "JoinGate", "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret", "Server",
+    "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
 ]  # fmt: skip
 
 # looked up on first use: a build that only spawns commands needs what lies in this folder, and no pydantic

@@ -9,6 +9,8 @@ from spark_build.core.values import Struct, field, replace
 
 FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number", "json")
 
+FLAGS = "flagged_by"  # in an item's meta: what gates with `action: flag` found of it
+
 # text, label: str · number: float · messages: [{'role', 'content'}] · json: anything JSON · media: later
 Value = Any
 
@@ -61,6 +63,7 @@ class Verdict(Struct, frozen=True):
     matched: str | None = None  # id of the item that it resembles
     fields: Mapping[str, Value] | None = None  # for 'replace': the fields that change
     counts: Mapping[str, int] = field(default_factory=dict)  # summed up per gate: {'email': 2}
+    detail: str = ""  # evidence that a reader can judge: the words that were found
 
     @classmethod
     def keep(cls, *, score: float | None = None, counts: Mapping[str, int] | None = None) -> "Verdict":
@@ -75,11 +78,19 @@ class Verdict(Struct, frozen=True):
         threshold: float | None = None,
         matched: str | None = None,
         counts: Mapping[str, int] | None = None,
+        detail: str = "",
     ) -> "Verdict":
-        return cls("drop", reason, score, threshold, matched, counts=counts or {})
+        return cls("drop", reason, score, threshold, matched, counts=counts or {}, detail=detail)
 
     @classmethod
     def replace(
         cls, fields: Mapping[str, Value], reason: str = "", *, counts: Mapping[str, int] | None = None
     ) -> "Verdict":
         return cls("replace", reason, fields=fields, counts=counts or {})
+
+
+def flags_in(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each finding with `gate` and `reason`, and score, threshold, matched and detail where there are some."""
+    told = meta.get(FLAGS)
+    found = told if isinstance(told, list) else []
+    return [one for one in found if isinstance(one, dict) and {"gate", "reason"} <= one.keys()]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 from spark_build.core.values import Struct, field
 
@@ -45,6 +45,16 @@ class RuleParams(BaseModel):
         return tuple(name for name, info in cls.model_fields.items() if _has_mark(info, kind))
 
 
+class GateParams(RuleParams):
+    """What every gate takes. The filter's runner acts on it; `measure` and `decide` have nothing to do with it."""
+
+    action: Decides[Literal["drop", "flag", "fail"]] = Field(
+        "drop",
+        description="What becomes of an item that the gate finds: drop: it is rejected; flag: it stays, and its meta "
+        "tells what was found; fail: the build stops and names the first ones.",
+    )
+
+
 def _has_mark(info: Any, kind: str) -> bool:
     marks = list(info.metadata)
     # a mark inside of `X | None` stands on a member of the union
@@ -84,6 +94,6 @@ class Project(Protocol):
 
 
 __all__ = [
-    "Base", "DatasetRef", "Decides", "Field", "InputPath", "Mark", "ModelRef", "Needs", "Project", "RuleParams",
-    "Secret", "Unkeyed",
+    "Base", "DatasetRef", "Decides", "Field", "GateParams", "InputPath", "Mark", "ModelRef", "Needs", "Project",
+    "RuleParams", "Secret", "Unkeyed",
 ]  # fmt: skip

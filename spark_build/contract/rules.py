@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from spark_build.contract.context import Context
 from spark_build.contract.items import Bad, Item, Raw, SourceFile, Verdict
-from spark_build.contract.params import Needs, Project, RuleParams
+from spark_build.contract.params import GateParams, Needs, Project, RuleParams
 from spark_build.core.address import kind_of
 from spark_build.core.digest import digest_bytes
 
@@ -109,7 +109,10 @@ class Transform(Rule):
 
 
 class Gate(Rule):
+    """What a gate finds is dropped, flagged or a failure, as the use's `action` says (stages/gating.py)."""
+
     family = "gate"
+    Params: ClassVar[type[RuleParams]] = GateParams
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
         """Fields that the gate reads; by default `params.fields` where it has that, else every text field."""
@@ -147,6 +150,7 @@ class JoinGate(Gate):
     reason: ClassVar[str] = (
         "near_duplicate"  # of dropped items; those with the very same content are `duplicate`
     )
+    verifies: ClassVar[bool] = True  # False: every candidate is a match, and `similarity` isn't asked
 
     @abstractmethod
     def signature(self, item: Item) -> bytes:

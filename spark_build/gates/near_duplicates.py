@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spark_build.contract import Decides, Item, JoinGate, RuleParams
+from spark_build.contract import Decides, GateParams, Item, JoinGate
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class Params(RuleParams):
+class Params(GateParams):
     """Near-duplicates by the Jaccard similarity of their shingles."""
 
     synonyms: ClassVar[Mapping[str, str]] = {

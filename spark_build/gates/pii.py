@@ -1,12 +1,12 @@
-"""Finds personal data, and reports, drops or redacts it."""
+"""Finds personal data, and redacts it, or drops or flags the item."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from spark_build.contract import Decides, InputPath, Item, ItemGate, RuleParams, Verdict
+from spark_build.contract import Decides, GateParams, InputPath, Item, ItemGate, Verdict
 from spark_build.core.errors import BadInput
 from spark_build.gates._text import is_chat, text_and_chat_fields
 from spark_build.modalities.text.pii_patterns import find_pii
@@ -19,14 +19,15 @@ Found = dict[
 ]  # field -> [start, end, kind], for chat messages [start, end, kind, message]
 
 
-class Params(RuleParams):
+class Params(GateParams):
     """Personal data in text and in chat messages."""
 
     synonyms: ClassVar[Mapping[str, str]] = {"entities": "kinds", "mode": "action", "mask": "replacement"}
 
-    action: Decides[Literal["detect", "drop", "redact"]] = Field(
+    action: Decides[Literal["redact", "drop", "flag", "fail"]] = Field(  # type: ignore[assignment]  # one more
         "redact",
-        description="detect: count and keep; drop: reject the item; redact: write `replacement` over it.",
+        description="redact: `replacement` is written over what was found; drop: the item is rejected; flag: it "
+        "stays, and its meta tells what was found; fail: the build stops and names the first ones.",
     )
     kinds: Decides[list[Kind] | None] = Field(
         None, description="What counts; by default all that the engine finds."
@@ -49,6 +50,13 @@ class Params(RuleParams):
     fields: list[str] | None = Field(
         None, description="Fields that are looked at; by default all text and chat messages."
     )
+
+    @field_validator("action", mode="before")
+    @classmethod
+    def _renamed(cls, action: Any) -> Any:
+        if action == "detect":
+            raise ValueError("'detect' is called 'flag' now")
+        return action
 
     @model_validator(mode="after")
     def _engine_can_do_it(self) -> "Params":
@@ -85,11 +93,11 @@ class Pii(ItemGate):
         counted = {field: _counted(spans, params.kinds) for field, spans in found.items()}
         kinds = [span[2] for spans in counted.values() for span in spans]
         counts = dict(sorted(Counter(kinds).items()))
-        if not kinds or params.action == "detect":
-            return Verdict.keep(counts=counts)
-        if params.action == "drop":
-            return Verdict.drop(f"pii:{kinds[0]}", counts=counts)
-        return Verdict.replace({}, f"pii:{kinds[0]}", counts=counts)
+        if not kinds:
+            return Verdict.keep()
+        if params.action == "redact":
+            return Verdict.replace({}, f"pii:{kinds[0]}", counts=counts)
+        return Verdict.drop(f"pii:{kinds[0]}", counts=counts)
 
     def decide_item(self, item: Item, found: Found, params: Any) -> Verdict:
         verdict = self.decide(found, params)

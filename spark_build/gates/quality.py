@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from spark_build.contract import Decides, Item, ItemGate, RuleParams, Verdict
+from spark_build.contract import Decides, GateParams, Item, ItemGate, Verdict
 from spark_build.core.values import Struct
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.prose import (
@@ -43,7 +43,7 @@ def _most(default: float | None, description: str) -> Any:
     return Field(default, ge=0, description=f"At most this: {description}; null turns it off.")
 
 
-class Params(RuleParams):
+class Params(GateParams):
     """Thresholds of the rules, with the values of the papers; `rules` says which are asked."""
 
     synonyms: ClassVar[Mapping[str, str]] = {

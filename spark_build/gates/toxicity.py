@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from spark_build.contract import Decides, Item, ItemGate, ModelRef, Needs, Project, RuleParams, Verdict
+from spark_build.contract import Decides, GateParams, Item, ItemGate, ModelRef, Needs, Project, Verdict
 from spark_build.contract.rules import needs_of_marked_fields
 from spark_build.core.errors import BadInput
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.classifier import load_classifier, neutral_labels
 
 
-class Params(RuleParams):
+class Params(GateParams):
     """A classifier, and from which score on its labels count."""
 
     synonyms: ClassVar[Mapping[str, str]] = {

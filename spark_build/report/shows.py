@@ -1,10 +1,12 @@
 """`spark show`: a model with all that is known of it, a dataset's rows, an item's way."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.contract.items import FLAGS, flags_in
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.errors import UsageError
 from spark_build.report.tables import table
@@ -174,7 +176,7 @@ def item_rows(folder: Path, item: str) -> list[dict[str, Any]]:
     """
     dataset = DatasetFolder(folder)
     kept = [
-        {"source": row["source"], "id": row["id"], "split": split}
+        {"source": row["source"], "id": row["id"], "split": split, **_flags(row)}
         for split in dataset.splits
         for row in _rows_of(dataset.rows(split).shards)
         if _is_meant(row, item)
@@ -194,8 +196,14 @@ def item_rows(folder: Path, item: str) -> list[dict[str, Any]]:
 _TOLD_OF_REJECTED = ("source", "id", "gate", "reason", "score", "threshold", "matched", "detail")
 
 
+def _flags(row: Mapping[str, Any]) -> dict[str, Any]:
+    flags = flags_in(json.loads(row["meta"])) if FLAGS in (row["meta"] or "") else []
+    return {FLAGS: flags} if flags else {}
+
+
 def _kept(row: Mapping[str, Any]) -> str:
-    return f"{row['source']}  {short(row['id'])}  kept, in split {row['split']}"
+    kept = f"{row['source']}  {short(row['id'])}  kept, in split {row['split']}"
+    return "\n".join([kept, *(f"  flagged by {_finding(flag)}" for flag in row.get(FLAGS, ()))])
 
 
 def _is_meant(row: Mapping[str, Any], item: str) -> bool:
@@ -204,7 +212,12 @@ def _is_meant(row: Mapping[str, Any], item: str) -> bool:
 
 
 def _rejection(row: Mapping[str, Any]) -> str:
-    facts = [f"{row['source']}  {short(row['id'])}  rejected by {row['gate']}: {row['reason']}"]
+    return f"{row['source']}  {short(row['id'])}  rejected by {_finding(row)}"
+
+
+def _finding(row: Mapping[str, Any]) -> str:
+    """What a gate found: 'near-dup: near_duplicate, score 0.93, threshold 0.9, like 3f2a…'."""
+    facts = [f"{row['gate']}: {row['reason']}"]
     if row.get("score") is not None:
         facts.append(f"score {figure(row['score'])}")
     if row.get("threshold") is not None:

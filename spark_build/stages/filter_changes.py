@@ -154,8 +154,8 @@ def _through(
         services = Services(_KnownAlone(services.memo), services.report)
     try:
         return through_gates(job, services, candidates, fields)
-    except BadInput:  # the whole says it better
-        raise DoesNotFit("a field that is not there") from None
+    except BadInput as why:  # the whole says it better
+        raise DoesNotFit(why.message) from None
 
 
 def _merged_notes(
@@ -170,11 +170,14 @@ def _merged_note(old: Mapping[str, Any], gone: Mapping[str, Any], new: Mapping[s
     if old.keys() != new.keys():
         raise DoesNotFit("other notes")
     merged = {name: old[name] - gone[name] + new[name] for name in ("in", "dropped", "replaced")}
-    reasons = {name: count for name, count in _merged(old, gone, new, "reasons").items() if count}
+    reasons, flagged = (
+        by_frequency({name: count for name, count in _merged(old, gone, new, which).items() if count})
+        for which in ("reasons", "flagged")
+    )
     counts = _merged(old, gone, new, "counts")
     if any(not count and name in gone["counts"] for name, count in counts.items()):
         raise DoesNotFit("a count that may have gone")
-    return {**merged, "reasons": by_frequency(reasons), "counts": dict(sorted(counts.items()))}
+    return {**merged, "reasons": reasons, "flagged": flagged, "counts": dict(sorted(counts.items()))}
 
 
 def _merged(

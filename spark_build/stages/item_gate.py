@@ -8,7 +8,7 @@ from spark_build.contract.rules import ItemGate
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Services
-from spark_build.stages.gating import Candidate, Gated, rejection
+from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
 from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
@@ -31,7 +31,7 @@ def run_item_gate(
         batch=gate.batch_items,
         progress=Progress(services.report, len(candidates), "items"),
     )
-    gated = Gated(handled={candidates[p].number for p in ran})
+    gated = Gated(action_of(params), handled={candidates[p].number for p in ran})
     for candidate, value in zip(candidates, values, strict=True):
         try:
             _settle(gated, step, candidate, _verdict(step, gate, params, candidate, value))
@@ -95,8 +95,8 @@ def _verdict(step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, v
 def _settle(gated: Gated, step: JobStep, candidate: Candidate, verdict: Verdict) -> None:
     gated.counts.update(verdict.counts)
     if verdict.action == "drop":
-        found = {"score": verdict.score, "threshold": verdict.threshold, "matched": verdict.matched}
-        gated.rejected.append(rejection(candidate, step, verdict.reason or step.rule, **found))
+        found = {name: getattr(verdict, name) for name in ("score", "threshold", "matched", "detail")}
+        gated.act(candidate, rejection(candidate, step, verdict.reason or step.rule, **found))
     elif verdict.action == "replace":
         gated.replaced += 1
         item = candidate.item.with_fields(verdict.fields or {})

@@ -11,7 +11,7 @@ from spark_build.core.digest import digest_json
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Services
-from spark_build.stages.gating import Candidate, Gated, rejection
+from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
 from spark_build.stages.narrow import has_any, narrowed
@@ -37,7 +37,7 @@ def run_join_gate(
     joining = [p for p, (c, names) in enumerate(zip(candidates, read, strict=True)) if has_any(c.item, names)]
     join = _Join(services, step, gate, params, [candidates[p] for p in joining], [read[p] for p in joining])
     matches = join.run()
-    gated = Gated(handled=join.handled)
+    gated = Gated(action_of(params), handled=join.handled)
     for candidate in candidates:
         if candidate.number in join.unreadable:
             why = join.unreadable[candidate.number]
@@ -45,7 +45,7 @@ def run_join_gate(
         elif candidate.number in matches:
             reason, kept, score = matches[candidate.number]
             found = {"score": score, "threshold": gate.threshold(params), "matched": kept.item.id}
-            gated.rejected.append(rejection(candidate, step, reason, **found))
+            gated.act(candidate, rejection(candidate, step, reason, **found))
         else:
             gated.kept.append(candidate)
     gated.notes = {"pairs": {"compared": join.compared}, **_clusters(services, step, candidates, matches)}
@@ -152,6 +152,9 @@ class _Join:
                 raise StageFailed(f"BUG: '{self._step.rule}' gave candidates out of order: {(one, other)}")
             before = (other, one)
             if not (kept[one] and kept[other]):
+                continue
+            if not self._gate.verifies:
+                yield one, other, 1.0
                 continue
             pair = (self._digests[first[one]], self._digests[first[other]])
             score = similarities.of(pair, lambda a=one, b=other: self._compare(first[a], first[b]))  # type: ignore[misc]

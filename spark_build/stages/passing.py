@@ -7,12 +7,12 @@ from spark_build.contract.rules import Gate, ItemGate
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Services
 from spark_build.core.values import Struct, field
-from spark_build.stages.gating import Candidate, Gated
+from spark_build.stages.gating import Candidate, Gated, check_none_fails
 from spark_build.stages.item_gate import run_item_gate
 from spark_build.stages.join_gate import run_join_gate
 from spark_build.stages.loading import load_blind
 from spark_build.stages.narrow import check_fields_exist
-from spark_build.stages.rejected import Rejected, reasons
+from spark_build.stages.rejected import Rejected, by_frequency, reasons
 
 
 class Passed(Struct):
@@ -25,10 +25,11 @@ class Passed(Struct):
 def through_gates(
     job: Job, services: Services, candidates: Sequence[Candidate], fields: Mapping[str, str]
 ) -> Passed:
-    """Errors: BadInput where a gate reads a field that is not there."""
+    """Errors: BadInput where a gate reads a field that is not there, or finds what may not be."""
     passed = Passed(list(candidates))
     for step in job.steps:
         gated = _run_gate(job, services, step, passed.kept, fields)
+        check_none_fails(gated, step)
         passed.notes[free_name(step.label or step.rule, passed.notes)] = _note(len(passed.kept), gated)
         passed.kept, passed.handled = gated.kept, passed.handled | gated.handled
         passed.rejected += gated.rejected
@@ -52,6 +53,7 @@ def _note(came_in: int, gated: Gated) -> dict[str, Any]:
         "dropped": len(gated.rejected),
         "replaced": gated.replaced,
         "reasons": reasons(gated.rejected),
+        "flagged": by_frequency(gated.flagged),
         "counts": dict(sorted(gated.counts.items())),
     }
     return {**note, **gated.notes}

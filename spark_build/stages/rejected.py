@@ -53,6 +53,15 @@ def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
 
 def examples(rejected: Sequence[Rejected], count: int = 5) -> str:
     """'a.md: binary; b.jsonl: not_json (line 7: Expecting value); and 3 more'."""
-    shown = [f"{r.source}: {r.reason}{f' ({r.detail})' if r.detail else ''}" for r in rejected[:count]]
+    shown = [_told(row) for row in rejected[:count]]
     more = [f"and {len(rejected) - count:,} more"] if len(rejected) > count else []
     return "; ".join(shown + more)
+
+
+def _told(row: Rejected) -> str:
+    facts = [row.detail] if row.detail else []
+    facts += [
+        f"{name} {value:g}" for name in ("score", "threshold") if (value := getattr(row, name)) is not None
+    ]
+    facts += [f"like {row.matched}"] if row.matched else []
+    return f"{row.source}: {row.reason}" + (f" ({', '.join(facts)})" if facts else "")

@@ -78,6 +78,10 @@ def _body(
     yield from _fields(measured)
     yield "## Left out\n"
     yield from _left_out(measured, gates)
+    if measured.flagged:
+        yield "## Flagged\n"
+        yield _table(("by", "reason", "rows"), [(*found, n) for found, n in measured.flagged.items()])
+        yield "These rows stayed; `flagged_by` in their `meta` tells what was found.\n"
     if card.get("citation"):
         yield f"## Citation\n\n```\n{card['citation'].strip()}\n```\n"
     yield "## Provenance\n\nBuilt by `spark build`. `spark.json` beside this file has every file's digest.\n"

@@ -1,11 +1,13 @@
 """What a dataset's shards hold, measured: rows, lengths, labels, and what was rejected."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.columns import numbers_in
+from spark_build.contract.items import FLAGS, flags_in
 from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
@@ -40,6 +42,7 @@ class Measured(Struct, frozen=True):
     shards: Mapping[str, Sequence[str]]  # paths by split
     facts: Mapping[str, FieldFacts]
     rejected: Mapping[tuple[str, str], int]  # rows by (gate, reason)
+    flagged: Mapping[tuple[str, str], int]  # likewise, of rows that stayed
     files: Sequence[str]  # of data/ and rejected/
 
     @property
@@ -64,6 +67,7 @@ def measure(folder: Path) -> Measured:
         shards={split: [_relative(s, folder) for s in of] for split, of in shards.items()},
         facts={name: _facts(paths, name, kind) for name, kind in fields.items()},
         rejected=_rejected(folder),
+        flagged=_flagged(paths),
         files=sorted(
             _relative(f, folder) for part in ("data", "rejected") for f in (folder / part).glob("*.parquet")
         ),
@@ -181,4 +185,14 @@ def _rejected(folder: Path) -> dict[tuple[str, str], int]:
         table = pq.ParquetFile(file).read(columns=["gate", "reason"])
         gates, reasons = ([value or "" for value in table[name].to_pylist()] for name in ("gate", "reason"))
         counts.update(zip(gates, reasons, strict=True))
+    return dict(sorted(counts.items()))
+
+
+def _flagged(shards: Sequence[Path]) -> dict[tuple[str, str], int]:
+    """Findings of gates with `action: flag`, which stand in the rows' meta."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for column in _columns(shards, "meta"):
+        if FLAGS.encode() in _text(column)[0].tobytes():  # most datasets have none, and nothing is parsed
+            for meta in filter(None, column.to_pylist()):
+                counts.update((told["gate"], told["reason"]) for told in flags_in(json.loads(meta)))
     return dict(sorted(counts.items()))

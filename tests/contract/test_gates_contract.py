@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 import spark_build.gates
-from spark_build.contract import Item, ItemGate, JoinGate, RuleParams, Verdict
+from spark_build.contract import GateParams, Item, ItemGate, JoinGate, RuleParams, Verdict
 from spark_build.contract.rules import Gate
 from spark_build.stages.loading import without_deciding
 
@@ -146,6 +146,13 @@ def test_default_params_are_json(gate_class: type[Gate]) -> None:
 @each_gate
 def test_something_decides(gate_class: type[Gate]) -> None:
     assert gate_class.Params.marked("decides"), "what decides must be changeable without measuring again"
+
+
+@each_gate
+def test_every_gate_takes_an_action_that_is_no_part_of_what_is_measured(gate_class: type[Gate]) -> None:
+    assert issubclass(gate_class.Params, GateParams)
+    assert "action" in gate_class.Params.marked("decides")
+    assert [params_of(gate_class, action=action).action for action in ("drop", "flag", "fail")]
 
 
 # gates that look at one item

@@ -166,14 +166,16 @@ def test_redaction_keeps_everything_else() -> None:
     assert (verdict.action, verdict.counts) == ("replace", {"credit_card": 1, "email": 2})
 
 
-def test_detect_keeps_the_item_and_counts() -> None:
-    verdict = verdict_on(TEXT, action="detect")
-    assert (verdict.action, verdict.fields, verdict.counts) == ("keep", None, {"credit_card": 1, "email": 2})
-
-
-def test_drop_names_the_first_kind_as_the_reason() -> None:
-    verdict = verdict_on(TEXT, action="drop")
+@pytest.mark.parametrize("action", ["drop", "flag", "fail"])
+def test_what_is_not_redacted_is_found_by_its_first_kind(action: str) -> None:
+    verdict = verdict_on(TEXT, action=action)
     assert (verdict.action, verdict.reason) == ("drop", "pii:email")
+    assert verdict.counts == {"credit_card": 1, "email": 2}
+
+
+def test_an_action_of_an_earlier_version_says_how_it_is_called_now() -> None:
+    with pytest.raises(ValidationError, match="'detect' is called 'flag' now"):
+        Params(action="detect")
 
 
 def test_only_the_kinds_asked_for_are_redacted() -> None:

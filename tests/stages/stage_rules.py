@@ -12,6 +12,7 @@ from spark_build.contract import (
     Context,
     Decides,
     Exporter,
+    GateParams,
     InputPath,
     Item,
     ItemGate,
@@ -167,7 +168,7 @@ class Nosy(Transform):
 
 
 class Long(ItemGate):
-    class Params(RuleParams):
+    class Params(GateParams):
         most: Decides[int] = 20
         unit: Literal["words", "characters"] = "characters"
         fields: list[str] | None = None
@@ -219,7 +220,7 @@ class Masked(ItemGate):
 class Alike(JoinGate):
     """Jaccard similarity of words; every pair is a candidate."""
 
-    class Params(RuleParams):
+    class Params(GateParams):
         threshold: Decides[float] = 0.5
         fields: list[str] | None = None
 

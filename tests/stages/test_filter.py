@@ -27,7 +27,7 @@ def test_a_gate_drops_with_reason_score_and_threshold(bench: Bench) -> None:
 def test_figures_of_every_gate_are_noted(bench: Bench) -> None:
     ran = bench.filter(ingested(bench, "short", "x" * 30), step("Long", {"most": 20}, label="brief"))
     assert ran.outcome.notes["gates"]["brief"] == {
-        "in": 2, "dropped": 1, "replaced": 0, "reasons": {"long": 1}, "counts": {"units": 5},
+        "in": 2, "dropped": 1, "replaced": 0, "reasons": {"long": 1}, "flagged": {}, "counts": {"units": 5},
     }  # fmt: skip
     assert ran.outcome.metrics == {"items": 1.0, "items.train": 1.0, "rejected": 0.5}
 
