@@ -1,7 +1,9 @@
-"""Drops text that reads like no prose, by the rules that Gopher and C4 were filtered with.
+"""Drops text that reads like no prose, by the rules that Gopher, C4 and FineWeb were filtered with.
 
 Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", A1.1, table A1.
 Raffel et al. 2020, "Exploring the Limits of Transfer Learning …", JMLR 21(140), section 2.2.
+Penedo et al. 2024, "The FineWeb Datasets: Decanting the Web for the Finest Text Data at Scale"; the figures are
+those of `FineWebQualityFilter` in huggingface/datatrove, which the datasets were made with.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,13 +23,14 @@ from spark_build.modalities.text.prose import (
 )
 from spark_build.modalities.text.repetition import repetition_figures
 
-Group = Literal["gopher", "c4"]
+Group = Literal["gopher", "c4", "fineweb"]
 Rule = Literal[
     "word_count", "mean_word_length", "symbol_ratio", "bullet_lines", "ellipsis_lines", "alphabetic_words",
     "stop_words", "duplicate_lines", "duplicate_paragraphs", "duplicate_line_characters",
     "duplicate_paragraph_characters", "top_2_gram", "top_3_gram", "top_4_gram", "duplicate_5_grams",
     "duplicate_6_grams", "duplicate_7_grams", "duplicate_8_grams", "duplicate_9_grams", "duplicate_10_grams",
     "sentences", "lorem_ipsum", "curly_brackets", "terminal_lines", "javascript_lines",
+    "punctuated_lines", "short_lines", "repeated_line_characters", "line_ends_per_word",
 ]  # fmt: skip
 
 
@@ -58,10 +61,15 @@ class Params(GateParams):
         "min_words_per_line": "min_line_words",
         "dup_line_frac": "max_duplicate_lines",
         "dup_para_frac": "max_duplicate_paragraphs",
+        "line_punct_thr": "min_punctuated_lines",
+        "short_line_thr": "max_short_lines",
+        "char_duplicates_ratio": "max_repeated_line_characters",
+        "new_line_ratio": "max_line_ends_per_word",
     }
 
     rules: Decides[Group | list[Group | Rule]] = Field(
-        "gopher", description="Which rules are asked: gopher, c4, or a list of these and of single rules."
+        "gopher",
+        description="Which rules are asked: gopher, c4, fineweb, or a list of these and of single rules.",
     )
     fields: list[str] | None = Field(
         None, description="Fields that are judged as one text; by default all text and chat messages."
@@ -136,12 +144,29 @@ class Params(GateParams):
         None, "share of lines that say 'javascript' (Raffel et al. 2020 cut them; no figure for a text)"
     )
 
+    # FineWeb, as datatrove has it
+    min_punctuated_lines: Decides[float | None] = _least(
+        0.12,
+        "share of lines that end in punctuation or a quotation mark (Penedo et al. 2024, line_punct_thr)",
+    )
+    max_short_lines: Decides[float | None] = _most(
+        0.67, "share of lines of at most 30 characters (Penedo et al. 2024, short_line_thr)"
+    )
+    max_repeated_line_characters: Decides[float | None] = _most(
+        0.01,
+        "share of characters in repeated lines (Penedo et al. 2024, char_duplicates_ratio; its text has 0.1)",
+    )
+    max_line_ends_per_word: Decides[float | None] = _most(
+        0.3, "line ends per word, which lists have many of (Penedo et al. 2024, new_line_ratio)"
+    )
+
 
 class Check(Struct, frozen=True):
     rule: str
     group: str
     least: str | None = None  # names of the params that hold the thresholds
     most: str | None = None
+    figure: str | None = None  # what is judged, where another rule has the same figure
 
 
 CHECKS = (
@@ -158,6 +183,15 @@ CHECKS = (
     Check("curly_brackets", "c4", most="max_curly_brackets"),
     Check("terminal_lines", "c4", least="min_terminal_lines"),
     Check("javascript_lines", "c4", most="max_javascript_lines"),
+    Check("punctuated_lines", "fineweb", least="min_punctuated_lines"),
+    Check("short_lines", "fineweb", most="max_short_lines"),
+    Check(
+        "repeated_line_characters",
+        "fineweb",
+        most="max_repeated_line_characters",
+        figure="duplicate_line_characters",
+    ),
+    Check("line_ends_per_word", "fineweb", most="max_line_ends_per_word"),
 )
 
 
@@ -165,6 +199,7 @@ class Quality(ItemGate):
     """All figures of a text are measured; the first rule that it fails is the reason."""
 
     Params = Params
+    revision = 2
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
         return tuple(self.params.fields or text_and_chat_fields(item))
@@ -182,7 +217,7 @@ class Quality(ItemGate):
 
     def decide(self, found: dict[str, Any], params: Any) -> Verdict:
         for check in _asked(params.rules):
-            score = _score(found, check.rule, params)
+            score = _score(found, check.figure or check.rule, params)
             for name, is_bad in ((check.least, float.__lt__), (check.most, float.__gt__)):
                 threshold = getattr(params, name) if name else None
                 if threshold is not None and is_bad(score, float(threshold)):
@@ -195,7 +230,7 @@ def _asked(rules: str | list[str]) -> Iterator[Check]:
     return (check for check in CHECKS if names & {check.rule, check.group})
 
 
-def _score(found: dict[str, Any], rule: str, params: Any) -> float:
-    if rule == "sentences":
+def _score(found: dict[str, Any], figure: str, params: Any) -> float:
+    if figure == "sentences":
         return float(sum(found["sentences"][params.min_line_words :]))
-    return float(found[rule])
+    return float(found[figure])

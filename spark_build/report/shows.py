@@ -203,7 +203,7 @@ def _flags(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _kept(row: Mapping[str, Any]) -> str:
     kept = f"{row['source']}  {short(row['id'])}  kept, in split {row['split']}"
-    return "\n".join([kept, *(f"  flagged by {_finding(flag)}" for flag in row.get(FLAGS, ()))])
+    return "; ".join([kept, *(f"flagged by {_finding(flag)}" for flag in row.get(FLAGS, ()))])
 
 
 def _is_meant(row: Mapping[str, Any], item: str) -> bool:

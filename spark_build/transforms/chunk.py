@@ -7,8 +7,8 @@ from pydantic import model_validator
 
 from spark_build.contract import Item, ModelRef, RuleParams, Transform
 from spark_build.contract.params import Field
-from spark_build.core.errors import ItemRejected
 from spark_build.modalities.text import windows as cut
+from spark_build.transforms._text import text_field
 
 
 class Params(RuleParams):
@@ -82,25 +82,13 @@ class Chunk(Transform):
         return tuple(item.fields)  # all of them: they come out again
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = self._field(item)
+        name = text_field(item, self.params.field)
         text = item[name]
         if not text:
             return [dict(item.fields)]
         params: Any = self.params
         pieces = cut.windows(text, self._units()(text), params.window, params.stride, params.min)
         return [{**item.fields, name: piece} for piece in pieces]
-
-    def _field(self, item: Item) -> str:
-        texts = [name for name, value in item.fields.items() if isinstance(value, str)]
-        named = self.params.field
-        if named is not None and named in item.fields:
-            if item[named] is not None and named not in texts:
-                raise ItemRejected("not_text", f"'{named}' holds no text")
-            return str(named)
-        if named is None and ("text" in texts or len(texts) == 1):
-            return "text" if "text" in texts else texts[0]
-        wanted = f"no field '{named}'" if named else "which field is to be cut? `field:` names it"
-        raise ItemRejected("no_text", f"{wanted}; the item has {', '.join(item.fields)}")
 
     def _units(self) -> cut.Units:
         if self.params.tokens is None:

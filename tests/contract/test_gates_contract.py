@@ -18,6 +18,7 @@ import spark_build.gates
 from spark_build.contract import GateParams, Item, ItemGate, JoinGate, RuleParams, Verdict
 from spark_build.contract.rules import Gate
 from spark_build.stages.loading import without_deciding
+from tests.support.rule_runs import write_dataset
 
 
 def gate_classes() -> list[type[Gate]]:
@@ -77,17 +78,31 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that a gate may be given beside its own."""
+    rows = [{"text": EVERYDAY}, {"text": STRANGE["without spaces"]}, {"text": None}]
+    return write_dataset(tmp_path_factory.mktemp("dataset"), {"text": "text"}, test=rows)
+
+
 @pytest.fixture
 def inputs(request: pytest.FixtureRequest) -> Mapping[str, Path]:
     gate: type[Gate] = request.getfixturevalue("gate_class")
-    return {"model": request.getfixturevalue("classifier")} if gate.uses_model else {}
+    given = {"model": request.getfixturevalue("classifier")} if gate.uses_model else {}
+    return given | {name: request.getfixturevalue("dataset") for name in gate.Params.marked("dataset")}
+
+
+# of params that have no default, and name neither a model nor a dataset
+REQUIRED: Mapping[str, Mapping[str, Any]] = {"Language": {"languages": ["en", "de"]}}
 
 
 def params_of(gate: type[Gate], **more: Any) -> RuleParams:
-    """Defaults, and a name for every model that must be named."""
-    required = {name: "model:some" for name in gate.Params.marked("model") if name not in more}
-    needed = {n: v for n, v in required.items() if gate.Params.model_fields[n].is_required()}
-    return gate.Params(**needed, **more)
+    """Defaults, and a name for everything that must be named."""
+    named = {
+        n: f"{kind}:some" for kind in ("model", "dataset") for n in gate.Params.marked(kind) if n not in more
+    }
+    needed = {n: v for n, v in named.items() if gate.Params.model_fields[n].is_required()}
+    return gate.Params(**REQUIRED.get(gate.__name__, {}), **needed, **more)
 
 
 def blind(gate: type[Gate], inputs: Mapping[str, Path]) -> Any:

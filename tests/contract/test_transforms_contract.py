@@ -19,6 +19,13 @@ from spark_build.core.errors import ItemRejected
 # name -> params of several uses
 CASES: dict[str, list[dict[str, Any]]] = {
     "chunk": [{"words": 5, "stride": 2}, {"tokens": 8}, {"characters": 10, "stride": 3, "min": 2}],
+    "clean_html": [{}, {"field": "text", "to": "plain", "whole_page": True}],
+    "normalize_text": [{}, {"fields": ["text"], "unicode": "NFKC", "whitespace": "collapse", "quotes": True}],
+    "template": [
+        {"prompt": "{label}: {n}", "completion": "{text}"},
+        {"prompt": "{txt}", "completion": "{text}"},
+        {"form": "messages", "to": "sharegpt"},
+    ],
 }
 TEXTS = {
     "plain": "The quick brown fox jumps over the lazy dog. It does so every day, come rain or shine.",

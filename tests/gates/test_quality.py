@@ -39,6 +39,7 @@ def verdict_on(text: str, **params: object) -> tuple[str, str, float | None, flo
         ("alphabetic_words", "a 1 2 b3", 0.5),
         ("stop_words", "The cat, THE dog (and) nothing", 2),  # the, and
         ("stop_words", "theory of", 1),
+        ("line_ends_per_word", "a b\nc\n\nd", 3 / 4),
     ],
 )
 def test_word_figures(figure: str, text: str, expected: float) -> None:
@@ -55,6 +56,8 @@ def test_word_figures(figure: str, text: str, expected: float) -> None:
         ("terminal_lines", 'One.\nTwo!\nThree?\n"Four"\nFive\nSix...', 4 / 6),
         ("javascript_lines", "Enable JavaScript to go on.\nText.", 0.5),
         ("bullet_lines", "", 0.0),
+        ("punctuated_lines", "One.\nTwo\n'Three'\nFour...", 3 / 4),
+        ("short_lines", f"{'x' * 30}\n{'x' * 31}\n\nshort\n  {'y' * 30}  ", 3 / 4),
     ],
 )
 def test_line_figures(figure: str, text: str, expected: float) -> None:
@@ -147,6 +150,26 @@ def test_the_first_rule_that_fails_is_the_reason(
 )
 def test_rules_of_c4(text: str, rule: str) -> None:
     assert verdict_on(text, rules="c4")[:2] == ("drop", f"quality:{rule}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (PROSE.replace(".", ""), ("punctuated_lines", 0.0, 0.12)),
+        ("A line.\n" * 3 + PROSE, ("short_lines", 0.75, 0.67)),
+        (f"{PROSE}\n{PROSE}", ("repeated_line_characters", 0.5, 0.01)),
+        ("\n".join(f"This {n}\nis a much longer word: incomprehensibilities {n}." for n in range(9)),
+         ("line_ends_per_word", 17 / 81, 0.2)),
+    ],
+)  # fmt: skip
+def test_rules_of_fineweb(text: str, expected: tuple[str, float, float]) -> None:
+    rule, score, threshold = expected
+    found = verdict_on(text, rules="fineweb", max_line_ends_per_word=0.2)
+    assert found == ("drop", f"quality:{rule}", pytest.approx(score, abs=0.01), threshold)
+
+
+def test_prose_passes_the_rules_of_fineweb() -> None:
+    assert verdict_on(PROSE, rules="fineweb")[0] == "keep"
 
 
 def test_rules_of_c4_are_not_asked_by_default() -> None:

@@ -131,6 +131,63 @@ def _tokenizer(folder: Path) -> Path:
     return folder
 
 
+PAGE = (
+    "<html><body><nav><a href='/'>Home</a></nav><article><h1>Boats</h1><p>A first paragraph that is long enough to "
+    "be kept by a reader of pages, with a <a href='/x'>link</a>.</p><table><tr><td>one</td><td>two</td></tr></table>"
+    "</article><footer>imprint</footer></body></html>"
+)
+
+
+@golden("transform", "clean_html")
+def _clean_html(folder: Path) -> Golden:
+    rule = rule_of("transform", "clean_html")
+    ways: dict[str, dict[str, Any]] = {
+        "defaults": {},
+        "links": {"links": True},
+        "all": {"whole_page": True, "to": "all"},
+    }
+    found = items((PAGE, "no tags, 1 < 2"))
+    return Golden(
+        {way: [_plain(rule(rule.Params(**p)).apply(one)) for one in found] for way, p in ways.items()}
+    )
+
+
+@golden("transform", "normalize_text")
+def _normalize_text(folder: Path) -> Golden:
+    rule = rule_of("transform", "normalize_text")
+    text = "\ufeffCafe\u0301 “ﬁne” – „x‘\r\n \u00a0\v\x07a\u200bb  c \n\n\n\nend\u2028"
+    found = [
+        *items((text, *TEXTS)),
+        Item("chat", "made.jsonl", "train", {"chat": CHAT, "n": 1.0, "text": None}),
+    ]
+    ways: dict[str, dict[str, Any]] = {
+        "defaults": {},
+        "all": {"unicode": "NFKC", "whitespace": "collapse", "quotes": True, "dashes": True},
+        "little": {"unicode": None, "whitespace": "keep", "line_ends": False, "control_characters": False},
+    }
+    return Golden(
+        {way: [_plain(rule(rule.Params(**p)).apply(one)) for one in found] for way, p in ways.items()}
+    )
+
+
+@golden("transform", "template")
+def _template(folder: Path) -> Golden:
+    rule = rule_of("transform", "template")
+    alpaca = {"instruction": "Name a boat.", "input": "In French.", "output": "Bateau.", "n": 1.0}
+    turns = [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "Hello."}]
+    rows = {"alpaca": alpaca, "sharegpt": {"conversations": turns}, "messages": {"messages": CHAT}}
+    exact: dict[str, Any] = {}
+    for form, row in rows.items():
+        for to in ("messages", "sharegpt", "alpaca", "prompt_completion"):
+            if form != to:
+                one = rule(rule.Params(form=form, to=to))
+                exact[f"{form} to {to}"] = _plain(one.apply(Item("a", "made.jsonl", "train", row)))
+    own = rule(
+        rule.Params(prompt="{n}. {instruction}", completion="{output}", system="Be brief.", to="messages")
+    )
+    return Golden({**exact, "own": _plain(own.apply(Item("a", "made.jsonl", "train", alpaca)))})
+
+
 @golden("gate", "near_duplicates")
 def _near_duplicates(folder: Path) -> Golden:
     rule = rule_of("gate", "near_duplicates")
@@ -144,6 +201,35 @@ def _near_duplicates(folder: Path) -> Golden:
         exact[f"{method} candidates"] = [list(pair) for pair in gate.candidates(signatures, params)]
         exact[f"{method} verdicts"] = [[[s, gate.is_similar(s, params)] for s in row] for row in alike]
     return Golden(exact)
+
+
+@golden("gate", "language")
+def _language(folder: Path) -> Golden:
+    rule = rule_of("gate", "language")
+    german = (
+        "Der Hafen war an diesem Morgen still, und die Boote lagen ruhig, denn niemand war hinausgefahren."
+    )
+    gate = rule(rule.Params(languages=["en"], among=["de", "en", "ja"], min_confidence=0.5))
+    measured = [gate.measure(item) for item in items((*TEXTS, german))]
+    return Golden(
+        {"measured": measured, "verdicts": [asdict(gate.decide(one, gate.params)) for one in measured]}
+    )
+
+
+@golden("gate", "decontaminate")
+def _decontaminate(folder: Path) -> Golden:
+    rule = rule_of("gate", "decontaminate")
+    params = rule.Params(against="dataset:exam", ngram=6, shortest=3)
+    gate = rule(params, {"against": write_dataset(folder / "exam")})
+    found = items(
+        (
+            "It is said: THE HARBOUR, was quiet that morning (and the boats lay still).",
+            "Nothing of it.",
+            *TEXTS,
+        )
+    )
+    measured = [gate.measure(item) for item in found]
+    return Golden({"measured": measured, "verdicts": [asdict(gate.decide(one, params)) for one in measured]})
 
 
 @golden("gate", "exact_duplicates")
@@ -188,7 +274,9 @@ def _quality(folder: Path) -> Golden:
     found = items((*TEXTS, " ".join([TEXTS[0]] * 8), "\n".join(TEXTS * 9)))
     gate = rule(rule.Params())
     exact: dict[str, Any] = {"measured": [gate.measure(item) for item in found]}
-    ways: dict[str, dict[str, Any]] = {"gopher": {}, "c4": {"rules": "c4"}, "low": {"min_words": 3}}
+    ways: dict[str, dict[str, Any]] = {
+        "gopher": {}, "c4": {"rules": "c4"}, "fineweb": {"rules": "fineweb"}, "low": {"min_words": 3},
+    }  # fmt: skip
     for name, params in ways.items():
         chosen = rule.Params(**params)
         exact[name] = [asdict(gate.decide(gate.measure(item), chosen)) for item in found]

@@ -79,7 +79,7 @@ def test_the_field_is_text_or_the_only_one_or_the_one_named() -> None:
     assert [m["body"] for m in chunk({"body": "a b", "n": 1.0}, words=1)] == ["a ", "b"]
     assert [m["text"] for m in chunk({"text": "a b", "title": "t"}, words=1)] == ["a ", "b"]
     assert [m["q"] for m in chunk({"q": "a b", "a": "c"}, words=1, field="q")] == ["a ", "b"]
-    with pytest.raises(ItemRejected, match=r"no_text: which field is to be cut\? `field:` names it; .* q, a"):
+    with pytest.raises(ItemRejected, match=r"no_text: which field is meant\? `field:` names it; .* q, a"):
         chunk({"q": "a b", "a": "c"}, words=1)
     with pytest.raises(ItemRejected, match="no_text: no field 'body'; the item has text"):
         chunk({"text": "a"}, words=1, field="body")

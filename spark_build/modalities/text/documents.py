@@ -69,6 +69,13 @@ def _declared_charset(data: bytes) -> str | None:
 
 
 def _from_html(page: str, reading: HtmlReading) -> tuple[str, dict[str, Any]]:
+    page = unix_lines(page)
+    text, title = text_of_page(page, reading), _TITLE.search(page)
+    return text, {"title": " ".join(html.unescape(title[1]).split())} if title else {}
+
+
+def text_of_page(page: str, reading: HtmlReading) -> str:
+    """The main text of an HTML page, or all of it. Errors: ItemRejected with reason no_text."""
     try:
         import trafilatura
     except ImportError:
@@ -90,5 +97,4 @@ def _from_html(page: str, reading: HtmlReading) -> tuple[str, dict[str, Any]]:
         raise ItemRejected(
             "no_text", "no main text was found in the page; `html: {whole_page: true}` takes all"
         )
-    title = _TITLE.search(page)
-    return text, {"title": " ".join(html.unescape(title[1]).split())} if title else {}
+    return text

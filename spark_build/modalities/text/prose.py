@@ -4,17 +4,19 @@ import re
 from collections.abc import Collection, Sequence
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, A1.1
+SHORT_LINE = 30  # characters; datatrove's FineWebQualityFilter, short_line_length
 LONGEST_LINE = 20  # words; lines of more are counted as lines of this many
 
 _BULLET = re.compile(r"\s*(?:[•‣◦●▪·]|[-*–]\s)")
 _ELLIPSIS = re.compile(r"(?:\.\.\.|…)\s*\Z")
 _TERMINAL = re.compile(r"[.!?。！？؟][\"'”’»)\]]*\Z|[\"”]\Z")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|[。！？](?=.)")
+_PUNCTUATION = (*".!?'\"", "…", "。", "！", "？", "؟", "”", "’", "।")
 _EDGES = "\"'“”‘’.,;:!?()[]{}<>*_`"
 
 
 def word_figures(text: str, stop_words: Collection[str] = STOP_WORDS) -> dict[str, float]:
-    """Words are what white space separates. Source: Rae et al. 2021, A1.1."""
+    """Words are what white space separates. Source: Rae et al. 2021, A1.1; line ends per word: Penedo et al. 2024."""
     words = text.split()
     total = max(1, len(words))
     lowered = {word.lower().strip(_EDGES) for word in words}
@@ -24,6 +26,7 @@ def word_figures(text: str, stop_words: Collection[str] = STOP_WORDS) -> dict[st
         "symbol_ratio": max(text.count("#"), text.count("...") + text.count("…")) / total,
         "alphabetic_words": sum(any(map(str.isalpha, word)) for word in words) / total,
         "stop_words": len(lowered.intersection(stop_words)),
+        "line_ends_per_word": text.count("\n") / total,
     }
 
 
@@ -35,6 +38,8 @@ def line_figures(text: str) -> dict[str, float]:
         "bullet_lines": sum(bool(_BULLET.match(line)) for line in lines) / total,
         "ellipsis_lines": sum(bool(_ELLIPSIS.search(line)) for line in lines) / total,
         "terminal_lines": sum(map(_is_terminated, lines)) / total,
+        "punctuated_lines": sum(line.endswith(_PUNCTUATION) for line in lines) / total,
+        "short_lines": sum(len(line) <= SHORT_LINE for line in lines) / total,
         "javascript_lines": sum("javascript" in line.lower() for line in lines) / total,
     }
 
