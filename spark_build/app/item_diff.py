@@ -120,6 +120,9 @@ def _read(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from spark_build.contract.shards import told_rows, without_bytes
+
     with pq.ParquetFile(pa.BufferReader(objects.read(entry.digest))) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-            yield from batch.to_pylist()
+        known = columns or without_bytes(file.schema_arrow)
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=known):
+            yield from told_rows(batch)

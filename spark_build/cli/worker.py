@@ -10,6 +10,7 @@ _OF_DATASETS = (
     "spark_build.stages.filter",
     "spark_build.stages.version",
     "spark_build.storage.guarded_memo",
+    "spark_build.storage.blobs",
     "pyarrow.parquet",
 )
 
@@ -24,6 +25,7 @@ def run_worker(options: argparse.Namespace) -> int:
         raise UsageError("worker needs a job", fix="a build writes jobs and runs them")
     from spark_build.executors.worker import run_worker as run
     from spark_build.stages import run_stage
+    from spark_build.storage.blobs import blobs_of
     from spark_build.storage.guarded_memo import memo_of
 
-    return run(Path(options.job), run_stage, memo_of)
+    return run(Path(options.job), run_stage, memo_of, blobs_of)

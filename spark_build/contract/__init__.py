@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spark_build.contract.context import Context
     from spark_build.contract.items import Bad, Item, Raw, SourceFile, Verdict
+    from spark_build.contract.media import Media
     from spark_build.contract.params import (
         Base,
         DatasetRef,
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "GateParams", "InputPath", "Item", "ItemGate",
-    "JoinGate", "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret", "Server",
-    "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
+    "JoinGate", "Media", "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret",
+    "Server", "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
 ]  # fmt: skip
 
 # looked up on first use: a build that only spawns commands needs what lies in this folder, and no pydantic
 _MODULES = (
     "spark_build.contract.context",
     "spark_build.contract.items",
+    "spark_build.contract.media",
     "spark_build.contract.params",
     "spark_build.contract.rules",
 )

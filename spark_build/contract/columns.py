@@ -22,11 +22,13 @@ def column_of(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array":
     if pa.types.is_string(kind):
         built = _texts(values)
     elif pa.types.is_binary(kind):
-        built = _of_variable_size(values, values, kind) if _are(values, bytes) else None
+        built = _bytes(values, kind)
     elif pa.types.is_fixed_size_binary(kind):
         built = _of_fixed_size(values, kind)
     elif pa.types.is_float64(kind):
         built = _numbers(values)
+    elif pa.types.is_struct(kind):
+        built = _records(values, kind)
     elif pa.types.is_list(kind) and pa.types.is_struct(kind.value_type):
         built = _lists_of_records(values, kind)
     return pa.array(values, kind) if built is None else built
@@ -63,6 +65,12 @@ def _texts(values: Sequence[Any]) -> "pa.Array | None":
     return _of_variable_size(values, [b"" if v is None else v.encode() for v in values], pa.string())
 
 
+def _bytes(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array | None":
+    if not _are(values, bytes, type(None)):
+        return None
+    return _of_variable_size(values, [b"" if v is None else v for v in values], kind)
+
+
 def _of_variable_size(values: Sequence[Any], data: Sequence[bytes], kind: "pa.DataType") -> "pa.Array | None":
     import numpy as np
     import pyarrow as pa
@@ -90,6 +98,19 @@ def _numbers(values: Sequence[Any]) -> "pa.Array | None":
         return None
     data = np.array([0.0 if v is None else v for v in values], np.float64)
     return pa.Array.from_buffers(pa.float64(), len(values), [_validity(values), pa.py_buffer(data)])
+
+
+def _records(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array | None":
+    import pyarrow as pa
+
+    fields = [*kind]
+    if not _are(values, dict, type(None)):
+        return None
+    columns = [
+        column_of([None if v is None else v.get(field.name) for v in values], field.type) for field in fields
+    ]
+    buffers = [_validity(values)]
+    return pa.Array.from_buffers(kind, len(values), buffers, children=columns)
 
 
 def _lists_of_records(values: Sequence[Any], kind: "pa.DataType") -> "pa.Array | None":

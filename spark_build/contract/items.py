@@ -11,7 +11,8 @@ FIELD_TYPES = ("text", "image", "audio", "video", "messages", "label", "number",
 
 FLAGS = "flagged_by"  # in an item's meta: what gates with `action: flag` found of it
 
-# text, label: str · number: float · messages: [{'role', 'content'}] · json: anything JSON · media: later
+# text, label: str · number: float · messages: [{'role', 'content'}] · json: anything JSON
+# image, audio, video: a rule sees a `Media`; the runner keeps a reference (contract/media.py)
 Value = Any
 
 

@@ -253,7 +253,8 @@ def digest_of_fields(item: Item, names: Sequence[str]) -> bytes:
 
     A field that is not there is told from one that is null, as the operation can tell them.
     """
+    from spark_build.contract.media import without_name
     from spark_build.core.digest import canonical_json
 
-    there = [[name, item.fields[name]] for name in sorted(names) if name in item.fields]
+    there = [[name, without_name(item.fields[name])] for name in sorted(names) if name in item.fields]
     return bytes.fromhex(digest_bytes(canonical_json(there)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.columns import table_of_columns
+from spark_build.contract.media import MEDIA_KINDS, facts_in, is_reference
 from spark_build.core.digest import canonical_json
 
 if TYPE_CHECKING:
@@ -16,17 +17,21 @@ REJECTED_COLUMNS = ("id", "source", "split", "gate", "reason", "score", "thresho
 
 _ROWS_PER_GROUP = 16_384
 _METADATA_KEY = b"spark_build"
-_TEXT_LIKE = ("text", "label", "json")
+_AS_JSON = ("json", *MEDIA_KINDS)
+_TEXT_LIKE = ("text", "label", *_AS_JSON)
 
 
-def schema_of(fields: Mapping[str, str]) -> "pa.Schema":
-    """The Arrow schema of a dataset with these fields; its metadata holds them, and Hugging Face features."""
+def schema_of(fields: Mapping[str, str], *, is_version: bool = False) -> "pa.Schema":
+    """The Arrow schema of a dataset with these fields; its metadata holds them, and Hugging Face features.
+
+    A version's media are `{bytes, path}`, before they are references.
+    """
     import pyarrow as pa
 
     columns = [pa.field("id", pa.string()), pa.field("source", pa.string())]
-    columns += [pa.field(name, _arrow_type(kind)) for name, kind in fields.items()]
+    columns += [pa.field(name, _arrow_type(kind, is_version)) for name, kind in fields.items()]
     columns.append(pa.field("meta", pa.string()))
-    features = {c.name: _hugging_face_feature(fields.get(c.name, "text")) for c in columns}
+    features = {c.name: _hugging_face_feature(fields.get(c.name, "text"), is_version) for c in columns}
     metadata = {
         _METADATA_KEY: canonical_json({"fields": list(fields.items())}),
         b"huggingface": canonical_json({"info": {"features": features}}),
@@ -39,19 +44,42 @@ def fields_of(schema: "pa.Schema") -> dict[str, str]:
 
 
 def rows_of(batch: Any) -> list[dict[str, Any]]:
-    """Rows of a table or batch as Python values: json and meta parsed."""
-    parsed = [n for n, kind in fields_of(batch.schema).items() if kind == "json"]
+    """Rows of a table or batch as Python values: json, meta and references to media parsed."""
+    parsed = [n for n, kind in fields_of(batch.schema).items() if kind in _AS_JSON]
     rows: list[dict[str, Any]] = batch.to_pylist()
     for row in rows:
         row["meta"] = json.loads(row["meta"]) if row["meta"] else {}
         for name in parsed:
-            row[name] = None if row[name] is None else json.loads(row[name])
+            row[name] = (
+                json.loads(row[name]) if isinstance(row[name], str) else row[name]
+            )  # media of a version are bytes
     return rows
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str]) -> "pa.Table":
+def told_rows(batch: Any) -> list[dict[str, Any]]:
+    """Rows of a table or batch as they are shown: meta and json as text, of media what is known of them."""
+    kinds = fields_of(batch.schema) if _METADATA_KEY in (batch.schema.metadata or {}) else {}
+    media = [name for name, kind in kinds.items() if kind in MEDIA_KINDS and name in batch.schema.names]
+    rows: list[dict[str, Any]] = batch.to_pylist()
+    for row in rows if media else ():
+        for name in media:
+            row[name] = _told(row, name)
+    return rows
+
+
+def without_bytes(schema: "pa.Schema") -> list[str]:
+    """Names of all columns to read but the media that a version holds."""
+    import pyarrow as pa
+
+    media = [c.name for c in schema if pa.types.is_struct(c.type)]
+    return [f"{c.name}.path" if c.name in media else c.name for c in schema]
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str], *, is_version: bool = False
+) -> "pa.Table":
     """The inverse of `rows_of`: an Arrow table with `schema_of(fields)`."""
-    stored, schema = [_storable(row, fields) for row in rows], schema_of(fields)
+    stored, schema = [_storable(row, fields) for row in rows], schema_of(fields, is_version=is_version)
     return table_of_columns({name: [row[name] for row in stored] for name in schema.names}, schema)
 
 
@@ -74,18 +102,32 @@ def write_shard(table: "pa.Table", path: Path) -> None:
     )  # fmt: skip
 
 
+def _told(row: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = row[name]
+    if value is None:
+        return None
+    if isinstance(value, str):
+        reference = json.loads(value)
+        known = {**reference["facts"], "bytes": reference["bytes"], "digest": reference["digest"]}
+        return {"path": reference["path"], **known}
+    return {"path": value["path"], **facts_in(json.loads(row["meta"] or "{}"), name)}
+
+
 def _storable(row: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     stored = {"id": row["id"], "source": row["source"]}
     for name, kind in fields.items():
         value = row.get(name)
-        stored[name] = canonical_json(value).decode() if kind == "json" and value is not None else value
+        is_json = kind == "json" or is_reference(value)
+        stored[name] = canonical_json(value).decode() if is_json and value is not None else value
     stored["meta"] = canonical_json(row["meta"]).decode() if row.get("meta") else ""
     return stored
 
 
-def _arrow_type(kind: str) -> "pa.DataType":
+def _arrow_type(kind: str, is_version: bool) -> "pa.DataType":
     import pyarrow as pa
 
+    if kind in MEDIA_KINDS and is_version:
+        return pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     if kind in _TEXT_LIKE:
         return pa.string()
     if kind == "number":
@@ -95,7 +137,9 @@ def _arrow_type(kind: str) -> "pa.DataType":
     raise ValueError(f"BUG: a field of type '{kind}' reached the shards")
 
 
-def _hugging_face_feature(kind: str) -> Any:
+def _hugging_face_feature(kind: str, is_version: bool) -> Any:
+    if kind in MEDIA_KINDS and is_version:
+        return {"_type": kind.capitalize()}
     if kind == "number":
         return {"dtype": "float64", "_type": "Value"}
     if kind == "messages":

@@ -54,6 +54,11 @@ class Job(Struct, frozen=True):
     options: Mapping[str, Any] = field(default_factory=dict)
     previous: Mapping[str, Any] = field(default_factory=dict)  # a hint: see engine/previous.py
 
+    @property
+    def taken(self) -> Path:
+        """Where a runner says which objects of the store its result holds besides the attempt's files: a listing."""
+        return Path(self.output).with_name("taken.json")
+
     def save(self, path: Path) -> None:
         path.write_text(json.dumps({**asdict(self), "steps": [asdict(step) for step in self.steps]}))
 

@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.job import Outcome
 from spark_build.core.moved import Seen
 from spark_build.core.record import Record
-from spark_build.core.tree import Tree
+from spark_build.core.tree import Entry, Tree
 from spark_build.core.values import Struct
 
 
@@ -29,10 +29,11 @@ class Objects(Protocol):
     def missing(self, tree: Digest) -> list[Digest]:
         """Objects of an Artifact (its listing included) that are absent or damaged; [] means: all here."""
 
-    def add_folder(self, folder: Path) -> Tree:
+    def add_folder(self, folder: Path, taken: Sequence[Entry] = ()) -> Tree:
         """Takes a finished attempt in: every file hashed, flushed, renamed; `folder` is gone afterwards.
 
-        Errors: BadInput for links, sockets and other things that are no file.
+        `taken`: entries besides whose objects are here already. Errors: BadInput for links, sockets and other things
+        that are no file; StoreDamaged where an object of `taken` is not here.
         """
 
     def check_out(self, tree: Tree, to: Path, *, link: bool) -> None:
@@ -73,6 +74,38 @@ class Memo(Protocol):
         """One sorted Parquet segment; visible to others once it is renamed into place."""
 
 
+class Blobs(Protocol):
+    """Files that items refer to by digest (design section 6): a stage that finds or makes some keeps them here."""
+
+    def path(self, digest: Digest) -> Path:
+        """Where it lies; read-only."""
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those that are absent, or not what they were."""
+
+    def keep(self, file: Path) -> tuple[Digest, int]:
+        """Takes a copy in, sharing blocks where it can; its digest and size. It lasts once `flush` was called."""
+
+    def flush(self) -> None:
+        """All that was kept is on the disk."""
+
+
+class NoBlobs:
+    """For stages that handle no media."""
+
+    def path(self, digest: Digest) -> Path:
+        raise KeyError(digest)
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        return set(digests)
+
+    def keep(self, file: Path) -> tuple[Digest, int]:
+        raise NotImplementedError("BUG: media where no blobs can be kept")
+
+    def flush(self) -> None:
+        """Nothing was kept."""
+
+
 class Reporter(Protocol):
     """A worker's one append-only stream of events."""
 
@@ -107,6 +140,7 @@ class Services(Struct, frozen=True):
 
     memo: Memo
     report: Reporter
+    blobs: Blobs = NoBlobs()
 
 
 class World(Protocol):

@@ -10,6 +10,8 @@ from operator import attrgetter
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.values import Struct
 
+# what shards refer to: read from the store by digest, and never laid out for a stage
+MEDIA_PART = "media/"
 CARD_FILES = frozenset({"README.md", "croissant.json", "spark.json"})
 _SHARD = re.compile(r"data/(?P<split>.+)-\d{5}\.[a-z0-9]+")
 

@@ -16,7 +16,7 @@ from spark_build.core.job import Job, JobResult, JobStep
 from spark_build.core.moved import InputMoved
 from spark_build.core.ports import Objects, Records, WatchedWorld
 from spark_build.core.record import Record
-from spark_build.core.tree import Tree
+from spark_build.core.tree import Entry, Tree
 from spark_build.core.undeclared import NOTE
 from spark_build.core.values import Struct, replace
 from spark_build.engine import previous
@@ -133,8 +133,9 @@ class Workshop:
             previous=self._previous(node, plan, folders),
         )
         os.makedirs(os.path.dirname(job.events), exist_ok=True)
-        with suppress(FileNotFoundError):
-            os.unlink(job.result)
+        for left in (job.result, job.taken):
+            with suppress(FileNotFoundError):
+                os.unlink(left)
         return job
 
     def take_in(
@@ -154,7 +155,7 @@ class Workshop:
         self._check_links(node.stage, job)
         self._watches[str(self.folders(job.key).root)].check(result.notes.get(NOTE, {}))
         sources = self._listings(node)
-        tree = self.objects.add_folder(Path(job.output))
+        tree = self.objects.add_folder(Path(job.output), _taken(job))
         record = replace(self._record(node, plan, tree, job, result, sources, started, seconds), told=told)
         other = self.records.put(record)
         return record, other
@@ -313,6 +314,13 @@ class Workshop:
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+
+
+def _taken(job: Job) -> tuple[Entry, ...]:
+    """What the result holds besides the attempt's files: nothing where the runner did not say."""
+    with suppress(FileNotFoundError):
+        return Tree.parse(job.taken.read_bytes()).entries
+    return ()
 
 
 def _inherited(plan: StagePlan, result: JobResult) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.ports import Objects
 from spark_build.core.record import Record
-from spark_build.core.tree import Tree
+from spark_build.core.tree import MEDIA_PART, Tree
 from spark_build.engine.action import Manifest
 
 KINDS = ("ingest", "filter")  # whose runners go on from it
@@ -47,6 +47,7 @@ def lay_out(objects: Objects, last: Record, to: Path) -> tuple[dict[str, Any], l
 
 
 def _linked(objects: Objects, tree: Tree, to: Path) -> dict[str, Any]:
+    tree = Tree.of(entry for entry in tree if not entry.path.startswith(MEDIA_PART))
     objects.check_out(tree, to, link=True)
     return {"folder": str(to), "files": {entry.path: entry.digest for entry in tree}}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spark_build.core.errors import UsageError
 from spark_build.core.job import Job, JobResult, Outcome
-from spark_build.core.ports import Memo, Services
+from spark_build.core.ports import Blobs, Memo, NoBlobs, Services
 from spark_build.core.values import replace
 from spark_build.executors.audit import watching
 from spark_build.executors.environment import secrets_of
@@ -22,16 +22,22 @@ _RESERVED_BYTES = 8192
 
 RunStage = Callable[[Job, Services], Outcome]
 MakeMemo = Callable[[Job, Callable[[str], None]], Memo]
+MakeBlobs = Callable[[Job], Blobs]
 
 
-def run_worker(job_path: Path | str, run_stage: RunStage, make_memo: MakeMemo) -> int:
+def run_worker(
+    job_path: Path | str,
+    run_stage: RunStage,
+    make_memo: MakeMemo,
+    make_blobs: MakeBlobs = lambda job: NoBlobs(),
+) -> int:
     """The exit code; the JobResult lies at `job.result`, and whatever goes wrong is told there."""
     _prepare_process()
     job = _job(Path(job_path))
     report = EventStream(job.events, secrets_of(job, os.environ).values())
 
     def run() -> Outcome:
-        services = Services(make_memo(job, report.log), report)
+        services = Services(make_memo(job, report.log), report, make_blobs(job))
         with watching(allowance_of(job, os.environ)) as undeclared:
             outcome = run_stage(job, services)
         refuse_undeclared(job, undeclared)

@@ -23,6 +23,7 @@ from sparkfile_schema.suggest import did_you_mean
 
 # what the stages' own runners do; raised when their output changes for the same input
 STAGE_REVISIONS = {"ingest": 1, "filter": 1, "version": 1, "train": 1, "eval": 1, "package": 1}
+_ROWS = ("data/*", "rejected/")  # of a dataset; its media are read from the store by what these rows refer to
 DEFAULT_VERSIONER = Use("snapshot", "snapshot", {}, ())
 
 
@@ -110,7 +111,7 @@ class _Resolver(Struct, dict=True):
             )
         ]
         last = f"{base}/ingest"
-        inputs = {"dataset": Input(stage=last, at=at)}
+        inputs = {"dataset": Input(stage=last, parts=_ROWS, at=at)}
         if gates:
             # what a gate drops is kept under the gate's name
             gates = [replace(gate, told=gate.label) for gate in gates if gate is not None]
@@ -127,7 +128,7 @@ class _Resolver(Struct, dict=True):
                 )
             )
             inputs = {
-                "dataset": Input(stage=f"{base}/filter", at=at),
+                "dataset": Input(stage=f"{base}/filter", parts=_ROWS, at=at),
                 "ingest": Input(stage=last, parts=("rejected/",), at=at),
             }
         requires = self._requirements(dataset.require)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.items import FLAGS, flags_in
 from spark_build.contract.rows import DatasetFolder
+from spark_build.contract.shards import told_rows, without_bytes
 from spark_build.core.errors import UsageError
 from spark_build.report.tables import table
 from spark_build.report.words import count, duration, figure, is_set, moment, printable, short, size, value
@@ -130,13 +131,14 @@ def _rejected_shards(folder: Path) -> list[Path]:
     return sorted((folder / "rejected").glob("*.parquet"))
 
 
-def _rows_of(shards: Iterable[Path]) -> Iterator[dict[str, Any]]:
+def _rows_of(shards: Iterable[Path], columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     for shard in shards:
         with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(batch_size=64):
-                yield from batch.to_pylist()
+            known = columns or without_bytes(file.schema_arrow)
+            for batch in file.iter_batches(batch_size=64, columns=known):
+                yield from told_rows(batch)
 
 
 def _rows_table(rows: Sequence[Mapping[str, Any]], width: int | None) -> str:
@@ -151,9 +153,23 @@ def _cell(name: str, given: Any) -> str:
     if given is None:
         return ""
     text = short(given) if name in ("id", "matched") and isinstance(given, str) else ""
+    if isinstance(given, Mapping) and "digest" in given:
+        text = _media_cell(given)
     if not text:
         text = figure(given) if isinstance(given, int | float) and given == given else value(given)
     return _shortened(text, _LONGEST_CELL)
+
+
+def _media_cell(known: Mapping[str, Any]) -> str:
+    """`photos/a.jpg: JPEG, 640 x 480, 81 KB`"""
+    told = [
+        str(known[name]) for name in ("format", "video_codec", "audio_codec") if name in known
+    ]
+    if "width" in known:
+        told.append(f"{known['width']} x {known['height']}")
+    if "duration" in known:
+        told.append(f"{known['duration']:.4g} s")
+    return f"{printable(known['path'])}: {', '.join([*told, size(known['bytes'])])}"
 
 
 def _shortened(text: str, longest: int) -> str:
@@ -178,7 +194,7 @@ def item_rows(folder: Path, item: str) -> list[dict[str, Any]]:
     kept = [
         {"source": row["source"], "id": row["id"], "split": split, **_flags(row)}
         for split in dataset.splits
-        for row in _rows_of(dataset.rows(split).shards)
+        for row in _rows_of(dataset.rows(split).shards, ["id", "source"])
         if _is_meant(row, item)
     ]
     gone = [

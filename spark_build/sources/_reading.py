@@ -13,12 +13,21 @@ from spark_build.contract import Bad, Raw, RuleParams, SourceFile
 from spark_build.contract.params import Field
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import ItemRejected
+from spark_build.modalities.media.kinds import Format
 from spark_build.modalities.text.kinds import KINDS
 from spark_build.modalities.text.read import read_records
 from spark_build.modalities.text.records import HtmlReading, Reading, Record
+from spark_build.sources._media import format_of, read_media, record_of
 
-# lxml is trafilatura's parser
-LIBRARIES = ("charset-normalizer", "trafilatura", "lxml")
+Modality = Literal["text", "image", "audio", "video"]
+
+# that shape what is read of each; lxml is trafilatura's parser
+_LIBRARIES: Mapping[Modality, tuple[str, ...]] = {
+    "text": ("charset-normalizer", "trafilatura", "lxml"),
+    "image": ("pillow",),
+    "audio": ("av",),
+    "video": ("av",),
+}
 
 _RESERVED = ("id", "source", "meta")
 _SPLITS = {
@@ -64,11 +73,21 @@ class ReadingParams(RuleParams):
     max_bytes: int = Field(
         2 << 30, ge=1, description="Larger files are rejected (not JSON lines and Parquet)."
     )
+    modalities: list[Modality] = Field(
+        ["text", "image", "audio", "video"],
+        min_length=1,
+        description="What is read; files that hold something else are passed over. Content tells, not a name: a "
+        "document's field is `text`, an image's `image`, and so on.",
+    )
+    max_pixels: int = Field(
+        100_000_000, ge=1, description="Images (and frames of a video) with more pixels are rejected unread."
+    )
     html: HtmlParams = Field(HtmlParams(), description="What is taken out of an HTML page.")
 
     synonyms: ClassVar[Mapping[str, str]] = {
         "glob": "include", "pattern": "include", "patterns": "include", "ignore": "exclude",
-        "skip": "exclude", "charset": "encoding", "sep": "delimiter", "separator": "delimiter",
+        "skip": "exclude", "modality": "modalities", "kinds": "modalities", "media": "modalities",
+        "charset": "encoding", "sep": "delimiter", "separator": "delimiter",
         "column": "columns", "fields": "columns", "rename": "columns", "id_column": "id",
         "strip": "whitespace", "limit": "max_bytes", "max_size": "max_bytes", "text_column": "text_field",
     }  # fmt: skip
@@ -126,8 +145,34 @@ def read_file(file: SourceFile, params: ReadingParams) -> Iterator[Raw | Bad]:
     if is_ignored(file.path) or not _is_wanted(file.path, params):
         return
     split = split_of(file.path)
+    if (found := format_of(file)) is not None:
+        yield from _media(file, found, params, split)
+        return
+    if "text" not in params.modalities:
+        return
     for record in read_records(file.path, file.location, params.reading()):
         yield _bad(record) if isinstance(record, ItemRejected) else _raw(record, file, split)
+
+
+def _media(file: SourceFile, found: Format, params: ReadingParams, split: str | None) -> Iterator[Raw | Bad]:
+    """Where only one of audio and video is asked for, a file has to be opened to know which it is."""
+    families = {
+        "image" if modality == "image" else "av" for modality in params.modalities if modality != "text"
+    }
+    if found.family not in families:
+        return
+    try:
+        media = read_media(file, found, max_bytes=params.max_bytes, max_pixels=params.max_pixels)
+    except ItemRejected as rejected:
+        yield _bad(rejected)
+        return
+    if media.kind in params.modalities:
+        yield record_of(media, split)
+
+
+def libraries_for(params: ReadingParams) -> tuple[str, ...]:
+    """Distributions that shape what is read."""
+    return tuple(dict.fromkeys(name for modality in params.modalities for name in _LIBRARIES[modality]))
 
 
 def _raw(record: Record, file: SourceFile, split: str | None) -> Raw:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from spark_build.contract import Bad, Context, Needs, Project, Raw, Source, SourceFile
 from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
 from spark_build.contract.command_run import check_wrote
-from spark_build.sources._reading import LIBRARIES, ReadingParams, read_file
+from spark_build.sources._reading import ReadingParams, libraries_for, read_file
 
 
 class Params(CommandParams, ReadingParams):
@@ -19,9 +19,12 @@ class Command(Source):
     """What it writes to {output} is read as `files` reads a folder."""
 
     Params = Params
-    revision = 1
-    libraries = LIBRARIES
+    revision = 2
     inputs_are_for_fetch = True
+
+    @classmethod
+    def libraries_of(cls, params: Any) -> tuple[str, ...]:
+        return libraries_for(params)
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:

@@ -1,4 +1,4 @@
-"""Files of a folder: Markdown, plain text, HTML, JSON, JSON lines, CSV, TSV, Parquet."""
+"""Files of a folder: Markdown, plain text, HTML, JSON, JSON lines, CSV, TSV, Parquet; images, audio, video."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from spark_build.contract import Bad, InputPath, Raw, Source, SourceFile
 from spark_build.contract.params import Field
-from spark_build.sources._reading import LIBRARIES, ReadingParams, read_file
+from spark_build.sources._reading import ReadingParams, libraries_for, read_file
 
 # a path that names one file of rows is read by Python itself (or pyarrow, which is in every dataset's key)
 _NO_LIBRARY = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
@@ -26,14 +26,14 @@ class Params(ReadingParams):
 
 
 class Files(Source):
-    """A document is one record and splits by its file; a row is one record and splits by its content."""
+    """A document or media file is one record and splits by its file; a row is one record and splits by its content."""
 
     Params = Params
-    revision = 1
+    revision = 2
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
-        return () if PurePosixPath(params.path).suffix.lower() in _NO_LIBRARY else LIBRARIES
+        return () if PurePosixPath(params.path).suffix.lower() in _NO_LIBRARY else libraries_for(params)
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
         return read_file(file, self.params)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spark_build.contract.items import Bad, Item, Raw
+from spark_build.contract.media import content_of
 from spark_build.core.errors import ItemRejected
 from spark_build.core.job import JobStep
 from spark_build.stages.fields import converted, own_columns_out, plain_fields
@@ -26,7 +27,13 @@ def drafts_of(
             continue
         fields, own_id, meta = own_columns_out(found)
         fields = plain_fields(fields)
-        item = Item(own_id or content_id(fields), record.source, "", fields, meta)
+        item = Item(
+            own_id or content_id({n: content_of(v) for n, v in fields.items()}),
+            record.source,
+            "",
+            fields,
+            meta,
+        )
         try:
             drafts.append(Draft(_in_split(item, found, declared, splits), place, number))
         except ItemRejected as why:

@@ -5,26 +5,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spark_build.contract.items import FIELD_TYPES, Raw
+from spark_build.contract.media import MARK, MEDIA_KINDS, is_reference
 from spark_build.contract.rows import RESERVED_COLUMNS
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import BadInput, ItemRejected
 
-STORED_TYPES = ("text", "label", "number", "messages", "json")
 _EXACT_BELOW = 2**53  # whole numbers up to here are exact as float64
 _EMPTY_LIST = "empty list"  # messages or json, as its neighbours are
 _TRUE_FALSE = {True: "true", False: "false"}
 
 
 def check_declared(declared: Mapping[str, str]) -> None:
-    """Errors: BadInput for types that can't be stored (yet)."""
+    """Errors: BadInput for types that there are not."""
     for name, kind in declared.items():
         if name in RESERVED_COLUMNS:
             raise BadInput(
                 f"fields.{name}: the name is taken by every dataset's own column", fix="rename the column"
             )
-        if kind not in STORED_TYPES:
-            later = " (media come later)" if kind in FIELD_TYPES else ""
-            raise BadInput(f"fields.{name}: no type '{kind}'{later}", fix=f"one of {', '.join(STORED_TYPES)}")
+        if kind not in FIELD_TYPES:
+            raise BadInput(f"fields.{name}: no type '{kind}'", fix=f"one of {', '.join(FIELD_TYPES)}")
 
 
 def plain(value: Any) -> Any:
@@ -79,10 +78,15 @@ def typed(rows: Iterable[Mapping[str, Any]], declared: Mapping[str, str]) -> dic
             kinds = seen.setdefault(name, set())
             if value is not None:
                 kinds.add(type_of(value))
-    return {name: declared.get(name) or _narrowest(seen[name]) for name in sorted(seen)}
+    return {name: declared.get(name) or _narrowest(name, seen[name]) for name in sorted(seen)}
 
 
-def _narrowest(kinds: set[str]) -> str:
+def _narrowest(name: str, kinds: set[str]) -> str:
+    if len(kinds) > 1 and (media := kinds.intersection(MEDIA_KINDS)):
+        raise BadInput(
+            f"the field '{name}' holds {' and '.join(sorted(kinds))}",
+            fix=f"declare `fields: {{{name}: {min(media)}}}`, so that other values are rejected",
+        )
     if len(kinds) > 1 and kinds <= {"messages", _EMPTY_LIST}:
         return "messages"
     return next(iter(kinds)) if len(kinds) == 1 and _EMPTY_LIST not in kinds else "json"
@@ -93,6 +97,8 @@ def type_of(value: Any) -> str:
         return "text"
     if isinstance(value, float):
         return "number"
+    if is_reference(value):
+        return str(value[MARK])
     if value == []:
         return _EMPTY_LIST
     return "messages" if is_messages(value) else "json"
@@ -112,6 +118,11 @@ def _is_message(value: Any) -> bool:
 
 
 def _as(kind: str, value: Any, name: str) -> Any:
+    if kind in MEDIA_KINDS or is_reference(value):
+        if is_reference(value) and value[MARK] == kind:
+            return value
+        what = f"{value[MARK]} ({value['path']})" if is_reference(value) else _shortened(value)
+        raise ItemRejected("field_type", f"{name}: {what} is no {kind}")
     if kind == "json":
         return value
     if kind in ("text", "label") and isinstance(value, str | float | int):

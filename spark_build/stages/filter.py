@@ -14,6 +14,7 @@ from spark_build.core.ports import Services
 from spark_build.stages.drafting import rows_by_split
 from spark_build.stages.filter_changes import filter_changes
 from spark_build.stages.gating import Candidate
+from spark_build.stages.media import take_media
 from spark_build.stages.passing import through_gates, warn_of_empty_splits
 from spark_build.stages.previous import clear
 from spark_build.stages.rejected import in_order
@@ -44,6 +45,7 @@ def _filter_all(job: Job, context: Context, services: Services, handled_before: 
     counts = Counter(c.item.split for c in passed.kept)
     warn_of_empty_splits(folder.splits, counts, services)
     write_rows(Path(job.output), rows_by_split([c.item for c in passed.kept]), fields)
+    take_media(job, services.blobs)
     write_rejected(Path(job.output), "filter", in_order(passed.rejected))
     return Outcome(
         metrics=figures_of({**dict(sorted(counts.items())), "rejected": len(passed.rejected)}),

@@ -14,10 +14,11 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import BadInput
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Memo, Services
-from spark_build.core.values import Struct
+from spark_build.core.values import Struct, replace
 from spark_build.stages.drafting import rows_by_split
 from spark_build.stages.gating import Candidate
 from spark_build.stages.loading import rule_class
+from spark_build.stages.media import take_media
 from spark_build.stages.passing import Passed, through_gates, warn_of_empty_splits
 from spark_build.stages.previous import OldFolder, OldSplit, digest_of
 from spark_build.stages.rejected import Rejected, by_frequency, in_order
@@ -57,6 +58,7 @@ def filter_changes(job: Job, context: Context, services: Services, handled: set[
         splice(output, split.name, split.left.shards, change, fields)
         if count := len(split.left.ids) - len(change.dropped) + len(change.added):
             counts[split.name] = count
+    take_media(job, services.blobs)
     rejected = _write_rejected(old, output, splits, gone, new)
     warn_of_empty_splits(now.splits, counts, services)
     total = sum(split.now.starts[-1] for split in splits)
@@ -151,7 +153,7 @@ def _through(
     known: bool = False,
 ) -> Passed:
     if known:
-        services = Services(_KnownAlone(services.memo), services.report)
+        services = replace(services, memo=_KnownAlone(services.memo))
     try:
         return through_gates(job, services, candidates, fields)
     except BadInput as why:  # the whole says it better

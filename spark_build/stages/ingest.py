@@ -16,6 +16,7 @@ from spark_build.stages.drafting import drafts_of, finished, rows_by_split
 from spark_build.stages.fields import check_declared, typed
 from spark_build.stages.ingest_changes import ingest_changes
 from spark_build.stages.loading import load
+from spark_build.stages.media import take_media
 from spark_build.stages.previous import clear
 from spark_build.stages.records import read_records
 from spark_build.stages.rejected import Rejected, examples, in_order, reasons
@@ -64,6 +65,7 @@ def _ingest_all(
     counts = Counter(item.split for item in items)
     splits.check(counts, len(records), job.limit)
     write_rows(Path(job.output), rows_by_split(items), typed((item.fields for item in items), declared))
+    take_media(job, services.blobs)
     write_rejected(Path(job.output), "ingest", rejected)
     return Outcome(
         metrics=figures_of({**dict(sorted(counts.items())), "rejected": len(rejected)}),

@@ -21,6 +21,7 @@ from spark_build.stages.contexts import step_context
 from spark_build.stages.drafting import drafts_of, finished, rows_by_split
 from spark_build.stages.fields import type_of
 from spark_build.stages.listing import is_read, listed
+from spark_build.stages.media import take_media
 from spark_build.stages.previous import OldFolder, OldSplit, differing_files
 from spark_build.stages.records import (
     Record,
@@ -74,6 +75,7 @@ def ingest_changes(
     output = Path(job.output)
     for name, change in sorted(spliced.items()):
         splice(output, name, parts[name].shards if name in parts else [], change, old.fields)
+    take_media(job, services.blobs)
     for file in old.rejected_files("ingest"):
         link_or_copy(file, output / "rejected" / file.name)
     return Outcome(

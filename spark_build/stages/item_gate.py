@@ -8,10 +8,12 @@ from spark_build.contract.rules import ItemGate
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Services
+from spark_build.core.values import replace
 from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
-from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
+from spark_build.stages.media import named, referred, seen
+from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, has_any, narrowed
 from spark_build.stages.progress import Progress
 
 
@@ -22,29 +24,40 @@ def run_item_gate(
     params: Any,
     candidates: Sequence[Candidate],
     read: Sequence[tuple[str, ...]],
+    *,
+    is_mixed: bool,
 ) -> Gated:
+    """`is_mixed`: of several modalities. There an item without a value that the gate reads has nothing to measure."""
+    asked = [p for p, c in enumerate(candidates) if not is_mixed or has_any(c.item, read[p])]
     values, ran = remember(
         services.memo,
         step.operation,
-        [c.digest(names) for c, names in zip(candidates, read, strict=True)],
-        lambda positions: _measured(step, gate, [(candidates[p], read[p]) for p in positions]),
+        [candidates[p].digest(read[p]) for p in asked],
+        lambda positions: _measured(
+            services, step, gate, [(candidates[asked[p]], read[asked[p]]) for p in positions]
+        ),
         batch=gate.batch_items,
-        progress=Progress(services.report, len(candidates), "items"),
+        progress=Progress(services.report, len(asked), "items"),
     )
-    gated = Gated(action_of(params), handled={candidates[p].number for p in ran})
-    for candidate, value in zip(candidates, values, strict=True):
+    gated = Gated(action_of(params), handled={candidates[asked[p]].number for p in ran})
+    found = dict(zip(asked, values, strict=True))
+    for position, candidate in enumerate(candidates):
+        if position not in found:
+            gated.kept.append(candidate)
+            continue
         try:
-            _settle(gated, step, candidate, _verdict(step, gate, params, candidate, value))
+            verdict = _verdict(services, step, gate, params, candidate, found[position])
+            _settle(gated, step, candidate, verdict)
         except ItemRejected as why:
             gated.rejected.append(rejection(candidate, step, why.reason, detail=why.detail))
     return gated
 
 
 def _measured(
-    step: JobStep, gate: ItemGate, batch: Sequence[tuple[Candidate, tuple[str, ...]]]
+    services: Services, step: JobStep, gate: ItemGate, batch: Sequence[tuple[Candidate, tuple[str, ...]]]
 ) -> Iterator[bytes]:
     """What was found of each, as it is remembered; where one of a batch can't be handled, each by itself."""
-    items = [narrowed(candidate.item, names) for candidate, names in batch]
+    items = [narrowed(candidate.item, names, services.blobs) for candidate, names in batch]
     try:
         found = gate.measure_many(items)
         if len(found) != len(items):
@@ -73,18 +86,23 @@ def _measured_alone(step: JobStep, gate: ItemGate, candidate: Candidate, item: A
         raise failed(step, f"on item '{candidate.item.id}' of {candidate.item.source}", error) from error
 
 
-def _verdict(step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, value: bytes) -> Verdict:
+def _verdict(
+    services: Services, step: JobStep, gate: ItemGate, params: Any, candidate: Candidate, value: bytes
+) -> Verdict:
     found, rejected = decoded(value)
     if rejected is not None:
         raise rejected
     try:
-        verdict = gate.decide_item(candidate.item, found, params)
+        verdict = gate.decide_item(seen(candidate.item, services.blobs), found, params)
         if not isinstance(verdict, Verdict):
             raise StageFailed(
                 f"'{step.label or step.rule}': decide has to give a Verdict, not {type(verdict).__name__}",
                 fix="return Verdict.keep() or Verdict.drop('reason')",
             )
-        return verdict
+        if not verdict.fields:
+            return verdict
+        made = named(referred(verdict.fields, services.blobs), candidate.item.fields)
+        return replace(verdict, fields=made)
     except (ItemRejected, SparkError):
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CHUNK_ITEMS, CHUNK_BYTES, CHUNK_SECONDS = 2000, 32 << 20, 10.0
 
 Compute = Callable[[Sequence[int]], Iterable[bytes]]  # values of these positions, in order
+Usable = Callable[[Sequence[bytes]], Sequence[bool]]  # of remembered values, each
 
 
 def remember(
@@ -24,12 +25,14 @@ def remember(
     *,
     batch: int = 1,
     progress: "Progress | None" = None,
+    usable: Usable | None = None,
 ) -> tuple[list[bytes], set[int]]:
     """A value for each key, and the positions that `compute` was asked for.
 
-    Of equal keys the first alone is computed. Where `compute` raises, what it gave before is kept.
+    Of equal keys the first alone is computed, and so is what is remembered and not `usable` any more. Where `compute`
+    raises, what it gave before is kept.
     """
-    known = _known(memo, operation, keys)
+    known = _known(memo, operation, keys, usable)
     missing = _first_of_each(keys, known)
     if progress is not None:
         progress.advance(len(keys) - len(missing))
@@ -47,10 +50,14 @@ def remember(
     return [known[key] for key in keys], set(missing)
 
 
-def _known(memo: Memo, operation: Digest, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+def _known(memo: Memo, operation: Digest, keys: Sequence[bytes], usable: Usable | None) -> dict[bytes, bytes]:
     distinct = list(dict.fromkeys(keys))
     found = memo.get(operation, distinct)
-    return {key: value for key, value in zip(distinct, found, strict=True) if value is not None}
+    known = {key: value for key, value in zip(distinct, found, strict=True) if value is not None}
+    if usable is None:
+        return known
+    checked = zip(known.items(), usable(list(known.values())), strict=True)
+    return {key: value for (key, value), is_usable in checked if is_usable}
 
 
 def _first_of_each(keys: Sequence[bytes], known: dict[bytes, bytes]) -> list[int]:

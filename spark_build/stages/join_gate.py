@@ -14,6 +14,7 @@ from spark_build.core.ports import Services
 from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
+from spark_build.stages.media import seen
 from spark_build.stages.narrow import has_any, narrowed
 from spark_build.stages.progress import Progress
 from spark_build.stages.similarities import Similarities
@@ -79,7 +80,7 @@ class _Join:
 
     def _rank(self, candidate: Candidate, digest: bytes) -> tuple[float, bytes, str, str]:
         item = candidate.item
-        return self._gate.priority(item), digest, item.source, item.id
+        return self._gate.priority(seen(item, self._services.blobs)), digest, item.source, item.id
 
     def run(self) -> dict[int, Match]:
         """For each item that goes, by number: why, and in favour of which."""
@@ -172,7 +173,7 @@ class _Join:
             raise failed(self._step, f"comparing {' and '.join(i.id for i in items)}", error) from error
 
     def _seen(self, position: int) -> Item:
-        return narrowed(self._candidates[position].item, self._read[position])
+        return narrowed(self._candidates[position].item, self._read[position], self._services.blobs)
 
     def _through_chains(self, matches: dict[int, Match]) -> dict[int, Match]:
         """A duplicate of an item that went itself goes in favour of the one that is kept."""

@@ -8,10 +8,12 @@ from spark_build.contract.items import Item
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import BadInput, ItemRejected, StageFailed
 from spark_build.core.job import JobStep
+from spark_build.core.ports import Blobs
+from spark_build.stages.media import seen
 
 
-def narrowed(item: Item, names: Sequence[str]) -> Item:
-    return Item("", "", "", {name: item.fields[name] for name in names if name in item.fields})
+def narrowed(item: Item, names: Sequence[str], blobs: Blobs) -> Item:
+    return seen(Item("", "", "", {name: item.fields[name] for name in names if name in item.fields}), blobs)
 
 
 def has_any(item: Item, names: Sequence[str]) -> bool:

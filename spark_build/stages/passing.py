@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from spark_build.contract.media import MEDIA_KINDS
 from spark_build.contract.rules import Gate, ItemGate
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Services
@@ -11,6 +12,7 @@ from spark_build.stages.gating import Candidate, Gated, check_none_fails
 from spark_build.stages.item_gate import run_item_gate
 from spark_build.stages.join_gate import run_join_gate
 from spark_build.stages.loading import load_blind
+from spark_build.stages.media import seen
 from spark_build.stages.narrow import check_fields_exist
 from spark_build.stages.rejected import Rejected, by_frequency, reasons
 
@@ -40,10 +42,11 @@ def _run_gate(
     job: Job, services: Services, step: JobStep, candidates: Sequence[Candidate], fields: Mapping[str, str]
 ) -> Gated:
     gate, params = load_blind(job, step, Gate)
-    read = [gate.fields_read(c.item) for c in candidates]
+    read = [gate.fields_read(seen(c.item, services.blobs)) for c in candidates]
     check_fields_exist(step, read, list(fields))
     if isinstance(gate, ItemGate):
-        return run_item_gate(services, step, gate, params, candidates, read)
+        is_mixed = any(kind in MEDIA_KINDS for kind in fields.values())
+        return run_item_gate(services, step, gate, params, candidates, read, is_mixed=is_mixed)
     return run_join_gate(services, step, gate, params, candidates, read)  # type: ignore[arg-type]
 
 

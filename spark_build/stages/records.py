@@ -11,13 +11,14 @@ from spark_build.contract.rules import Source
 from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import BadInput, ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
-from spark_build.core.ports import Services
+from spark_build.core.ports import Blobs, Services
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.fields import checked_json
 from spark_build.stages.items_memo import remember
 from spark_build.stages.listing import check_unchanged, files_of
 from spark_build.stages.loading import failed, shown_path
+from spark_build.stages.media import is_usable, referred
 from spark_build.stages.progress import Progress
 
 
@@ -104,7 +105,8 @@ def _read_files(
         services.memo,
         operation,
         [_key_of(file) for file in files],
-        lambda positions: (_read(step, source, files[p]) for p in positions),
+        lambda positions: (_read(step, source, files[p], services.blobs) for p in positions),
+        usable=is_usable(services.blobs),
         progress=Progress(services.report, len(files), "files"),
     )
     return [ReadFile(file, values[i], i in new) for i, file in enumerate(files)]
@@ -114,12 +116,12 @@ def _key_of(file: SourceFile) -> bytes:
     return bytes.fromhex(digest_json([file.path, file.digest]))
 
 
-def _read(step: JobStep, source: Source, file: SourceFile) -> bytes:
-    """A JSON list of the file's records."""
+def _read(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> bytes:
+    """A JSON list of the file's records; media that they refer to are in the store then."""
     rows = []
     try:
         for found in source.read(file):
-            rows.append(_encoded(found, file))
+            rows.append(_encoded(found, file, blobs))
     except ItemRejected as rejected:
         rows.append(_encoded_bad(Bad(rejected.reason, rejected.detail), file))
     except SparkError:
@@ -131,11 +133,12 @@ def _read(step: JobStep, source: Source, file: SourceFile) -> bytes:
     return b"[" + b",".join(rows) + b"]"
 
 
-def _encoded(found: Raw | Bad, file: SourceFile) -> bytes:
+def _encoded(found: Raw | Bad, file: SourceFile, blobs: Blobs) -> bytes:
     if isinstance(found, Bad):
         return _encoded_bad(found, file)
-    row = {"fields": found.fields, "key": found.key, "id": found.id, "split": found.split, "meta": found.meta}
     try:
+        fields = referred(found.fields, blobs)
+        row = {"fields": fields, "key": found.key, "id": found.id, "split": found.split, "meta": found.meta}
         return checked_json({name: value for name, value in row.items() if value not in (None, {})})
     except ItemRejected as rejected:
         return _encoded_bad(Bad(rejected.reason, rejected.detail), file)

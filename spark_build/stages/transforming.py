@@ -7,12 +7,13 @@ from spark_build.contract.items import Item
 from spark_build.contract.rules import Transform, digest_of_fields
 from spark_build.core.errors import ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
-from spark_build.core.ports import Services
+from spark_build.core.ports import Blobs, Services
 from spark_build.core.values import Struct, replace
 from spark_build.stages.fields import plain_fields, reconverted
 from spark_build.stages.ids import numbered
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed, load
+from spark_build.stages.media import is_usable, named, referred, seen
 from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
 from spark_build.stages.progress import Progress
 from spark_build.stages.rejected import Place, Rejected
@@ -38,13 +39,15 @@ def apply_transform(
     """What the transform makes of the items it is for; the others pass unchanged."""
     rule = load(job, step, Transform)
     chosen = [position for position, draft in enumerate(drafts) if _is_for(step, draft.item.split)]
-    read = {position: rule.fields_read(drafts[position].item) for position in chosen}
+    blobs = services.blobs
+    read = {position: rule.fields_read(seen(drafts[position].item, blobs)) for position in chosen}
     values, ran = remember(
         services.memo,
         step.operation,
         [digest_of_fields(drafts[p].item, read[p]) for p in chosen],
-        lambda asked: (_apply(step, rule, drafts[chosen[i]].item, read[chosen[i]]) for i in asked),
+        lambda asked: (_apply(step, rule, drafts[chosen[i]].item, read[chosen[i]], blobs) for i in asked),
         progress=Progress(services.report, len(chosen), "items"),
+        usable=is_usable(blobs),
     )
     given = dict(zip(chosen, values, strict=True))
     result = Transformed([], [], {drafts[chosen[i]].record for i in ran})
@@ -64,9 +67,10 @@ def _is_for(step: JobStep, split: str) -> bool:
     return only is None or split == only or (isinstance(only, list | tuple) and split in only)
 
 
-def _apply(step: JobStep, rule: Transform, item: Item, names: Sequence[str]) -> bytes:
+def _apply(step: JobStep, rule: Transform, item: Item, names: Sequence[str], blobs: Blobs) -> bytes:
     try:
-        return encoded_found([dict(fields) for fields in rule.apply(narrowed(item, names))], step, item)
+        made = rule.apply(narrowed(item, names, blobs))
+        return encoded_found([referred(fields, blobs) for fields in made], step, item)
     except ItemRejected as rejected:
         return encoded_rejection(rejected)
     except SparkError:
@@ -85,6 +89,7 @@ def _pieces(draft: Draft, value: bytes, names: Sequence[str], declared: Mapping[
     unread = {name: value for name, value in draft.item.fields.items() if name not in names}
     ids = numbered(draft.item.id, len(found))
     for own_id, fields in zip(ids, found, strict=True):
+        fields = named(fields, {n: draft.item.fields[n] for n in names if n in draft.item.fields})
         whole = {**unread, **reconverted(plain_fields(fields), declared)}
         yield Draft(replace(draft.item, id=own_id, fields=whole), draft.place, draft.record)
 

@@ -1,4 +1,4 @@
-"""Version: shards as they are, the rejected rows of all stages beside them, and the versioner's card."""
+"""Version: shards as they are, or with their media; all rejected rows beside them, and the versioner's card."""
 
 import os
 import shutil
@@ -15,14 +15,19 @@ from spark_build.core.ports import Services
 from spark_build.core.values import replace
 from spark_build.stages.contexts import step_context
 from spark_build.stages.loading import failed, load
+from spark_build.stages.media import take_media
+from spark_build.stages.media_shards import IN_FILES, write_media_shards
 
 
 def run(job: Job, context: Context, services: Services) -> Outcome:
     """Inputs: `dataset` (of the stage before); `ingest` (its rejected/, where there is a filter)."""
     output = Path(job.output)
+    has_media = write_media_shards(context.dataset, output, services.blobs)
     for name in ("dataset", "ingest"):
         if name in context.inputs:
-            _lay_out(context.inputs[name], output, with_data=name == "dataset")
+            _lay_out(context.inputs[name], output, with_data=name == "dataset" and not has_media)
+    if has_media:
+        take_media(job, services.blobs, context.inputs["dataset"], IN_FILES)
     folder = DatasetFolder(output)
     figures = figures_of(folder.counts())
     before = dict(_shard_stats(output))

@@ -70,13 +70,16 @@ class Disk:
         self._create(path, OBJECT_MODE, fill)
         return str(hasher.hexdigest()), size
 
-    def copy_object(self, source: str, path: str) -> Digest:
-        """A sealed copy of a file; the digest is of what was written."""
+    def copy_object(self, source: str, path: str, *, flush: bool = True) -> Digest:
+        """A sealed copy of a file, sharing its blocks where it can; the digest is of what was written."""
         hasher = blake3()
 
         def fill(fd: int) -> None:
-            _copy_all(source, fd, hasher)
-            self.seal(fd)
+            if _clone(source, fd):
+                hasher.update_mmap(path)
+            else:
+                _copy_all(source, fd, hasher)
+            self.seal(fd, flush=flush)
 
         self._create(path, OBJECT_MODE, fill)
         return str(hasher.hexdigest())
@@ -127,11 +130,19 @@ class Disk:
     def remove(self, path: str) -> None:
         os.unlink(path)
 
-    def seal(self, fd: int) -> None:
+    def seal(self, fd: int, *, flush: bool = True) -> None:
         """Makes an open file read-only with the objects' mtime, and flushes it."""
         os.fchmod(fd, OBJECT_MODE)
         os.utime(fd, ns=(OBJECT_MTIME_NS, OBJECT_MTIME_NS))
-        os.fsync(fd)
+        if flush:
+            os.fsync(fd)
+
+    def flush_file(self, path: str) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def flush_folder(self, folder: str) -> None:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,13 +1,13 @@
 """Takes a finished attempt into the store: nothing of it counts before all of it is flushed."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problems
-from spark_build.core.errors import BadInput
+from spark_build.core.errors import BadInput, StoreDamaged
 from spark_build.core.files import remove_folder
 from spark_build.core.tree import Entry, Tree
 
@@ -18,15 +18,18 @@ _THREADS_FROM_FILES = 8
 _THREADS = 8  # flushing waits for the disk, which serves several at once
 
 
-def take_in(objects: "LocalObjects", folder: str) -> Tree:
+def take_in(objects: "LocalObjects", folder: str, others: Sequence[Entry] = ()) -> Tree:
     """The folder's tree, its files now objects and its listing one too; `folder` is gone.
+
+    `others` are entries besides, of objects that are here already.
 
     Until then `folder` stays whole, so that a full disk costs nothing but another attempt to take it in.
     """
     with disk_problems(folder):
         paths = sorted(_files_of(folder, ""))
         taken = _each(lambda path: _take_file(objects, folder, path), paths)
-        tree = Tree.of(entry for entry, _ in taken)
+        _check_others(objects, others)
+        tree = Tree.of([*(entry for entry, _ in taken), *others])
         objects.write(tree.listing)
         # after the listing, which has flushed its own: what goes to the disk at once is waited for once
         for parent in sorted({os.path.dirname(objects.path(e.digest)) for e, is_new in taken if is_new}):
@@ -34,6 +37,16 @@ def take_in(objects: "LocalObjects", folder: str) -> Tree:
         objects.state.flush_now_and_then()
         remove_folder(folder)
     return tree
+
+
+def _check_others(objects: "LocalObjects", others: Sequence[Entry]) -> None:
+    unsound = set(objects.unsound({entry.digest for entry in others}))
+    for entry in others:
+        if entry.digest in unsound:
+            raise StoreDamaged(
+                f"{entry.path} ({entry.digest[:12]}) is not in the store any more, or was changed there",
+                fix="run it again: what is missing or damaged is read or built anew",
+            )
 
 
 def _files_of(folder: str, prefix: str) -> Iterator[str]:

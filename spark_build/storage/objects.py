@@ -2,14 +2,14 @@
 
 import os
 import stat as modes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StoreDamaged
-from spark_build.core.tree import Tree
+from spark_build.core.tree import Entry, Tree
 from spark_build.storage.durable import OBJECT_MODE, OBJECT_MTIME_NS, Disk
 from spark_build.storage.state import ObjectStat, State
 from spark_build.storage.stats import fold_of_objects
@@ -92,10 +92,10 @@ class LocalObjects:
             self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return size
 
-    def add_folder(self, folder: Path) -> Tree:
+    def add_folder(self, folder: Path, taken: Sequence[Entry] = ()) -> Tree:
         from spark_build.storage.intake import take_in
 
-        return take_in(self, os.path.abspath(folder))
+        return take_in(self, os.path.abspath(folder), taken)
 
     def check_out(self, tree: Tree, to: Path, *, link: bool) -> None:
         from spark_build.storage.checkout import lay_out

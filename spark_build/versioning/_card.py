@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from spark_build.contract.media import MEDIA_KINDS
 from spark_build.versioning._card_keys import for_front_matter, to_yaml
-from spark_build.versioning._measure import FieldFacts, Measured, Spread
+from spark_build.versioning._facts import FieldFacts, Spread
+from spark_build.versioning._measure import Measured
 
 _SIZES = (
     (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
@@ -53,6 +55,8 @@ def _features(measured: Measured) -> list[dict[str, Any]]:
 def _feature(kind: str) -> dict[str, Any]:
     if kind == "messages":
         return {"list": [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]}
+    if kind in MEDIA_KINDS:
+        return {"dtype": kind}
     return {"dtype": "float64" if kind == "number" else "string"}
 
 
@@ -97,8 +101,9 @@ def _fields(measured: Measured) -> Iterator[str]:
     yield _table(("field", "type", "rows with it", "measured in", "least", "median", "greatest"), rows)
     for name, facts in measured.facts.items():
         if facts.labels:
-            yield f"### Labels of `{name}`\n"
-            yield _table(("label", "rows", "share"), list(_label_rows(facts)))
+            what = "Formats" if facts.kind in MEDIA_KINDS else "Labels"
+            yield f"### {what} of `{name}`\n"
+            yield _table((what.lower()[:-1], "rows", "share"), list(_label_rows(facts)))
     yield "Every row also has `id`, `source` (the file that it came from) and `meta` (JSON).\n"
 
 

@@ -71,7 +71,7 @@ def croissant(card: Mapping[str, Any], tag: str | None, measured: Measured) -> d
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         **{name: value for name, value in described.items() if value},
-        "distribution": [_file_set(split, measured) for split in measured.splits],
+        "distribution": [*(_file_set(split, measured) for split in measured.splits), *_videos(measured)],
         "recordSet": [_record_set(split, measured) for split in measured.splits],
     }
 
@@ -91,6 +91,13 @@ def _file_set(split: str, measured: Measured) -> dict[str, Any]:
     }
 
 
+def _videos(measured: Measured) -> list[dict[str, Any]]:
+    if "video" not in measured.fields.values():
+        return []
+    videos = {"@type": "cr:FileSet", "@id": "videos", "name": "videos"}
+    return [{**videos, "encodingFormat": "video/*", "includes": "media/**"}]
+
+
 def _record_set(split: str, measured: Measured) -> dict[str, Any]:
     columns = {"id": "text", "source": "text", **measured.fields, "meta": "json"}
     return {
@@ -105,7 +112,7 @@ def _record_set(split: str, measured: Measured) -> dict[str, Any]:
 
 def _field(split: str, name: str, kind: str) -> dict[str, Any]:
     field = {"@type": "cr:Field", "@id": f"{split}/{name}", "name": name}
-    source = {"fileSet": {"@id": f"{split}-shards"}, "extract": {"column": name}}
+    source: dict[str, Any] = {"fileSet": {"@id": f"{split}-shards"}, "extract": {"column": name}}
     if kind == "messages":
         inner = [
             {
@@ -118,6 +125,12 @@ def _field(split: str, name: str, kind: str) -> dict[str, Any]:
             for part in ("role", "content")
         ]
         return {**field, "repeated": True, "subField": inner}
+    if kind in ("image", "audio"):
+        as_bytes = {**source, "transform": {"jsonPath": "bytes"}}
+        return {**field, "dataType": f"sc:{kind.capitalize()}Object", "source": as_bytes}
+    if kind == "video":
+        field["description"] = "Where the video lies, from this folder."
+        source["transform"] = {"jsonPath": "path"}
     if kind == "json":
         field["description"] = "JSON as text."
     return {**field, "dataType": "sc:Float" if kind == "number" else "sc:Text", "source": source}

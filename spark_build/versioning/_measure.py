@@ -8,31 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.columns import numbers_in
 from spark_build.contract.items import FLAGS, flags_in
+from spark_build.contract.media import MEDIA_KINDS
 from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
-from spark_build.core.values import Struct, field
+from spark_build.core.values import Struct
+from spark_build.versioning._facts import FieldFacts, media_facts, spread_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
 _BATCH_ROWS = 4096
-
-
-class Spread(Struct, frozen=True):
-    """Least, middle (the lower of two) and greatest."""
-
-    least: float
-    median: float
-    greatest: float
-
-
-class FieldFacts(Struct, frozen=True):
-    kind: str
-    filled: int  # rows with a value
-    spreads: Mapping[str, Spread]  # by what is counted: characters, words, turns, value
-    labels: Mapping[str, int] = field(default_factory=dict)  # rows by label, the most frequent first
 
 
 class Measured(Struct, frozen=True):
@@ -86,6 +73,10 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
+    if kind in MEDIA_KINDS:
+        return media_facts(shards, name, kind)
+    import numpy as np
+
     lengths: dict[str, list[np.ndarray[Any, Any]]] = {}
     labels: Counter[str] = Counter()
     filled = 0
@@ -97,7 +88,7 @@ def _facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
             labels.update(column.to_pylist())
         for unit, counts in _counts(column, kind).items():
             lengths.setdefault(unit, []).append(counts)
-    spreads = {unit: _spread(counts) for unit, counts in lengths.items()} if filled else {}
+    spreads = {unit: spread_of(np.concatenate(counts)) for unit, counts in lengths.items()} if filled else {}
     by_frequency = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
     return FieldFacts(kind, filled, spreads, dict(by_frequency))
 
@@ -168,13 +159,6 @@ def _marks_between(marks: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]"
     import numpy as np
 
     return _lengths(np.searchsorted(np.flatnonzero(marks), bounds))
-
-
-def _spread(counts: Sequence["np.ndarray[Any, Any]"]) -> Spread:
-    import numpy as np
-
-    ordered = np.sort(np.concatenate(counts))
-    return Spread(float(ordered[0]), float(ordered[(len(ordered) - 1) // 2]), float(ordered[-1]))
 
 
 def _rejected(folder: Path) -> dict[tuple[str, str], int]:

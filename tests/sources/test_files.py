@@ -148,7 +148,7 @@ REJECTED = [
     ("a.md", b"---\ntitle: x\n---\n", "empty: nothing but white space"),
     ("a.html", b"<html><body></body></html>", f"no_text: {NO_TEXT}"),
     ("a.txt", bytes(range(256)), "binary: named .txt, but holds binary data"),
-    ("a.txt", b"\x89PNG\r\n\x1a\n", "binary: named .txt, but holds a PNG image"),
+    ("a.txt", b"\x89PNG\r\n\x1a\n", "broken_image: its header can't be read"),
     ("a.md", b"PK\x03\x04docx", "binary: named .md, but holds a ZIP archive (or a docx, xlsx, epub)"),
     ("a.txt", b"text" * 3000 + b"\0", "binary: a zero byte within the text"),
     ("a.xyz", b"hello", "unknown_type: suffix .xyz; `types: {xyz: text}` reads it as text"),

@@ -12,6 +12,7 @@ from spark_build.core.job import Job, JobStep, Outcome
 from spark_build.core.ports import Services
 from spark_build.core.tree import Entry, Tree
 from spark_build.stages import run_stage
+from spark_build.storage.blobs import blobs_of
 from spark_build.storage.memo import LocalMemo
 
 
@@ -65,10 +66,11 @@ class Ran:
 
     @property
     def tree(self) -> Tree:
+        """As the store would take it in."""
         files = (f for f in sorted(self.output.rglob("*")) if f.is_file())
-        return Tree.of(
-            Entry(f.relative_to(self.output).as_posix(), f.stat().st_size, digest_file(f)) for f in files
-        )
+        own = [Entry(f.relative_to(self.output).as_posix(), f.stat().st_size, digest_file(f)) for f in files]
+        taken = self.output.with_name("taken.json")
+        return Tree.of([*own, *(Tree.parse(taken.read_bytes()) if taken.exists() else ())])
 
 
 class Bench:
@@ -126,7 +128,7 @@ class Bench:
 
     def run_job(self, job: Job) -> Ran:
         heard = Heard()
-        outcome = run_stage(job, Services(LocalMemo(self.store / "memo", heard.log), heard))
+        outcome = run_stage(job, Services(LocalMemo(self.store / "memo", heard.log), heard, blobs_of(job)))
         return Ran(outcome, Path(job.output), heard)
 
     def ingest(self, *steps: JobStep, **options: Any) -> Ran:

@@ -21,6 +21,7 @@ from spark_build.executors.events import EventReader
 from spark_build.executors.worker import run_worker
 from spark_build.stages import run_stage
 from spark_build.storage import state, stats
+from spark_build.storage.blobs import blobs_of
 from spark_build.storage.guarded_memo import memo_of
 from sparkfile_schema import parsing
 
@@ -187,7 +188,7 @@ class InlineExecutor:
             chdir(handle.job.scratch),
         ):
             try:
-                status = run_worker(handle.job_file, run_stage, memo_of)
+                status = run_worker(handle.job_file, run_stage, memo_of, blobs_of)
             finally:
                 _quiet_faulthandler()
         self._hook("after", handle.job)

@@ -27,8 +27,7 @@ _MAGIC = (
     (b"\x1f\x8b", "gzip data"), (b"BZh", "bzip2 data"), (b"\xfd7zXZ\0", "xz data"),
     (b"\x28\xb5\x2f\xfd", "zstd data"), (b"\x80\x04\x95", "a pickle"),
     (b"\x7fELF", "a program"), (b"MZ\x90", "a program"), (b"\xca\xfe\xba\xbe", "a program"),
-    (b"OggS", "Ogg audio"), (b"fLaC", "FLAC audio"), (b"ID3", "MP3 audio"),
-    (b"RIFF", "RIFF media (WAV, AVI, WebP)"),
+    (b"OggS\0", "Ogg audio"), (b"fLaC\0", "FLAC audio"), (b"ID3\3", "MP3 audio"), (b"ID3\4", "MP3 audio"),
 )  # fmt: skip
 
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

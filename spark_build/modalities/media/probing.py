@@ -1,0 +1,78 @@
+"""Asks the probing process, and goes on with another one where a file crashed it or held it up."""
+
+import atexit
+import json
+import select
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from spark_build.core.errors import ItemRejected, Unavailable
+from spark_build.modalities.media.kinds import Format
+
+_TIMEOUT_SECONDS = 120.0  # limits on pixels and sizes keep a sound file far below
+
+
+def probed(path: Path, name: str, form: Format, **limits: int) -> dict[str, Any]:
+    """What is known of a media file. Errors: ItemRejected; Unavailable without the library that it needs."""
+    asked = {"path": str(path.absolute()), "name": name, "family": form.family, "demuxer": form.demuxer}
+    answer = _prober().ask({**asked, **limits})
+    if "rejected" in answer:
+        raise ItemRejected(*answer["rejected"])
+    if "unavailable" in answer:
+        raise Unavailable(answer["unavailable"][0], fix=answer["unavailable"][1])
+    # what people call the container; an image says its own
+    return {"format": form.name, **answer["facts"]}
+
+
+class Prober:
+    """One process at a time. Errors of `ask`: ItemRejected where the file ended it."""
+
+    def __init__(self, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, asked: dict[str, Any]) -> dict[str, Any]:
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(asked).encode() + b"\n")
+            process.stdin.flush()
+            if not select.select([process.stdout], [], [], self._timeout_seconds)[0]:
+                raise ItemRejected("too_slow", f"its decoder took more than {self._timeout_seconds:.0f} s")
+            if line := process.stdout.readline():
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        except BrokenPipeError:
+            pass
+        except (
+            BaseException
+        ):  # also an interrupt: the answer that is on its way would be taken for the next one's
+            self.close()
+            raise
+        self.close()
+        raise ItemRejected("decoder_crashed", "its decoder ended the process that read it")
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            file = Path(__file__).with_name("probe.py")
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        return self._process
+
+
+@lru_cache(maxsize=1)
+def _prober() -> Prober:
+    prober = Prober()
+    atexit.register(prober.close)
+    return prober

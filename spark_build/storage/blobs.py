@@ -1,0 +1,55 @@
+"""Blobs: media files that a stage's worker takes into the store as it finds them, so that a killed one loses none."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from spark_build.core.digest import Digest
+from spark_build.core.disk import disk_problems
+from spark_build.core.job import Job
+from spark_build.core.ports import Blobs
+from spark_build.storage.objects import LocalObjects
+from spark_build.storage.state import State
+
+_THREADS = 8  # flushing waits for the disk, which serves several at once
+
+
+def blobs_of(job: Job) -> Blobs:
+    return LocalBlobs(LocalObjects(job.store, State(f"{job.store}/state.db")))
+
+
+class LocalBlobs:
+    """`core.ports.Blobs` in the local store: ordinary objects, which count once a stage's result names them."""
+
+    def __init__(self, objects: LocalObjects) -> None:
+        self._objects = objects
+        self._kept: dict[Digest, None] = {}  # and not flushed yet
+
+    def path(self, digest: Digest) -> Path:
+        return Path(self._objects.path(digest))
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        return set(self._objects.unsound(set(digests)))
+
+    def keep(self, file: Path) -> tuple[Digest, int]:
+        objects = self._objects
+        with disk_problems(objects.folder):
+            temporary = objects.temporary()
+            digest = objects.disk.copy_object(os.fspath(file), temporary, flush=False)
+            size = os.stat(temporary).st_size
+            objects.place(temporary, digest, size)
+        self._kept[digest] = None
+        return digest, size
+
+    def flush(self) -> None:
+        """The state, which believes an object by its stat, learns of them afterwards: a torn one is not believed."""
+        if not self._kept:
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        paths = [self._objects.path(digest) for digest in self._kept]
+        with disk_problems(self._objects.folder), ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self._objects.disk.flush_file, paths))
+            list(pool.map(self._objects.disk.flush_folder, sorted({os.path.dirname(path) for path in paths})))
+        self._objects.state.flush()
+        self._kept = {}
