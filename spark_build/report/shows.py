@@ -162,9 +162,7 @@ def _cell(name: str, given: Any) -> str:
 
 def _media_cell(known: Mapping[str, Any]) -> str:
     """`photos/a.jpg: JPEG, 640 x 480, 81 KB`"""
-    told = [
-        str(known[name]) for name in ("format", "video_codec", "audio_codec") if name in known
-    ]
+    told = [str(known[name]) for name in ("format", "video_codec", "audio_codec") if name in known]
     if "width" in known:
         told.append(f"{known['width']} x {known['height']}")
     if "duration" in known:

@@ -32,7 +32,7 @@ class _Read(Struct):
     shortest: int = 0
     longest: int = 0
 
-    def add(self, packet: "Packet") -> None:
+    def add(self, packet: "Packet[Any]") -> None:
         self.packets += 1
         stamp = packet.dts if packet.dts is not None else packet.pts
         if stamp is None:
