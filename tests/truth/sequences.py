@@ -16,6 +16,7 @@ from tests.truth.machine import machine
 
 OUTSIDE_EVERY = 75  # this share goes through the real command line and its processes
 AHEAD = 8  # sequences are drawn before what those before them brought is known
+_SEQUENCES_PER_PROCESS = 150  # each brings rules of its own, whose classes pydantic never lets go
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def run_sequences(
     What is drawn follows from the seed alone: sequence n knows what all up to n - AHEAD brought, whoever ran them.
     """
     pending = deque[tuple[list[str], Future[tuple[list[str], Failure | None]]]]()
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    pool_of = partial(ProcessPoolExecutor, max_tasks_per_child=_SEQUENCES_PER_PROCESS)
+    with pool_of(processes, get_context("spawn")) as pool:
         for number in range(count + AHEAD):
             if number < count:
                 hoped_for = coverage.with_these([agenda for agenda, _ in pending])
