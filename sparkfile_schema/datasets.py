@@ -71,10 +71,11 @@ def _source(reader: Reader, part: Part, dataset: Part) -> Use | None:
     if path is None:
         return None
     # the path is a param, and stands where the source stands
-    short = Map({"path": Entry(part.key_at, part.node)}, part.at)
+    rule, name = ("dataset", "dataset") if path.startswith("dataset:") else ("files", "path")
+    short = Map({name: Entry(part.key_at, part.node)}, part.at)
     params = read_params(reader, extra=Layer(short, part.path))
-    params.origins = {("path",): part.path}
-    return make_use("files", "files", part.path, params, {}, {})
+    params.origins = {(name,): part.path}
+    return make_use(rule, rule, part.path, params, {}, {})
 
 
 def _fields(reader: Reader, part: Part | None) -> dict[str, str]:

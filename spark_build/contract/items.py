@@ -45,6 +45,7 @@ class Raw(Struct, frozen=True):
     id: str | None = None
     split: str | None = None  # of the source itself, where it has some
     meta: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None  # what it comes from, where that is not the file that was read: 'a.zip/b.md'
 
 
 class Bad(Struct, frozen=True):
@@ -52,6 +53,7 @@ class Bad(Struct, frozen=True):
 
     reason: str  # a short slug that is counted: 'not_json', 'empty', 'binary', 'encoding' …
     detail: str = ""  # where and what: 'line 7: Expecting value'
+    source: str | None = None  # as of a Raw
 
 
 class Verdict(Struct, frozen=True):

@@ -69,6 +69,9 @@ class Needs(Struct, frozen=True):
     paths: Mapping[str, str] = field(default_factory=dict)  # input name -> project path
     models: Mapping[str, str] = field(default_factory=dict)  # input name -> model:NAME[/package.X]
     datasets: Mapping[str, str] = field(default_factory=dict)  # input name -> dataset:NAME
+    rows: Mapping[str, str] = field(
+        default_factory=dict
+    )  # input name -> dataset:NAME, of which only `data/` is read: card and tag wake nobody
     hub: Mapping[str, str] = field(default_factory=dict)  # input name -> hub id, pinned in the lock
     code: tuple[str, ...] = ()  # project files whose source counts
     probed: tuple[str, ...] = ()  # project paths that are not there now, and would count if they were

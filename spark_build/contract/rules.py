@@ -10,6 +10,7 @@ from spark_build.contract.items import Bad, Item, Raw, SourceFile, Verdict
 from spark_build.contract.params import GateParams, Needs, Project, RuleParams
 from spark_build.core.address import kind_of
 from spark_build.core.digest import digest_bytes
+from spark_build.core.ports import Reporter
 
 Reproducible = Literal["bitwise", "numerics", "metric", "none"]
 
@@ -81,6 +82,8 @@ class Source(Rule):
     inputs_are_for_fetch: ClassVar[bool] = (
         False  # `read` looks at none of them, so that its memo outlives a change
     )
+    unread_params: ClassVar[tuple[str, ...]] = ()  # params that `read` doesn't look at, likewise
+    is_remembered: ClassVar[bool] = True  # False: reading again is cheaper than keeping every record twice
 
     def fetch(self, context: Context) -> Path:
         """The folder (or single file) whose files are read; by default the input named `path`."""
@@ -89,6 +92,23 @@ class Source(Rule):
     @abstractmethod
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
         """The records of one file, in order. Fields that are not typed by the Sparkfile are typed by their values."""
+
+    def field_types(self) -> Mapping[str, str]:
+        """Types of fields that the source knows of itself, used where their values fit."""
+        return {}
+
+    def looks_at_all(self) -> bool:
+        """Whether `gather` has anything to do."""
+        return False
+
+    def gather(
+        self, records: Sequence[tuple[str, Raw | Bad]], report: Reporter
+    ) -> Iterable[tuple[int, Raw | Bad]]:
+        """What becomes of all records together, by number: left out, repeated, given more. Never remembered.
+
+        `records` are pairs of what each comes from, and what was read.
+        """
+        return ((number, found) for number, (_, found) in enumerate(records))
 
 
 class Transform(Rule):

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from spark_build.core.address import Address, stage_name
+from spark_build.core.address import Address, stage_name, target_of
 from spark_build.core.errors import SparkError
 from spark_build.core.numerics import Numerics
 from spark_build.core.values import Struct, replace
@@ -351,10 +351,9 @@ class _Resolver(Struct, dict=True):
         node = Node(
             stage, kind, made, STAGE_REVISIONS[kind], inputs=inputs or {}, at=at, where=places, **rest
         )
-        own = f"{node.target}/eval"
         guards = {g for _, given in node.all_inputs() for g in self.uses.guards(given)}
-        if kind in ("train", "eval"):  # a model's own evaluation does not wait for itself
-            guards = {g for g in guards if not g.startswith(own)}
+        if kind in ("train", "eval", "ingest", "filter", "version"):  # none waits for what is its own
+            guards = {g for g in guards if target_of(g) != node.target}
         return replace(node, guards=tuple(sorted(guards)), **self._machine(made, at, device_of))
 
     @cached_property

@@ -9,7 +9,7 @@ from spark_build.contract.params import Needs
 from spark_build.core.address import Address, folder_of, kind_of, name_of, target_of, typed, without_tag
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError, UsageError
-from spark_build.core.values import Struct, field
+from spark_build.core.values import Struct, field, replace
 from spark_build.engine.graph import Graph, Input, Step
 from spark_build.pinning import Lock, import_pin
 from spark_build.pipeline.project_view import ProjectView
@@ -127,6 +127,9 @@ class Uses(Struct):
         for name, text in needs.datasets.items():
             if (given := self._dataset_input(text, needs, self._param_at(use, name))) is not None:
                 inputs[name] = given
+        for name, text in needs.rows.items():
+            if (given := self._rows_input(text, needs, self._param_at(use, name))) is not None:
+                inputs[name] = given
         for name, hub in needs.hub.items():
             inputs[name] = self._hub(hub, self._param_at(use, name))
         return inputs
@@ -152,11 +155,33 @@ class Uses(Struct):
         if address.kind not in (None, "dataset"):
             self.report(at, f"no dataset '{text}'", suggest(address.name, self.file.datasets, "dataset"))
             return None
+        if address.stage is not None:
+            self.report(at, f"'{text}': a dataset is read whole, not by stage", f"write {address.target}")
+            return None
         parts = tuple(part_of_word(word) for word in needs.reads) or TRAINING_PARTS
         if address.folder:
             return self.outside(address, at, parts)
+        if address.tag is not None:
+            whole = replace(address, kind="dataset")
+            return self._tagged(whole, at, parts, "")
         dataset = self._named(self.file.datasets, address, "dataset", at)
         return None if dataset is None else Input(stage=f"dataset:{dataset.name}/version", parts=parts, at=at)
+
+    def _rows_input(self, text: str, needs: Needs, at: str) -> Input | None:
+        """A dataset's rows where the last stage that shapes them leaves them: its version's are the very same."""
+        given = self._dataset_input(text, needs, at)
+        if given is None or given.stage is None:
+            return given
+        return replace(given, stage=self._shapes_rows(target_of(given.stage)))
+
+    def _shapes_rows(self, target: str) -> str:
+        include = self._include_of(folder_of(target))
+        if include:
+            own = target.removeprefix(f"{include}/")
+            has_filter = f"{own}/filter" in self.below[include].nodes
+        else:
+            has_filter = bool(self.file.datasets[name_of(target)].gates)
+        return f"{target}/{'filter' if has_filter else 'ingest'}"
 
     def dataset(self, name: str, parts: tuple[str, ...], at: str) -> Input | None:
         """What a target or an evaluation reads of a dataset: of this file, an included one, or an import."""
@@ -252,7 +277,9 @@ class Uses(Struct):
             return None
         return Input(stage=f"model:{target.name}/{stage}", at=at)
 
-    def _tagged(self, address: Address, at: str) -> Input | None:
+    def _tagged(
+        self, address: Address, at: str, parts: tuple[str, ...] = ("model/",), folder: str = "model"
+    ) -> Input | None:
         name = f"{address.target}@{address.tag}"
         block = self.lock.tag(name)
         if block is None:
@@ -264,16 +291,18 @@ class Uses(Struct):
         return Input(
             artifact=block["output"],
             artifact_parts=block["parts"],
-            parts=("model/",),
-            folder="model",
+            parts=parts,
+            folder=folder,
             at=at,
             name=name,
         )
 
     def guards(self, given: Input) -> tuple[str, ...]:
         """Evaluations with `require` of the model that is read: they must have passed, but are not in the key."""
-        if given.stage is None or kind_of(given.stage) != "model":
+        if given.stage is None:
             return ()
+        if kind_of(given.stage) != "model":
+            return self._guards_of_rows(given.stage)
         if include := self._include_of(folder_of(given.stage)):
             own = target_of(given.stage).removeprefix(f"{include}/")
             nodes = self.below[include].nodes.values()
@@ -285,13 +314,22 @@ class Uses(Struct):
             f"model:{target.name}/eval{f'.{e.label}' if e.label else ''}" for e in target.evals if e.require
         )
 
+    def _guards_of_rows(self, stage: str) -> tuple[str, ...]:
+        """What a dataset requires of itself is asked of its version, which whoever reads its rows waits for."""
+        version = f"{target_of(stage)}/version"
+        if include := self._include_of(folder_of(stage)):
+            requires: Any = self.below[include].nodes[version.removeprefix(f"{include}/")].requires
+        else:
+            requires = self.file.datasets[name_of(target_of(stage))].require
+        return (version,) if requires and stage != version else ()
+
     # places and problems
 
     def at(self, path: tuple[str | int, ...]) -> str:
         return str(self.file.position(path))
 
     def _param_at(self, use: Use, name: str) -> str:
-        for origin in (use.origins.get((name,)), use.origins.get(("inputs", name))):
+        for origin in (use.origins.get(place) for place in ((name,), ("inputs", name), ("datasets", name))):
             if origin is not None:
                 return self.at(origin)
         return self.at(use.path)

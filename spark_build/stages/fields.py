@@ -70,15 +70,28 @@ def reconverted(fields: Mapping[str, Any], declared: Mapping[str, str]) -> dict[
     return {n: _as(declared[n], v, n) if n in declared and v is not None else v for n, v in fields.items()}
 
 
-def typed(rows: Iterable[Mapping[str, Any]], declared: Mapping[str, str]) -> dict[str, str]:
-    """Every field's type, by name: the declared one, else the narrowest that holds all of its values."""
+def typed(
+    rows: Iterable[Mapping[str, Any]], declared: Mapping[str, str], known: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Every field's type, by name: the declared one, a `known` one that fits, else the narrowest for all values."""
     seen: dict[str, set[str]] = {}
     for row in rows:
         for name, value in row.items():
             kinds = seen.setdefault(name, set())
             if value is not None:
                 kinds.add(type_of(value))
-    return {name: declared.get(name) or _narrowest(name, seen[name]) for name in sorted(seen)}
+    found = {name: declared.get(name) or _narrowest(name, seen[name]) for name in sorted(seen)}
+    fitting = {n: kind for n, kind in (known or {}).items() if n in seen and fits(kind, seen[n])}
+    return {**found, **fitting, **{name: kind for name, kind in declared.items() if name in found}}
+
+
+def fits(kind: str, kinds: set[str]) -> bool:
+    """Whether values of these kinds (see `type_of`) can stand in a field of this one."""
+    if kind == "json":
+        return True
+    if kind == "messages":
+        return kinds <= {"messages", _EMPTY_LIST}
+    return kinds <= {"text" if kind == "label" else kind}
 
 
 def _narrowest(name: str, kinds: set[str]) -> str:

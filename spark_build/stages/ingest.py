@@ -64,7 +64,8 @@ def _ingest_all(
     items = finished(drafts)
     counts = Counter(item.split for item in items)
     splits.check(counts, len(records), job.limit)
-    write_rows(Path(job.output), rows_by_split(items), typed((item.fields for item in items), declared))
+    fields = typed((item.fields for item in items), declared, source.field_types())
+    write_rows(Path(job.output), rows_by_split(items), fields)
     take_media(job, services.blobs)
     write_rejected(Path(job.output), "ingest", rejected)
     return Outcome(

@@ -19,7 +19,7 @@ from spark_build.core.ports import Services
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.drafting import drafts_of, finished, rows_by_split
-from spark_build.stages.fields import type_of
+from spark_build.stages.fields import fits, type_of
 from spark_build.stages.listing import is_read, listed
 from spark_build.stages.media import take_media
 from spark_build.stages.previous import OldFolder, OldSplit, differing_files
@@ -55,7 +55,7 @@ def ingest_changes(
 ) -> Outcome:
     """Errors: DoesNotFit; `handled` then holds what was read or transformed all the same."""
     splits = SplitPlan.of(job.options.get("splits"))
-    if job.limit is not None or splits.balance is not None:
+    if job.limit is not None or splits.balance is not None or source.looks_at_all():
         raise DoesNotFit("figures over all items")
     old = OldFolder(job.previous["output"])
     old.check(("data/", "rejected/"))
@@ -68,7 +68,7 @@ def ingest_changes(
     parts = {name: old.split(name) for name in old.dataset.splits}
     spliced = {name: _change(parts.get(name), name, items, changes) for name in {*parts, *_splits(items)}}
     _check_ids(parts, spliced, [*first_ids, *(item.id for item in items)], _own_ids(job, rejected))
-    _check_types(old, parts, spliced, items, declared)
+    _check_types(old, parts, spliced, items, declared, source.field_types())
     counts = _counts(parts, spliced)
     total = _records_in_all(job, services, source, changes, records)
     splits.check(counts, total, None)
@@ -187,6 +187,7 @@ def _check_types(
     changes: Mapping[str, Change],
     items: Sequence[Item],
     declared: Mapping[str, str],
+    known: Mapping[str, str],
 ) -> None:
     """Errors: DoesNotFit unless each field is there, and of its type, whatever else the unchanged rows hold."""
     if not {name for item in items for name in item.fields} <= set(old.fields):
@@ -198,7 +199,9 @@ def _check_types(
         kinds = {type_of(value) for value in values}
         if filled[name] <= dropped and not values:
             raise DoesNotFit("a field that may have gone")
-        if name not in declared and not _keep_type(kind, kinds, has_dropped=dropped > 0):
+        if name in declared or (known.get(name) == kind and fits(kind, kinds)):
+            continue
+        if name in known or not _keep_type(kind, kinds, has_dropped=dropped > 0):
             raise DoesNotFit("a field's type")
 
 

@@ -51,8 +51,9 @@ def read_records(
             fix="put documents there, or point the source elsewhere",
         )
     operation = read_operation(step, source)
-    read = _read_files(services, step, source, files, operation, job.limit)
-    records = list(_records(services, operation, read, job.limit))
+    records = _records_of(services, step, source, files, operation, job.limit)
+    if source.looks_at_all():
+        records = _gathered(source, records, services)
     if not records:
         raise BadInput(
             f"{shown_path(job, place)}: no record in {len(files):,} files",
@@ -64,8 +65,27 @@ def read_records(
 def records_of_files(
     services: Services, step: JobStep, source: Source, files: Sequence[SourceFile], operation: Digest
 ) -> list[Record]:
-    read = _read_files(services, step, source, files, operation, None)
-    return list(_records(services, operation, read, None))
+    return _records_of(services, step, source, files, operation, None)
+
+
+def _records_of(
+    services: Services,
+    step: JobStep,
+    source: Source,
+    files: Sequence[SourceFile],
+    operation: Digest,
+    limit: int | None,
+) -> list[Record]:
+    read = _read_files(services, step, source, files, operation, limit)
+    return list(_records(services, operation, read, limit))
+
+
+def _gathered(source: Source, records: Sequence[Record], services: Services) -> list[Record]:
+    pairs = [(record.source, record.found) for record in records]
+    return [
+        Record(found.source or records[number].source, position, found, records[number].is_new)
+        for position, (number, found) in enumerate(source.gather(pairs, services.report))
+    ]
 
 
 def count_remembered(services: Services, operation: Digest, files: Sequence[SourceFile]) -> int | None:
@@ -83,8 +103,10 @@ def read_operation(step: JobStep, source: Source) -> Digest:
     """Scopes the memo of `read`: the step without inputs that name the files; keys hold their digests."""
     if not step.manifest:
         return step.operation
-    only_fetch = ("inputs", "env", "tools") if source.inputs_are_for_fetch else ()
+    only_fetch = ("inputs", "env", "tools", "options") if source.inputs_are_for_fetch else ()
     kept = {name: value for name, value in step.manifest.items() if name not in only_fetch}
+    if source.unread_params and "params" in kept:
+        kept["params"] = {n: v for n, v in kept["params"].items() if n not in source.unread_params}
     if type(source).fetch is Source.fetch and "inputs" in kept:
         kept["inputs"] = {name: digest for name, digest in kept["inputs"].items() if name != "path"}
     return digest_json(["read", kept])
@@ -101,6 +123,8 @@ def _read_files(
     if limit is not None:  # any few files, but always the same ones
         files = sorted(files, key=lambda file: digest_bytes(file.path.encode()))[:limit]
         files.sort(key=lambda file: file.path)
+    if not source.is_remembered:
+        return [ReadFile(file, _read(step, source, file, services.blobs), is_new=True) for file in files]
     values, new = remember(
         services.memo,
         operation,
@@ -139,6 +163,7 @@ def _encoded(found: Raw | Bad, file: SourceFile, blobs: Blobs) -> bytes:
     try:
         fields = referred(found.fields, blobs)
         row = {"fields": fields, "key": found.key, "id": found.id, "split": found.split, "meta": found.meta}
+        row["source"] = found.source
         return checked_json({name: value for name, value in row.items() if value not in (None, {})})
     except ItemRejected as rejected:
         return _encoded_bad(Bad(rejected.reason, rejected.detail), file)
@@ -147,14 +172,20 @@ def _encoded(found: Raw | Bad, file: SourceFile, blobs: Blobs) -> bytes:
 def _encoded_bad(bad: Bad, file: SourceFile) -> bytes:
     # no path of this machine reaches an Artifact
     detail = bad.detail.replace(str(file.location), file.path)
-    return checked_json({"bad": [bad.reason, detail.encode(errors="replace").decode()]})
+    told = [bad.reason, detail.encode(errors="replace").decode(), *([bad.source] if bad.source else [])]
+    return checked_json({"bad": told})
 
 
 def _decoded(row: Mapping[str, Any]) -> Raw | Bad:
     if "bad" in row:
         return Bad(*row["bad"])
     return Raw(
-        row.get("fields", {}), row.get("key", ""), row.get("id"), row.get("split"), row.get("meta", {})
+        row.get("fields", {}),
+        row.get("key", ""),
+        row.get("id"),
+        row.get("split"),
+        row.get("meta", {}),
+        row.get("source"),
     )
 
 
@@ -169,14 +200,19 @@ def _records(
             if limit is not None and count >= limit:
                 return
             count += 1
-            yield Record(one.file.path, position, _decoded(row), position in new)
+            found, is_new = _decoded(row), position in new
+            if found.source is None:
+                yield Record(one.file.path, position, found, is_new)
+            else:  # of which other files may tell as well
+                yield Record(found.source, count, found, is_new)
 
 
 def _new_rows(services: Services, operation: Digest, read: ReadFile, rows: Sequence[Any]) -> frozenset[int]:
     """Rows whose content is new to this file: where a file grew, these alone count as handled."""
     if len(rows) == 1 and rows[0].get("key") == read.file.path:
         return frozenset({0})  # a document: the file is the item
-    keys = [bytes.fromhex(digest_json([read.file.path, row])) for row in rows]
+    # a row that says where it comes from is the same in whichever file it stands
+    keys = [bytes.fromhex(digest_json(["" if "source" in row else read.file.path, row])) for row in rows]
     seen = digest_json(["rows seen", operation])
     _, new = remember(
         services.memo, seen, keys, lambda positions: [b""] * len(positions), batch=len(rows) or 1

@@ -42,6 +42,20 @@ BAD = {
 class Case:
     params: Callable[[Path], dict[str, Any]]  # from the folder that holds the files
     inputs: Callable[[Path], dict[str, Path]]
+    reads_files: bool = True  # of any kind, as they lie; else records that somebody has made already
+
+
+def as_dataset(folder: Path) -> Path:
+    """The names of the files there as the rows of a dataset, beside them."""
+    from spark_build.contract.shards import table_of, write_shard
+
+    paths = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    rows = [{"id": f"id-{n}", "source": path, "text": path, "meta": {}} for n, path in enumerate(paths)]
+    data = folder.parent / "dataset" / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    for split, part in (("test", rows[:2]), ("train", rows[2:])):
+        write_shard(table_of(part, {"text": "text"}), data / f"{split}-00000.parquet")
+    return data.parent
 
 
 CASES = {
@@ -53,6 +67,11 @@ CASES = {
             "code": "none",
         },
         lambda folder: {"raw": folder},
+    ),
+    "dataset": Case(
+        lambda folder: {"dataset": "dataset:other"},
+        lambda folder: {"dataset": as_dataset(folder)},
+        reads_files=False,
     ),
 }
 
@@ -76,6 +95,9 @@ def sources() -> Iterator[Any]:
 
 
 every_source = pytest.mark.parametrize(("name", "source"), list(sources()))
+every_reader_of_files = pytest.mark.parametrize(
+    ("name", "source"), [found for found in sources() if CASES[str(found.id)].reads_files]
+)
 
 
 def laid_out(folder: Path, files: dict[str, bytes]) -> Path:
@@ -107,7 +129,7 @@ def test_every_source_has_a_case_here(name: str, source: type[Source]) -> None:
     assert name in CASES
 
 
-@every_source
+@every_reader_of_files
 def test_good_files_give_records_and_nothing_bad(name: str, source: type[Source], tmp_path: Path) -> None:
     found = read(name, source, laid_out(tmp_path / "data", GOOD), tmp_path / "work")
     assert set(found) == set(GOOD)
@@ -115,7 +137,7 @@ def test_good_files_give_records_and_nothing_bad(name: str, source: type[Source]
     assert all(records for records in found.values())
 
 
-@every_source
+@every_reader_of_files
 @pytest.mark.parametrize("path", sorted(BAD))
 def test_a_bad_file_gives_bad_records_and_no_exception(
     name: str, source: type[Source], path: str, tmp_path: Path
@@ -151,7 +173,7 @@ def test_records_survive_json_and_name_no_place_of_this_machine(
             assert str(tmp_path) not in record.detail
 
 
-@every_source
+@every_reader_of_files
 def test_a_documents_key_is_its_file_and_a_rows_is_its_content(
     name: str, source: type[Source], tmp_path: Path
 ) -> None:

@@ -85,6 +85,14 @@ def _parquet(folder: Path) -> SourceFile:
     return SourceFile("test/rows.parquet", folder / "rows.parquet", size, digest)
 
 
+@golden("source", "dataset")
+def _dataset(folder: Path) -> Golden:
+    rule, other = rule_of("source", "dataset"), write_dataset(folder / "dataset")
+    source = rule(rule.Params(dataset="dataset:other"), {"dataset": other})
+    shards = [SourceFile(f"data/{path.name}", path, 0, "") for path in sorted((other / "data").iterdir())]
+    return Golden({"types": source.field_types(), "records": records(source, shards)})
+
+
 @golden("source", "command")
 def _command(folder: Path) -> Golden:
     rule = rule_of("source", "command")
