@@ -329,7 +329,8 @@ class Uses(Struct):
         return str(self.file.position(path))
 
     def _param_at(self, use: Use, name: str) -> str:
-        for origin in (use.origins.get(place) for place in ((name,), ("inputs", name), ("datasets", name))):
+        group, _, key = name.partition(".")
+        for origin in (use.origins.get(place) for place in ((name,), ("inputs", name), (group, key))):
             if origin is not None:
                 return self.at(origin)
         return self.at(use.path)

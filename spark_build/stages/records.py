@@ -76,6 +76,8 @@ def _records_of(
     operation: Digest,
     limit: int | None,
 ) -> list[Record]:
+    if not source.is_remembered:
+        limit = None  # of datasets that are limited themselves
     read = _read_files(services, step, source, files, operation, limit)
     return list(_records(services, operation, read, limit))
 

@@ -73,6 +73,11 @@ CASES = {
         lambda folder: {"dataset": as_dataset(folder)},
         reads_files=False,
     ),
+    "mix": Case(
+        lambda folder: {"datasets": {"other": 1.0}},
+        lambda folder: {"datasets.other": as_dataset(folder)},
+        reads_files=False,
+    ),
 }
 
 

@@ -93,6 +93,22 @@ def _dataset(folder: Path) -> Golden:
     return Golden({"types": source.field_types(), "records": records(source, shards)})
 
 
+@golden("source", "mix")
+def _mix(folder: Path) -> Golden:
+    rule, exact = rule_of("source", "mix"), dict[str, Any]()
+    inputs = {f"datasets.{name}": write_dataset(folder / name) for name in ("one", "two")}
+    for stop in ("first_exhausted", "all_exhausted", 5):
+        for unit in ("rows", "tokens"):
+            params = rule.Params(datasets={"one": 0.3, "two": 0.7}, stop=stop, unit=unit)
+            mix = rule(params, inputs)
+            place = mix.fetch(context(folder, inputs))
+            shards = [SourceFile(path, place / path, 0, "") for path in files_of(place)]
+            found = [(record.source, record) for shard in shards for record in mix.read(shard)]
+            taken = [number for number, _ in mix.gather(found, Heard())]
+            exact[f"{stop}, {unit}"] = [[found[number][0], found[number][1].id] for number in taken]
+    return Golden({**exact, "types": mix.field_types()})
+
+
 @golden("source", "command")
 def _command(folder: Path) -> Golden:
     rule = rule_of("source", "command")
