@@ -82,7 +82,7 @@ class Source(Rule):
     inputs_are_for_fetch: ClassVar[bool] = (
         False  # `read` looks at none of them, so that its memo outlives a change
     )
-    unread_params: ClassVar[tuple[str, ...]] = ()  # params that `read` doesn't look at, likewise
+    unread: ClassVar[tuple[str, ...]] = ()  # params and inputs that `read` doesn't look at, likewise
     is_remembered: ClassVar[bool] = True  # False: reading again is cheaper than keeping every record twice
 
     def fetch(self, context: Context) -> Path:

@@ -142,7 +142,7 @@ class ReadingParams(RuleParams):
 
 def read_file(file: SourceFile, params: ReadingParams) -> Iterator[Raw | Bad]:
     """The file's records; none of a file that is ignored or not asked for."""
-    if is_ignored(file.path) or not _is_wanted(file.path, params):
+    if not is_asked_for(file.path, params):
         return
     split = split_of(file.path)
     if (found := format_of(file)) is not None:
@@ -182,6 +182,11 @@ def _raw(record: Record, file: SourceFile, split: str | None) -> Raw:
 
 def _bad(rejected: ItemRejected) -> Bad:
     return Bad(rejected.reason, rejected.detail)
+
+
+def is_asked_for(path: str, params: ReadingParams) -> bool:
+    """Whether the patterns leave it in, and it is none of the files that are never read."""
+    return not is_ignored(path) and _is_wanted(path, params)
 
 
 def is_ignored(path: str) -> bool:

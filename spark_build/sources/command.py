@@ -5,17 +5,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from spark_build.contract import Bad, Context, Needs, Project, Raw, Source, SourceFile
+from spark_build.contract import Bad, Context, Needs, Project, Raw, SourceFile
 from spark_build.contract.command import CommandParams, keyed_params, needs_of_command, run_command
 from spark_build.contract.command_run import check_wrote
-from spark_build.sources._reading import ReadingParams, libraries_for, read_file
+from spark_build.sources._labels import FileSource, LabelledParams, labelled, with_table, without_table
+from spark_build.sources._reading import libraries_for, read_file
 
 
-class Params(CommandParams, ReadingParams):
-    synonyms: ClassVar[Mapping[str, str]] = {**ReadingParams.synonyms, **CommandParams.synonyms}
+class Params(CommandParams, LabelledParams):
+    synonyms: ClassVar[Mapping[str, str]] = {**LabelledParams.synonyms, **CommandParams.synonyms}
 
 
-class Command(Source):
+class Command(FileSource):
     """What it writes to {output} is read as `files` reads a folder."""
 
     Params = Params
@@ -28,14 +29,12 @@ class Command(Source):
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:
-        return needs_of_command(params, project)
+        return with_table(needs_of_command(params, project), params)
 
     @classmethod
     def keyed(cls, params: Any) -> dict[str, Any]:
-        return {
-            **params.model_dump(mode="json", include=set(ReadingParams.model_fields)),
-            **keyed_params(params),
-        }
+        reading = params.model_dump(mode="json", include=set(LabelledParams.model_fields))
+        return {**without_table(reading), **keyed_params(params)}
 
     def fetch(self, context: Context) -> Path:
         output, kept = context.scratch / "output", context.scratch / "scratch"
@@ -47,4 +46,4 @@ class Command(Source):
         return output
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
-        return read_file(file, self.params)
+        return labelled(file, read_file(file, self.params), self.params)

@@ -25,7 +25,7 @@ class Dataset(Source):
     Params = Params
     revision = 1
     inputs_are_for_fetch = True
-    unread_params = ("splits",)
+    unread = ("splits",)
     is_remembered = False
 
     @classmethod

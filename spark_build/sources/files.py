@@ -4,19 +4,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
-from spark_build.contract import Bad, InputPath, Raw, Source, SourceFile
+from spark_build.contract import Bad, InputPath, Raw, SourceFile
 from spark_build.contract.params import Field
-from spark_build.sources._reading import ReadingParams, libraries_for, read_file
+from spark_build.sources._labels import FileSource, LabelledParams, labelled
+from spark_build.sources._reading import libraries_for, read_file
 
 # a path that names one file of rows is read by Python itself (or pyarrow, which is in every dataset's key)
 _NO_LIBRARY = (".jsonl", ".ndjson", ".json", ".parquet", ".pq")
 
 
-class Params(ReadingParams):
+class Params(LabelledParams):
     path: InputPath = Field(description="A folder, or one file.")
 
     synonyms: ClassVar[Mapping[str, str]] = {
-        **ReadingParams.synonyms,
+        **LabelledParams.synonyms,
         "folder": "path",
         "dir": "path",
         "directory": "path",
@@ -25,7 +26,7 @@ class Params(ReadingParams):
     }
 
 
-class Files(Source):
+class Files(FileSource):
     """A document or media file is one record and splits by its file; a row is one record and splits by its content."""
 
     Params = Params
@@ -36,4 +37,4 @@ class Files(Source):
         return () if PurePosixPath(params.path).suffix.lower() in _NO_LIBRARY else libraries_for(params)
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
-        return read_file(file, self.params)
+        return labelled(file, read_file(file, self.params), self.params)

@@ -70,7 +70,7 @@ class Mix(Source):
     Params = Params
     revision = 1
     inputs_are_for_fetch = True
-    unread_params = ("datasets", "unit", "stop", "seed", "tokenizer")
+    unread = ("datasets", "unit", "stop", "seed", "tokenizer")
     is_remembered = False
 
     @classmethod

@@ -107,8 +107,9 @@ def read_operation(step: JobStep, source: Source) -> Digest:
         return step.operation
     only_fetch = ("inputs", "env", "tools", "options") if source.inputs_are_for_fetch else ()
     kept = {name: value for name, value in step.manifest.items() if name not in only_fetch}
-    if source.unread_params and "params" in kept:
-        kept["params"] = {n: v for n, v in kept["params"].items() if n not in source.unread_params}
+    for part in ("params", "inputs"):
+        if part in kept and (names := set(source.unread) & kept[part].keys()):
+            kept[part] = {name: value for name, value in kept[part].items() if name not in names}
     if type(source).fetch is Source.fetch and "inputs" in kept:
         kept["inputs"] = {name: digest for name, digest in kept["inputs"].items() if name != "path"}
     return digest_json(["read", kept])

@@ -5,6 +5,7 @@ import inspect
 import json
 import pkgutil
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,16 @@ def as_dataset(folder: Path) -> Path:
     return data.parent
 
 
+def packed(folder: Path) -> Path:
+    """The files there as members of an archive, beside them."""
+    to = folder.parent / "packed"
+    to.mkdir(exist_ok=True)
+    with zipfile.ZipFile(to / "all.zip", "w") as whole:
+        for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+            whole.writestr(zipfile.ZipInfo(file.relative_to(folder).as_posix()), file.read_bytes())
+    return to
+
+
 CASES = {
     "files": Case(lambda folder: {"path": "data"}, lambda folder: {"path": folder}),
     "command": Case(
@@ -71,6 +82,11 @@ CASES = {
     "dataset": Case(
         lambda folder: {"dataset": "dataset:other"},
         lambda folder: {"dataset": as_dataset(folder)},
+        reads_files=False,
+    ),
+    "archive": Case(
+        lambda folder: {"path": "packed"},
+        lambda folder: {"path": packed(folder)},
         reads_files=False,
     ),
     "mix": Case(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,21 @@ def records(source: Any, files: Sequence[SourceFile]) -> list[Any]:
     return [
         [
             file.path,
-            [asdict(found) if isinstance(found, Raw) else found.reason for found in source.read(file)],
+            [plainly(found) for found in source.read(file)],
         ]
         for file in files
     ]
+
+
+def plainly(found: Any) -> Any:
+    if not isinstance(found, Raw):
+        return found.reason
+    told = asdict(found)
+    return (
+        told
+        if found.source is not None
+        else {name: value for name, value in told.items() if name != "source"}
+    )
 
 
 @golden("source", "files")
@@ -91,6 +103,51 @@ def _dataset(folder: Path) -> Golden:
     source = rule(rule.Params(dataset="dataset:other"), {"dataset": other})
     shards = [SourceFile(f"data/{path.name}", path, 0, "") for path in sorted((other / "data").iterdir())]
     return Golden({"types": source.field_types(), "records": records(source, shards)})
+
+
+@golden("source", "archive")
+def _archive(folder: Path) -> Golden:
+    rule, exact = rule_of("source", "archive"), dict[str, Any]()
+    samples = {
+        "s/1.txt": b"one",
+        "s/1.cls": b"3",
+        "s/1.json": b'{"id": 1, "n": [2]}',
+        "s/2.txt": b"",
+        "s/3": b"x",
+    }
+    for name, members in (("train", {**FILES, "../up.md": b"x", "in.zip": b"PK"}), ("samples", samples)):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as whole:
+            for path, data in members.items():
+                whole.writestr(zipfile.ZipInfo(path), data)
+        found = [SourceFile(f"{name}.zip", folder / f"{name}.zip", 0, "")]
+        form = "files" if name == "train" else "webdataset"
+        exact[name] = records(rule(rule.Params(path="data", form=form), {"path": folder}), found)
+    return Golden({**exact, **_labelled(folder, rule)})
+
+
+def _labelled(folder: Path, rule: Any) -> dict[str, Any]:
+    """What all sources of files share."""
+    table = {
+        "table": "labels.csv",
+        "on": "file",
+        "to": "name",
+        "columns": {"kind": "label"},
+        "unmatched": "keep",
+    }
+    (folder / "labels.csv").write_text("file,label,more\na.md,x,1\ntable.csv,y,2\nnone.md,z,3\n")
+    inputs = {"path": folder / "train.zip", "join.table": folder / "labels.csv"}
+    source = rule(
+        rule.Params(path="data", label="parent", label_field="folder", join=table, types={"md": "text"}),
+        inputs,
+    )
+    with zipfile.ZipFile(folder / "train.zip", "w") as whole:
+        for path in ("cats/a.md", "dogs/b.md", "c.md"):
+            whole.writestr(zipfile.ZipInfo(path), path)
+    pairs = [
+        (str(one.source), one) for one in source.read(SourceFile("train.zip", folder / "train.zip", 0, ""))
+    ]
+    joined = [plainly(record) for _, record in source.gather(pairs, Heard())]
+    return {"joined": joined, "keyed": source.keyed(source.params), "types": source.field_types()}
 
 
 @golden("source", "mix")
