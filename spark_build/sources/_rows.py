@@ -37,7 +37,8 @@ def _referred(value: Any, name: str) -> Media:
     """What the row refers to: it lies in the store already, so that nothing is copied."""
     if not is_reference(value):
         raise BadInput(
-            f"'{name}' holds media within a version's own files", fix="name the dataset itself: no tag, no import"
+            f"'{name}' holds media within a version's own files",
+            fix="name the dataset itself: no tag, no import",
         )
     return Media(
         value[MARK], Path(), value["suffix"], value["facts"], value["path"], value["digest"], value["bytes"]

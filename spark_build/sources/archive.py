@@ -121,7 +121,10 @@ class Archive(FileSource):
 
     def _records(self, path: str, place: Path) -> Iterator[Raw | Bad]:
         member = SourceFile(path, place, place.stat().st_size, digest_file(place))
-        return labelled(member, read_file(member, self._reading), self.params)
+        try:
+            yield from labelled(member, read_file(member, self._reading), self.params)
+        except ItemRejected as why:  # the member, not the archive
+            yield Bad(why.reason, why.detail)
 
     @cached_property
     def _reading(self) -> LabelledParams:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import digit
 
 from spark_build.contract import Bad, Raw, SourceFile
+from spark_build.contract.rows import DatasetFolder
 from spark_build.sources.archive import Archive, Params
+from tests.spark import Folder
 
 FILES = {
     "docs/a.md": b"# A\n\nFirst.\n",
@@ -203,7 +206,7 @@ def test_odd_names_are_text_that_any_file_can_hold(tmp_path: Path) -> None:
 SHARD = {
     "s/0001.txt": b"A text", "s/0001.cls": b"3\n", "s/0001.json": b'{"id": 5, "lang": "de"}',
     "s/0002.txt": b"Another", "s/0002.cls": b"1",
-    "s/0003.txt": b"\xff\xd8\xff\x00 no text", "s/0003.cls": b"1",
+    "s/0003.txt": b"%PDF-1.7 no text", "s/0003.cls": b"1",
     "s/0004": b"of no field",
 }  # fmt: skip
 
@@ -217,6 +220,47 @@ def test_samples_of_a_webdataset_shard_are_items_and_extensions_their_fields(tmp
     }
     assert {record.split for record in found if isinstance(record, Raw)} == {"train"}
     assert told(found) == {"train-000.tar/s/0003": "binary", "train-000.tar/s/0004": "no_extension"}
+
+
+def test_images_are_read_as_they_are_in_a_folder_and_a_broken_one_is_one_member(tmp_path: Path) -> None:
+    files = {
+        "s/1.png": digit(1),
+        "s/1.cls": b"1",
+        "s/2.png": digit(2)[:60],
+        "s/2.cls": b"2",
+        "s/3.png": digit(3),
+    }
+    found = read(tar(tmp_path / "a.tar", files))
+    assert told(found) == {
+        "a.tar/s/2.png": "truncated",
+        "a.tar/s/1.cls": "unknown_type",
+        "a.tar/s/2.cls": "unknown_type",
+    }
+    good = [record for record in found if isinstance(record, Raw)]
+    assert [(record.source, record.fields["image"].name) for record in good] == [
+        ("a.tar/s/1.png", "s/1.png"),
+        ("a.tar/s/3.png", "s/3.png"),
+    ]
+    samples = read(tmp_path / "a.tar", form="webdataset")
+    assert told(samples) == {"a.tar/s/2": "truncated"}
+    assert [sorted(record.fields) for record in samples if isinstance(record, Raw)] == [
+        ["cls", "png"],
+        ["png"],
+    ]
+
+
+def test_an_archive_of_images_is_a_dataset_of_images(folder: Folder) -> None:
+    folder.sparkfile(
+        "datasets:\n  digits: {source: {use: archive, with: {path: all.tar, form: webdataset}}}\n"
+    )
+    files = {name: data for n in range(5) for name, data in ((f"{n}.png", digit(n)), (f"{n}.cls", b"%d" % n))}
+    tar(folder.path / "all.tar", files)
+    assert folder.build().items["dataset:digits/ingest"] == {"handled": 5, "remembered": 0}
+    folder.spark("get", "dataset:digits", "--to", str(folder.path / "out"))
+    rows = list(DatasetFolder(folder.path / "out").rows("train"))
+    assert [(row["cls"], row["png"]["bytes"]) for row in rows] == [(str(n), digit(n)) for n in range(5)]
+    tar(folder.path / "all.tar", {**files, "5.png": digit(5), "5.cls": b"5"})
+    assert folder.build().items["dataset:digits/ingest"]["handled"] == 1
 
 
 def test_nothing_is_left_where_members_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

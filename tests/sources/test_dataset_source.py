@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pictures import digit
 
 from spark_build.contract.rows import DatasetFolder
 from tests.spark import Folder
@@ -105,6 +106,29 @@ datasets:
     of_records = {split: {row["source"] for row in halves.rows(split)} for split in ("train", "test")}
     assert not of_records["train"] & of_records["test"]
     assert sum(len(halves.rows(split)) for split in halves.splits) == 120
+
+
+def test_images_are_referred_to_and_not_copied(folder: Folder) -> None:
+    folder.sparkfile(
+        """\
+datasets:
+  digits: {source: data, splits: {train: 0.5, test: 0.5}}
+  again: {source: "dataset:digits"}
+  twice: {source: {use: mix, with: {datasets: {digits: 1, again: 1}}}}
+"""
+    )
+    for n in range(8):
+        folder.write(f"data/{n}.png", digit(n))
+    outputs = folder.build().outputs
+    assert outputs["dataset:again/ingest"] == outputs["dataset:digits/ingest"]
+    again, twice = dataset(folder, "again"), dataset(folder, "twice")
+    assert {row["image"]["bytes"] for split in again.splits for row in again.rows(split)} == set(
+        map(digit, range(8))
+    )
+    assert sum(len(twice.rows(split)) for split in twice.splits) == 16
+    folder.spark("tag", "dataset:digits@v1")
+    folder.edit('"dataset:digits"', '"dataset:digits@v1"')
+    assert "name the dataset itself" in folder.spark("build", code=1).err
 
 
 def test_a_tagged_dataset_stays_what_it_was(calls: Folder) -> None:
