@@ -8,9 +8,12 @@ SHORT_LINE = 30  # characters; datatrove's FineWebQualityFilter, short_line_leng
 LONGEST_LINE = 20  # words; lines of more are counted as lines of this many
 
 _BULLET = re.compile(r"\s*(?:[•‣◦●▪·]|[-*–]\s)")
-_ELLIPSIS = re.compile(r"(?:\.\.\.|…)\s*\Z")
-_TERMINAL = re.compile(r"[.!?。！？؟][\"'”’»)\]]*\Z|[\"”]\Z")
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|[。！？](?=.)")
+_ELLIPSIS = ("...", "…")
+_TERMINAL, _CLOSING = tuple(".!?。！？؟"), "\"'”’»)]"
+# what ends a sentence stands first and alone, so that the search can leap from one to the next
+_SENTENCE_END = re.compile(
+    r"[.!?。！？](?:(?<=[.!?])[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[^\W_a-z])|(?<=[。！？])(?=.))"
+)
 _PUNCTUATION = (*".!?'\"", "…", "。", "！", "？", "؟", "”", "’", "।")
 _EDGES = "\"'“”‘’.,;:!?()[]{}<>*_`"
 
@@ -19,12 +22,12 @@ def word_figures(text: str, stop_words: Collection[str] = STOP_WORDS) -> dict[st
     """Words are what white space separates. Source: Rae et al. 2021, A1.1; line ends per word: Penedo et al. 2024."""
     words = text.split()
     total = max(1, len(words))
-    lowered = {word.lower().strip(_EDGES) for word in words}
+    lowered = {word.strip(_EDGES) for word in set(text.lower().split())}
     return {
         "word_count": len(words),
         "mean_word_length": sum(map(len, words)) / total,
         "symbol_ratio": max(text.count("#"), text.count("...") + text.count("…")) / total,
-        "alphabetic_words": sum(any(map(str.isalpha, word)) for word in words) / total,
+        "alphabetic_words": sum(word.isalpha() or any(map(str.isalpha, word)) for word in words) / total,
         "stop_words": len(lowered.intersection(stop_words)),
         "line_ends_per_word": text.count("\n") / total,
     }
@@ -36,7 +39,7 @@ def line_figures(text: str) -> dict[str, float]:
     total = max(1, len(lines))
     return {
         "bullet_lines": sum(bool(_BULLET.match(line)) for line in lines) / total,
-        "ellipsis_lines": sum(bool(_ELLIPSIS.search(line)) for line in lines) / total,
+        "ellipsis_lines": sum(line.endswith(_ELLIPSIS) for line in lines) / total,
         "terminal_lines": sum(map(_is_terminated, lines)) / total,
         "punctuated_lines": sum(line.endswith(_PUNCTUATION) for line in lines) / total,
         "short_lines": sum(len(line) <= SHORT_LINE for line in lines) / total,
@@ -62,4 +65,7 @@ def _lines(text: str) -> Sequence[str]:
 
 
 def _is_terminated(line: str) -> bool:
-    return bool(_TERMINAL.search(line)) and not _ELLIPSIS.search(line)
+    """Of a line without white space at its ends."""
+    if line.endswith(_ELLIPSIS):
+        return False
+    return line.endswith(('"', "”")) or line.rstrip(_CLOSING).endswith(_TERMINAL)

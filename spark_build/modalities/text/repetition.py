@@ -6,8 +6,8 @@ A duplicate is every occurrence after the first. Characters are those of words: 
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Hashable, Sequence
+from itertools import accumulate, pairwise
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
@@ -41,13 +41,15 @@ def _of_pieces(name: str, pieces: Sequence[str]) -> dict[str, float]:
 
 
 def _of_runs(words: Sequence[str]) -> dict[str, float]:
+    """Only runs that occur twice count, and a longer one can't where the shorter one at its place does not."""
     before = list(accumulate(map(len, words), initial=0))  # characters ahead of each word
     total = max(1, before[-1])
-    numbers: dict[object, int] = {}
-    single = [numbers.setdefault(word, len(numbers)) for word in words]
-    runs, figures = single, {}
+    pairs = list(pairwise(words))
+    counts = Counter(pairs)
+    runs: Runs = {place: pair for place, pair in enumerate(pairs) if counts[pair] > 1}
+    figures = {}
     for size in range(2, DUPLICATE_SIZES[-1] + 1):
-        runs = _longer_by_one(runs, single[size - 1 :])
+        runs = _longer_by_one(runs, words, size) if size > 2 else runs
         if size in TOP_SIZES:
             figures[f"top_{size}_gram"] = _characters_of_most_frequent(runs, before, size) / total
         if size in DUPLICATE_SIZES:
@@ -55,24 +57,29 @@ def _of_runs(words: Sequence[str]) -> dict[str, float]:
     return figures
 
 
-def _longer_by_one(runs: Sequence[int], next_words: Sequence[int]) -> list[int]:
-    """Equal numbers for equal runs of one word more: known by the shorter run and the word behind it."""
-    numbers: dict[tuple[int, int], int] = {}
-    pairs = zip(runs, next_words, strict=False)
-    return [numbers.setdefault(pair, len(numbers)) for pair in pairs]
+Runs = dict[int, Hashable]  # place -> what stands there, equal where the runs are; ascending
 
 
-def _characters_of_most_frequent(runs: Sequence[int], before: Sequence[int], size: int) -> int:
+def _longer_by_one(runs: Runs, words: Sequence[str], size: int) -> Runs:
+    """Runs of `size` words that occur more than once: known by the shorter run and the word behind it."""
+    if not runs:
+        return {}
+    behind = words[size - 1 :]
+    longer = {place: (run, behind[place]) for place, run in runs.items() if place < len(behind)}
+    counts = Counter(longer.values())
+    if len(counts) == len(longer):
+        return {}
+    numbers: dict[Hashable, int] = {}  # a short name, so that runs don't nest
+    return {place: numbers.setdefault(run, len(numbers)) for place, run in longer.items() if counts[run] > 1}
+
+
+def _characters_of_most_frequent(runs: Runs, before: Sequence[int], size: int) -> int:
     """Characters within the run that occurs most often (the longest such); 0 where nothing occurs twice."""
-    counts = Counter(runs)
-    most = max(counts.values(), default=0)
-    if most < 2:
-        return 0
-    places: dict[int, list[int]] = {}
-    for place, run in enumerate(runs):
-        if counts[run] == most:
-            places.setdefault(run, []).append(place)
-    return max(_covered(found, before, size) for found in places.values())
+    places: dict[Hashable, list[int]] = {}
+    for place, run in runs.items():
+        places.setdefault(run, []).append(place)
+    most = max(map(len, places.values()), default=0)
+    return max((_covered(found, before, size) for found in places.values() if len(found) == most), default=0)
 
 
 def _covered(places: Sequence[int], before: Sequence[int], size: int) -> int:
@@ -83,15 +90,16 @@ def _covered(places: Sequence[int], before: Sequence[int], size: int) -> int:
     return covered
 
 
-def _characters_of_duplicates(runs: Sequence[int], before: Sequence[int], size: int) -> int:
+def _characters_of_duplicates(runs: Runs, before: Sequence[int], size: int) -> int:
     """Characters within runs that occurred before; no character counts twice."""
-    seen: set[int] = set()
-    characters = place = 0
-    while place < len(runs):
-        if runs[place] in seen:
+    seen: set[Hashable] = set()
+    characters = end = 0
+    for place, run in runs.items():
+        if place < end:
+            continue
+        if run in seen:
             characters += before[place + size] - before[place]
-            place += size
+            end = place + size
         else:
-            seen.add(runs[place])
-            place += 1
+            seen.add(run)
     return characters

@@ -35,5 +35,6 @@ def normalised_words(text: str) -> list[str]:
 
 
 def _runs(words: list[str], size: int) -> Iterator[str]:
-    for start in range(max(1, len(words) - size + 1)):
-        yield " ".join(words[start : start + size])
+    if len(words) <= size:
+        return iter([" ".join(words)])
+    return map(" ".join, zip(*(words[start:] for start in range(size)), strict=False))
