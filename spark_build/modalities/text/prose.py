@@ -22,13 +22,15 @@ def word_figures(text: str, stop_words: Collection[str] = STOP_WORDS) -> dict[st
     """Words are what white space separates. Source: Rae et al. 2021, A1.1; line ends per word: Penedo et al. 2024."""
     words = text.split()
     total = max(1, len(words))
-    lowered = {word.strip(_EDGES) for word in set(text.lower().split())}
+    lowered = set(text.lower().split())
+    bare = {word if word.isalpha() else word.strip(_EDGES) for word in lowered}
+    without_letters = sum(not any(map(str.isalpha, word)) for word in words if not word.isalpha())
     return {
         "word_count": len(words),
         "mean_word_length": sum(map(len, words)) / total,
         "symbol_ratio": max(text.count("#"), text.count("...") + text.count("…")) / total,
-        "alphabetic_words": sum(word.isalpha() or any(map(str.isalpha, word)) for word in words) / total,
-        "stop_words": len(lowered.intersection(stop_words)),
+        "alphabetic_words": (len(words) - without_letters) / total,
+        "stop_words": len(bare.intersection(stop_words)),
         "line_ends_per_word": text.count("\n") / total,
     }
 
@@ -56,7 +58,9 @@ def sentences_by_line_length(text: str) -> list[int]:
     sentences = [0] * (LONGEST_LINE + 1)
     for line in _lines(text):
         if _is_terminated(line) and "javascript" not in line.lower():
-            sentences[min(LONGEST_LINE, len(line.split()))] += 1 + len(_SENTENCE_END.findall(line))
+            sentences[min(LONGEST_LINE, len(line.split(None, LONGEST_LINE)))] += 1 + len(
+                _SENTENCE_END.findall(line)
+            )
     return sentences
 
 

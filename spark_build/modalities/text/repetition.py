@@ -25,6 +25,8 @@ def repetition_figures(text: str) -> dict[str, float]:
 
 
 def _of_pieces(name: str, pieces: Sequence[str]) -> dict[str, float]:
+    if len(pieces) < 2:
+        pieces = ()  # nothing that could have come before
     seen: set[str] = set()
     duplicates = characters = all_characters = 0
     for piece in (" ".join(p.split()) for p in pieces):
