@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spark_build.core.digest import Digest, canonical_json, digest_bytes
+from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest_json
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import UsageError
 from spark_build.core.record import Record
@@ -28,6 +28,7 @@ _BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILI
 _VERSION = re.compile(r"^version = 1$", re.MULTILINE)
 _NEEDED = {"stages": ("key", "output"), "tags": ("key", "output"), "pins": ()}
 _MEND = "take it from version control, or delete it (with it go pins and tags), then spark build"
+SOURCE_PIN = "source:"  # before the name of a pin of what a source brought from outside
 _PATH = "path:"  # before the name of a pin of the project's own files
 PINNED_REVISION = re.compile(r"[0-9a-f]{40}")
 
@@ -300,6 +301,11 @@ def paths_of(nodes: "Iterable[Node]") -> set[str]:
 def import_pin(address: str) -> str:
     """The pin of `core/model:sft@prod`, a result of the import `core`."""
     return f"import:{address}"
+
+
+def source_pin(rule: str, asked: Any) -> str:
+    """The pin of what a source brought that looks outside: by what it was asked, whichever dataset asks."""
+    return f"{SOURCE_PIN}{rule} {digest_json(asked)[:16]}"
 
 
 def pin_from(url: str, address: str) -> str:

@@ -118,7 +118,11 @@ class Project(Struct, dict=True):
 
     @cached_property
     def store(self) -> Path:
-        local = self.graph.store.get("local")
+        return self.store_of(self.graph)
+
+    def store_of(self, graph: Graph) -> Path:
+        """Where the store lies, by a graph that may lack pins."""
+        local = graph.store.get("local")
         return self.root / local if local else Path(self.place.home) / SPARK_FOLDER
 
     @cached_property

@@ -86,12 +86,12 @@ def check(request: Request, lock: Lock, world: World) -> list[str]:
     return [str(problem) for problem in resolved.problems]
 
 
-def outside(request: Request, lock: Lock, world: World) -> tuple[list[str], dict[str, str]]:
-    """Every hub id, and every result of an import with its place, that the Sparkfile names, pinned or not."""
+def outside(request: Request, lock: Lock, world: World) -> tuple[list[str], dict[str, str], Graph]:
+    """Hub ids, and results of imports with their places, that the Sparkfile names, pinned or not; and its graph."""
     resolved, _ = _resolve(read_sparkfile(str(request.file)), request, lock, world)
     if resolved.problems:
         raise UsageError("\n".join(str(p) for p in resolved.problems))
-    return sorted(resolved.hub_ids), dict(sorted(resolved.imports.items()))
+    return sorted(resolved.hub_ids), dict(sorted(resolved.imports.items())), resolved.graph
 
 
 def resolved_graph(request: Request, lock: Lock, world: World, view: ProjectView) -> Graph:
@@ -106,17 +106,27 @@ def _resolved(
     if resolved.problems:
         raise UsageError("\n".join(str(problem) for problem in resolved.problems))
     if resolved.unpinned:
-        lines = [
-            f"{at}: '{name}': another project's result that is not pinned"
-            if name in resolved.imports
-            else f"{at}: '{name}': no folder here, and no hub id that is pinned"
-            for name, at in resolved.unpinned
-        ]
-        fix = "hub ids and imports are pinned by: spark update"
-        if not all(name in resolved.imports for name, _ in resolved.unpinned):
-            fix = "check the path; a hub id is pinned by: spark update"
-        raise UsageError("\n".join(dict.fromkeys(lines)), fix=fix)
+        raise _unpinned(resolved)
     return resolved.graph, seen
+
+
+def _unpinned(resolved: Any) -> UsageError:
+    from spark_build.pinning import SOURCE_PIN
+
+    lines, may_be_paths = dict[str, None](), False
+    for name, at in resolved.unpinned:
+        if name in resolved.imports:
+            told = f"'{name}': another project's result that is not pinned"
+        elif name.startswith(SOURCE_PIN):
+            rule = name.removeprefix(SOURCE_PIN).split()[0]
+            told = f"what '{rule}' reads from outside is not pinned as it stands here"
+        else:
+            told, may_be_paths = f"'{name}': no folder here, and no hub id that is pinned", True
+        lines[f"{at}: {told}"] = None
+    fix = "hub ids, imports and outside sources are pinned by: spark update"
+    if may_be_paths:
+        fix = "check the path; a hub id is pinned by: spark update"
+    return UsageError("\n".join(lines), fix=fix)
 
 
 def _resolve(

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from spark_build.app import Project
+from spark_build.app.outside import bring_outside
 from spark_build.core.address import Address, target_of
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
@@ -54,6 +55,8 @@ def bring_pinned(project: Project, output: Digest, objects: LocalObjects) -> Non
                 raise UsageError(f"--offline: {name} is not in the store", fix="leave --offline out once")
             bring(open_elsewhere(pin["url"], str(project.root)), output, objects, pin["url"])
             return
+    if bring_outside(project, output):
+        return
     raise SparkError(
         f"the result {output[:12]} that a tag names is not in the store",
         fix="build it again, or move the tag",

@@ -5,36 +5,48 @@ from collections.abc import Iterator, Sequence
 from spark_build.app import Project
 from spark_build.app.graph_cache import outside
 from spark_build.app.importing import pin_again
+from spark_build.app.outside import drop_past_pins, outside_uses, pin_outside
 from spark_build.core.address import Address
 from spark_build.core.errors import Unavailable, UsageError
 from spark_build.core.values import replace
 from spark_build.pinning import PINNED_REVISION, import_pin, pin_from
+from spark_build.storage.local import LocalStore
 
 
 def update(project: Project, names: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
-    """Hub ids with the revision before and now; results of other projects with their digests.
+    """Hub ids with the revision before and now; results of other projects, and what sources bring, with their digests.
 
-    Errors: Unavailable where the hub, or another project, can't be asked.
+    Errors: Unavailable where the hub, another project or what a source asks can't be asked.
     """
-    hub_ids, imports = outside(project.request, project.lock, project.world)
+    hub_ids, imports, graph = outside(project.request, project.lock, project.world)
+    sources = outside_uses(graph)
     fetched = [name for name in project.lock.names("pins") if name.startswith("from:")]
-    known = [*hub_ids, *imports, *(name.partition(":")[2] for name in fetched)]
+    known = [*hub_ids, *imports, *(name.partition(":")[2] for name in fetched), *sources]
+    names = [f"dataset:{name}" if f"dataset:{name}" in sources else name for name in names]
     if project.offline:
-        raise UsageError("--offline: an update asks the hub and other projects", fix="leave --offline out")
+        raise UsageError("--offline: an update looks outside", fix="leave --offline out")
     if unknown := [n for n in names if n not in known]:
         raise UsageError(
             f"the Sparkfile names no '{unknown[0]}'",
-            fix=f"it names {', '.join(known) or 'no hub id and no import'}",
+            fix=f"it names {', '.join(known) or 'no hub id, no import and no source that looks outside'}",
         )
+    done = set[str]()
     for name in names or known:
         if name in hub_ids:
             yield from _update_hub(project, name)
+        elif name in sources:
+            for use in sources[name]:
+                if use.pin not in done:  # of two datasets that ask the same
+                    yield name, *pin_outside(project, LocalStore(project.store_of(graph), project.state), use)
+                    done.add(use.pin)
         elif name in imports:
             address = replace(Address.parse(name), folder="")
             yield name, *pin_again(project, import_pin(name), address, imports[name])
         else:
             url, _, text = name.partition(" ")
             yield name, *pin_again(project, pin_from(url, text), Address.parse(text), url)
+    if not names and not project.request.is_override:
+        drop_past_pins(project, sources)
 
 
 def _update_hub(project: Project, hub_id: str) -> Iterator[tuple[str, str | None, str]]:

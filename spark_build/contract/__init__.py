@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ItemGate,
         JoinGate,
         Metric,
+        OutsideSource,
         Recipe,
         Rule,
         Server,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "GateParams", "InputPath", "Item", "ItemGate",
-    "JoinGate", "Media", "Metric", "ModelRef", "Needs", "Project", "Raw", "Recipe", "Rule", "RuleParams", "Secret",
-    "Server", "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
+    "JoinGate", "Media", "Metric", "ModelRef", "Needs", "OutsideSource", "Project", "Raw", "Recipe", "Rule",
+    "RuleParams", "Secret", "Server", "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
 ]  # fmt: skip
 
 # looked up on first use: a build that only spawns commands needs what lies in this folder, and no pydantic

@@ -73,6 +73,7 @@ class Needs(Struct, frozen=True):
         default_factory=dict
     )  # input name -> dataset:NAME, of which only `data/` is read: card and tag wake nobody
     hub: Mapping[str, str] = field(default_factory=dict)  # input name -> hub id, pinned in the lock
+    outside: Any = None  # of an OutsideSource: what it asks, pinned in the lock and read as the input 'path'
     code: tuple[str, ...] = ()  # project files whose source counts
     probed: tuple[str, ...] = ()  # project paths that are not there now, and would count if they were
     env: tuple[str, ...] = ()
@@ -91,6 +92,9 @@ class Project(Protocol):
     def is_file(self, path: str) -> bool: ...
 
     def glob(self, pattern: str) -> tuple[str, ...]: ...
+
+    def digest(self, path: str) -> str | None:
+        """Of a file's content; None where there is none."""
 
     def python_closure(self, path: str) -> tuple[str, ...]:
         """`path` and the project files that it imports, transitively; sorted."""

@@ -11,6 +11,7 @@ from spark_build.contract.params import GateParams, Needs, Project, RuleParams
 from spark_build.core.address import kind_of
 from spark_build.core.digest import digest_bytes
 from spark_build.core.ports import Reporter
+from spark_build.core.values import replace
 
 Reproducible = Literal["bitwise", "numerics", "metric", "none"]
 
@@ -109,6 +110,36 @@ class Source(Rule):
         `records` are pairs of what each comes from, and what was read.
         """
         return ((number, found) for number, (_, found) in enumerate(records))
+
+
+class OutsideSource(Source):
+    """Looks outside of project and store, when `spark update` asks it to and never else.
+
+    What it brings then is kept in the store and pinned in the lock by digest; builds read that.
+    """
+
+    outside_params: ClassVar[tuple[str, ...]] = ()  # they shape what is brought and nothing else: in no key
+    outside_parts: ClassVar[tuple[str, ...]] = ()  # of what is brought: those that are read
+
+    @classmethod
+    def needs(cls, params: Any, project: Project) -> Needs:
+        return replace(super().needs(params, project), outside=cls.asks(params, project))
+
+    @classmethod
+    def keyed(cls, params: Any) -> dict[str, Any]:
+        return {n: value for n, value in super().keyed(params).items() if n not in cls.outside_params}
+
+    @classmethod
+    @abstractmethod
+    def asks(cls, params: Any, project: Project) -> Any:
+        """All that shapes what is brought, as JSON: where it changes, `spark update` has to look again."""
+
+    @abstractmethod
+    def bring(self, context: Context, before: Path | None) -> None:
+        """Writes what is there now into `context.output`; `before` is what it wrote last. Errors: SparkError.
+
+        What it keeps in `context.scratch` is there the next time, on this machine.
+        """
 
 
 class Transform(Rule):

@@ -36,6 +36,14 @@ class ProjectView(Struct):
         self.globs[pattern] = found = files_matching(self.root, pattern)
         return found
 
+    def digest(self, path: str) -> str | None:
+        if not self.is_file(path):
+            return None
+        name = Path(path).as_posix()
+        if name not in self.sources:
+            self.sources[name] = digest_file(self.root / name)
+        return self.sources[name]
+
     def _kind(self, path: str) -> str:
         if path not in self.present:
             self.present[path] = kind_at(os.path.join(self.root, path))

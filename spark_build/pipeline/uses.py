@@ -11,7 +11,7 @@ from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.values import Struct, field, replace
 from spark_build.engine.graph import Graph, Input, Step
-from spark_build.pinning import Lock, import_pin
+from spark_build.pinning import Lock, import_pin, source_pin
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, is_of_matrix, problem
 from sparkfile_schema import Dataset, Problem, Sparkfile, Target, Use
@@ -106,7 +106,8 @@ class Uses(Struct):
             env=tuple(sorted({*needs.env, *use.env})),
             tools=tuple(sorted(needs.tools)),
             globs={pattern: digest_json(self.project.globs[pattern]) for pattern in globbed},
-            secrets=tuple(sorted({*needs.secrets, *_secrets_in(use)})),
+            # what is pinned is read without them
+            secrets=() if needs.outside is not None else tuple(sorted({*needs.secrets, *_secrets_in(use)})),
             options=options,
             numerics=dict(use.numerics),
             resources=dict(use.resources),
@@ -132,7 +133,20 @@ class Uses(Struct):
                 inputs[name] = given
         for name, hub in needs.hub.items():
             inputs[name] = self._hub(hub, self._param_at(use, name))
+        if needs.outside is not None:
+            inputs["path"] = self._outside(needs.outside, use, rule)
         return inputs
+
+    def _outside(self, asked: Any, use: Use, rule: Any) -> Input:
+        """What an outside source brought, as the lock pins it."""
+        name, at = source_pin(use.rule, asked), self.at(use.path)
+        pin = self.lock.get("pins", name)
+        if pin is None:
+            self.unpinned.append((name, at))
+            return Input(artifact="", at=at, name=name)
+        return Input(
+            artifact=pin["output"], artifact_parts=pin["parts"], parts=rule.outside_parts, at=at, name=name
+        )
 
     def _hub(self, text: str, at: str) -> Input:
         if not _HUB_ID.fullmatch(text):

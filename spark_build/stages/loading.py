@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from spark_build.contract.params import RuleParams
-from spark_build.contract.rules import Rule
+from spark_build.contract.rules import OutsideSource, Rule
 from spark_build.core.bytecode import drop_stale_bytecode
 from spark_build.core.digest import digest_bytes
 from spark_build.core.disk import disk_problem
@@ -59,8 +59,9 @@ def rule_class(job: Job, step: JobStep, family: Callable[..., R]) -> type[R]:
 def params_of(rule: type[Rule], step: JobStep) -> Any:
     from pydantic import ValidationError
 
+    is_pinned = issubclass(rule, OutsideSource)  # and read without its secrets
     try:
-        return rule.Params(**_with_secrets(rule.Params, step.params))
+        return rule.Params(**(step.params if is_pinned else with_secrets(rule.Params, step.params)))
     except ValidationError as error:
         lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UsageError(f"{_called(step)}: {'; '.join(lines)}") from None
@@ -187,7 +188,7 @@ def _is_own(path: Path, project: Path) -> bool:
     return path.is_relative_to(project) and "site-packages" not in path.parts
 
 
-def _with_secrets(model: type[RuleParams], values: Mapping[str, Any]) -> dict[str, Any]:
+def with_secrets(model: type[RuleParams], values: Mapping[str, Any]) -> dict[str, Any]:
     """`${secret.X}` from the environment, in fields typed Secret alone."""
     filled = dict(values)
     for name in model.marked("secret"):

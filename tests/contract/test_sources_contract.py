@@ -5,17 +5,23 @@ import inspect
 import json
 import pkgutil
 import shutil
+import sqlite3
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import pytest
 from pydantic import ValidationError
 
 import spark_build.sources
-from spark_build.contract import Bad, Context, Raw, Source, SourceFile
+from spark_build.contract import Bad, Context, OutsideSource, Raw, Source, SourceFile
 from spark_build.core.digest import canonical_json, digest_file
 
 JSONL = '{"text": "one", "n": 1, "chat": [{"role": "user", "content": "hi"}]}\n{"text": "two", "n": 2.5}\n'
@@ -69,6 +75,51 @@ def packed(folder: Path) -> Path:
     return to
 
 
+def as_table(folder: Path) -> Path:
+    """The names of the files there as rows of a table, beside them."""
+    file = folder.parent / "files.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DROP TABLE IF EXISTS files")
+        connection.execute("CREATE TABLE files (id INTEGER, text TEXT)")
+        paths = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+        connection.executemany("INSERT INTO files VALUES (?, ?)", enumerate(paths))
+    return file
+
+
+class Site(SimpleHTTPRequestHandler):
+    """Folders by number."""
+
+    folders: ClassVar[list[Path]] = []
+
+    def translate_path(self, path: str) -> str:
+        _, number, *rest = unquote(path).split("/")
+        return str(self.folders[int(number)].joinpath(*rest))
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@cache
+def port_of_site() -> int:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_port
+
+
+def served(folder: Path) -> list[str]:
+    """URLs of the files there; the same for folders of the same name that hold the same."""
+    content = {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+    known = [
+        {f.relative_to(k).as_posix(): f.read_bytes() for f in k.rglob("*") if f.is_file()}
+        for k in Site.folders
+    ]
+    if content not in known:
+        Site.folders.append(folder)
+        known.append(content)
+    return [
+        f"http://127.0.0.1:{port_of_site()}/{known.index(content)}/{path}" for path in sorted(content)
+    ] or ["http://x"]
+
+
 CASES = {
     "files": Case(lambda folder: {"path": "data"}, lambda folder: {"path": folder}),
     "command": Case(
@@ -87,6 +138,14 @@ CASES = {
     "archive": Case(
         lambda folder: {"path": "packed"},
         lambda folder: {"path": packed(folder)},
+        reads_files=False,
+    ),
+    "http": Case(
+        lambda folder: {"urls": served(folder), "allow_private": True}, lambda folder: {}, reads_files=False
+    ),
+    "sql": Case(
+        lambda folder: {"url": f"sqlite:///{as_table(folder)}", "query": "SELECT id, text FROM files"},
+        lambda folder: {},
         reads_files=False,
     ),
     "mix": Case(
@@ -137,6 +196,9 @@ def read(name: str, source: type[Source], folder: Path, work: Path) -> dict[str,
     context = Context(
         case.inputs(folder), work / "output", work / "scratch", Silent(), base_dir=folder.parent
     )
+    if isinstance(rule, OutsideSource):
+        rule.bring(context, None)
+        context.inputs = {"path": context.output}
     place = rule.fetch(context)
     found = {}
     for file in sorted(f for f in place.rglob("*") if f.is_file()):

@@ -150,6 +150,53 @@ def _labelled(folder: Path, rule: Any) -> dict[str, Any]:
     return {"joined": joined, "keyed": source.keyed(source.params), "types": source.field_types()}
 
 
+@golden("source", "http")
+def _http(folder: Path) -> Golden:
+    """Of a server on this machine, whose port is no part of the case."""
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Site(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(folder / "site"))
+
+        def log_message(self, *_: Any) -> None: ...
+
+    source_files(
+        folder / "site", {"a.md": FILES["a.md"], "b/c.html": FILES["c.html"], "rows.jsonl": b'{"n": 1}\n'}
+    )
+    rule, server = rule_of("source", "http"), ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    Thread(target=server.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{server.server_port}"
+    urls = [f"http://{host}/{path}" for path in ("a.md", "b/c.html", "rows.jsonl?x=1", "none")]
+    source = rule(rule.Params(urls=urls, allow_private=True, retries=0))
+    asked = context(folder, {})
+    source.bring(asked, None)
+    server.shutdown()
+    server.server_close()
+    shards = [SourceFile(path, asked.output / path, 0, "") for path in files_of(asked.output)]
+    told = json.dumps([records(source, shards), source.keyed(source.params)])
+    return Golden({"records": json.loads(told.replace(host.replace(":", "+"), "HOST").replace(host, "HOST"))})
+
+
+@golden("source", "sql")
+def _sql(folder: Path) -> Golden:
+    import sqlite3
+    from contextlib import closing
+
+    rule = rule_of("source", "sql")
+    with closing(sqlite3.connect(folder / "made.db")) as connection, connection:
+        connection.execute("CREATE TABLE made (id INTEGER, text TEXT, score REAL, split TEXT)")
+        connection.executemany(
+            "INSERT INTO made VALUES (?, ?, ?, ?)", [(2, "b", 0.5, "test"), (1, "a", None, None)]
+        )
+    source = rule(rule.Params(url="sqlite:///made.db", query="SELECT * FROM made", id="id", split="split"))
+    asked = context(folder, {})
+    source.bring(asked, None)
+    shards = [SourceFile(path, asked.output / path, 0, "") for path in files_of(asked.output)]
+    return Golden({"records": records(source, shards), "keyed": source.keyed(source.params)})
+
+
 @golden("source", "mix")
 def _mix(folder: Path) -> Golden:
     rule, exact = rule_of("source", "mix"), dict[str, Any]()

@@ -10,7 +10,7 @@ from spark_build.core.errors import ItemRejected
 KINDS = ("text", "markdown", "html", "json", "jsonl", "csv", "tsv", "parquet")
 HEAD_BYTES = 8192  # what `kind_of` wants to see of a file
 
-_BY_SUFFIX = {
+BY_SUFFIX = {
     ".txt": "text", ".text": "text", ".rst": "text", ".log": "text", "": "text",
     ".md": "markdown", ".markdown": "markdown", ".mdown": "markdown",
     ".html": "html", ".htm": "html", ".xhtml": "html",
@@ -44,7 +44,7 @@ def kind_of(path: str, head: bytes, types: Mapping[str, str]) -> str:
     Errors: ItemRejected with reason binary, not_parquet, not_rows or unknown_type.
     """
     suffix = PurePosixPath(path).suffix.lower()
-    named = types.get(suffix) or _BY_SUFFIX.get(suffix)
+    named = types.get(suffix) or BY_SUFFIX.get(suffix)
     binary = binary_content(head)
     if binary == "Parquet":
         return "parquet"
