@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from spark_build.contract import Decides, GateParams, Item, ItemGate, Verdict
+from spark_build.contract import Decides, GateParams, Item, ItemGate, Media, Verdict
 from spark_build.gates._text import joined_text, text_and_chat_fields
 
 
@@ -17,6 +17,9 @@ def _most(what: str) -> Any:
     return Field(None, ge=0, description=f"Most {what} that an item may have.")
 
 
+_OF_MEDIA = ("bytes", "width", "height", "pixels", "duration", "frame_rate", "sample_rate", "channels")
+
+
 class Params(GateParams):
     """Bounds, themselves allowed; each is `min_` or `max_` and the name of a figure that `measure` gives."""
 
@@ -24,11 +27,13 @@ class Params(GateParams):
         "min_length": "min_characters", "max_length": "max_characters", "min_chars": "min_characters",
         "max_chars": "max_characters", "min_len": "min_characters", "max_len": "max_characters",
         "min_num_words": "min_words", "max_num_words": "max_words", "min_size": "min_bytes",
-        "max_size": "max_bytes",
+        "max_size": "max_bytes", "min_seconds": "min_duration", "max_seconds": "max_duration",
+        "min_fps": "min_frame_rate", "max_fps": "max_frame_rate",
     }  # fmt: skip
 
     fields: list[str] | None = Field(
-        None, description="Fields that are measured as one text; by default all text and chat messages."
+        None,
+        description="Fields that are measured, texts as one; by default all text, chat messages and media.",
     )
     min_characters: Decides[int | None] = _least("characters")
     max_characters: Decides[int | None] = _most("characters")
@@ -36,8 +41,22 @@ class Params(GateParams):
     max_words: Decides[int | None] = _most("words (what white space separates)")
     min_lines: Decides[int | None] = _least("lines with anything but white space")
     max_lines: Decides[int | None] = _most("lines with anything but white space")
-    min_bytes: Decides[int | None] = _least("bytes, as UTF-8")
-    max_bytes: Decides[int | None] = _most("bytes, as UTF-8")
+    min_bytes: Decides[int | None] = _least("bytes: of media their file's, of text as UTF-8")
+    max_bytes: Decides[int | None] = _most("bytes: of media their file's, of text as UTF-8")
+    min_width: Decides[int | None] = _least("pixels across")
+    max_width: Decides[int | None] = _most("pixels across")
+    min_height: Decides[int | None] = _least("pixels down")
+    max_height: Decides[int | None] = _most("pixels down")
+    min_pixels: Decides[int | None] = _least("pixels, width by height")
+    max_pixels: Decides[int | None] = _most("pixels, width by height")
+    min_duration: Decides[float | None] = _least("seconds")
+    max_duration: Decides[float | None] = _most("seconds")
+    min_frame_rate: Decides[float | None] = _least("frames per second")
+    max_frame_rate: Decides[float | None] = _most("frames per second")
+    min_sample_rate: Decides[int | None] = _least("samples per second, of audio")
+    max_sample_rate: Decides[int | None] = _most("samples per second, of audio")
+    min_channels: Decides[int | None] = _least("channels, of audio")
+    max_channels: Decides[int | None] = _most("channels, of audio")
 
     @model_validator(mode="after")
     def _leave_something(self) -> "Params":
@@ -61,23 +80,48 @@ class Limits(ItemGate):
     Params = Params
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        return tuple(self.params.fields or text_and_chat_fields(item))
+        return tuple(self.params.fields or [*text_and_chat_fields(item), *media_fields(item)])
 
-    def measure(self, item: Item) -> dict[str, float]:
-        text = joined_text(item, self.fields_read(item))
-        return {
-            "characters": len(text),
-            "words": len(text.split()),
-            "lines": sum(bool(line.strip()) for line in text.splitlines()),
-            "bytes": len(text.encode("utf-8", "replace")),
-        }
+    def measure(self, item: Item) -> dict[str, Any]:
+        """Figures by name; of media the least and the greatest of all that the item has."""
+        names = self.fields_read(item)
+        media = [item.fields[name] for name in names if isinstance(item.fields.get(name), Media)]
+        texts = [name for name in names if not isinstance(item.fields.get(name), Media)]
+        found: dict[str, Any] = _of_text(joined_text(item, texts)) if texts or not media else {}
+        for figure in _OF_MEDIA if media else ():
+            if values := [value for one in media if (value := _figure(one, figure)) is not None]:
+                found[figure] = [min(values), max(values)]
+        return found
 
-    def decide(self, found: dict[str, float], params: Any) -> Verdict:
+    def decide(self, found: dict[str, Any], params: Any) -> Verdict:
         for name in params.bounds():
+            is_least = name.startswith("min_")
             value, bound = found.get(name[4:]), getattr(params, name)
             if value is None or bound is None:
                 continue  # a figure that this item does not have breaks nothing
-            if value < bound if name.startswith("min_") else value > bound:
-                side = "below" if name.startswith("min_") else "above"
+            value = value if not isinstance(value, list) else min(value) if is_least else max(value)
+            if value < bound if is_least else value > bound:
+                side = "below" if is_least else "above"
                 return Verdict.drop(f"{side}_{name}", score=float(value), threshold=float(bound))
         return Verdict.keep()
+
+
+def media_fields(item: Item) -> tuple[str, ...]:
+    return tuple(name for name, value in item.fields.items() if isinstance(value, Media))
+
+
+def _figure(media: Media, name: str) -> float | None:
+    if name == "bytes":
+        return media.size
+    if name == "pixels":
+        return media.facts["width"] * media.facts["height"] if "width" in media.facts else None
+    return media.facts.get(name)
+
+
+def _of_text(text: str) -> dict[str, float]:
+    return {
+        "characters": len(text),
+        "words": len(text.split()),
+        "lines": sum(bool(line.strip()) for line in text.splitlines()),
+        "bytes": len(text.encode("utf-8", "replace")),
+    }

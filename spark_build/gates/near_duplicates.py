@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, GateParams, Item, JoinGate
+from spark_build.gates._images import image_candidates, image_fields, image_hashes, image_likeness
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+_LIBRARIES = {"minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow",)}
+
+
 class Params(GateParams):
-    """Near-duplicates by the Jaccard similarity of their shingles."""
+    """Near-duplicates: texts by the Jaccard similarity of their shingles, images by how they look."""
 
     synonyms: ClassVar[Mapping[str, str]] = {
         "num_perm": "permutations",
@@ -31,11 +35,12 @@ class Params(GateParams):
     }
 
     threshold: Decides[float] = Field(
-        0.9, gt=0, le=1, description="Items whose Jaccard similarity is at least this are near-duplicates."
+        0.9, gt=0, le=1, description="Items whose similarity is at least this are near-duplicates."
     )
-    method: Literal["minhash", "simhash"] = Field(
+    method: Literal["minhash", "simhash", "phash"] = Field(
         "minhash",
-        description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow.",
+        description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow. phash is "
+        "for images: re-encoded, scaled and mildly cropped ones are alike.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -49,7 +54,8 @@ class Params(GateParams):
     )
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
     fields: list[str] | None = Field(
-        None, description="Fields that are compared; by default all text and chat messages."
+        None,
+        description="Fields that are compared; by default all text and chat messages, with phash the image.",
     )
 
 
@@ -59,6 +65,8 @@ class NearDuplicates(JoinGate):
     Of the pairs exactly at the threshold at least 99.9% become candidates, of more similar ones more still,
     of identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter
     ones is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
+    Images become candidates where a 64-bit hash of one, or of what a mild crop leaves of it, differs in at most 11
+    bits from the other's.
     """
 
     Params = Params
@@ -66,13 +74,16 @@ class NearDuplicates(JoinGate):
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
-        return ("rensa",) if params.method == "minhash" else ("xxhash",)
+        return _LIBRARIES[params.method]
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        return tuple(self.params.fields or text_and_chat_fields(item))
+        own = image_fields if self.params.method == "phash" else text_and_chat_fields
+        return tuple(self.params.fields or own(item))
 
     def signature(self, item: Item) -> bytes:
-        """The number of shingles (uint32), then the sketch."""
+        """The number of shingles (uint32), then the sketch; of an image its hashes."""
+        if self.params.method == "phash":
+            return image_hashes(item, self.fields_read(item))
         shingles = self._shingles(item)
         if self.params.method == "minhash":
             sketch = minhash(shingles, self.params.permutations, self.params.seed)
@@ -88,6 +99,8 @@ class NearDuplicates(JoinGate):
     ) -> Iterable[tuple[int, int]]:
         if len(signatures) < 2:
             return ()
+        if params.method == "phash":
+            return image_candidates(signatures, is_kept)
         counts, sketches = _unpacked(signatures, params.method)
 
         def plausible(one: int, others: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -97,6 +110,8 @@ class NearDuplicates(JoinGate):
         return candidate_pairs(sketches.band_keys(params.threshold), plausible, is_kept)
 
     def similarity(self, first: Item, second: Item) -> float:
+        if self.params.method == "phash":
+            return image_likeness(first, second, self.fields_read(first))
         return jaccard(self._shingles(first), self._shingles(second))
 
     def is_similar(self, similarity: float, params: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spark_build.contract import Context, Item, Raw, SourceFile
+from spark_build.contract import Context, Item, Media, Raw, SourceFile
 from spark_build.core.digest import digest_bytes, digest_file
 from spark_build.core.values import asdict
 from tests.golden import Golden, Heard, files_of, golden, rule_of
@@ -35,6 +35,10 @@ FILES: Mapping[str, bytes] = {
     "image.txt": b"\x89PNG\r\n\x1a\n\0\0",
     ".hidden.md": b"never read",
     "odd.xyz": b"of no known kind",
+    "pixel.txt": bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+        "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
+    ),
 }  # fmt: skip
 
 
@@ -61,9 +65,14 @@ def records(source: Any, files: Sequence[SourceFile]) -> list[Any]:
 
 
 def plainly(found: Any) -> Any:
+    """Media without the place that they are read from."""
     if not isinstance(found, Raw):
         return found.reason
-    told = asdict(found)
+    fields = {
+        name: [v.kind, v.suffix, v.name, v.facts] if isinstance(v, Media) else v
+        for name, v in found.fields.items()
+    }
+    told = {**asdict(found), "fields": fields}
     return (
         told
         if found.source is not None
@@ -328,7 +337,36 @@ def _near_duplicates(folder: Path) -> Golden:
         exact[f"{method} signatures"] = [signature.hex() for signature in signatures]
         exact[f"{method} candidates"] = [list(pair) for pair in gate.candidates(signatures, params)]
         exact[f"{method} verdicts"] = [[[s, gate.is_similar(s, params)] for s in row] for row in alike]
-    return Golden(exact)
+    return Golden({**exact, **_near_images(rule, folder)})
+
+
+def _near_images(rule: Any, folder: Path) -> dict[str, Any]:
+    params = rule.Params(method="phash")
+    gate, found = rule(params), _images(folder)
+    signatures = [gate.signature(item) for item in found]
+    return {
+        "phash signatures": [signature.hex() for signature in signatures],
+        "phash candidates": [list(pair) for pair in gate.candidates(signatures, params)],
+        "phash verdicts": [[gate.similarity(a, b) for b in found] for a in found],
+    }
+
+
+def _images(folder: Path) -> list[Item]:
+    """A drawing, a mild crop of it, it in 16 bits, and another one; PNG, so that no decoder rounds."""
+    import numpy as np
+    from PIL import Image
+
+    x, y = np.mgrid[0:96, 0:128]
+    drawing = ((x // 12 * 37 + y // 16 * 61) % 256).astype(np.uint8)
+    forms = (drawing, drawing[3:, 2:-3], drawing.astype(np.uint16) << 8, drawing[::-1] // 2)
+    made = []
+    for number, form in enumerate(forms):
+        Image.fromarray(form).save(folder / f"{number}.png")
+        media = Media(
+            "image", folder / f"{number}.png", ".png", {"width": form.shape[1], "height": form.shape[0]}
+        )
+        made.append(Item(f"image{number}", "made", "train", {"image": media}))
+    return made
 
 
 @golden("gate", "language")
@@ -377,7 +415,7 @@ def _exact_duplicates(folder: Path) -> Golden:
 def _limits(folder: Path) -> Golden:
     rule, found = rule_of("gate", "limits"), items()
     gate = rule(rule.Params(min_words=5, max_lines=3, max_bytes=100))
-    measured = [gate.measure(item) for item in found]
+    measured = [gate.measure(item) for item in [*found, *_images(folder)]]
     return Golden(
         {"measured": measured, "verdicts": [asdict(gate.decide(one, gate.params)) for one in measured]}
     )

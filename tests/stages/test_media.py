@@ -232,3 +232,22 @@ def test_a_version_holds_the_bytes_and_what_is_known(pictures: Bench) -> None:
     assert row["meta"]["media"]["image"]["digest"] == digest_bytes(photo)
     assert row["meta"]["media"]["image"]["width"] == 640
     assert version.dataset.fields == {"image": "image", "text": "text"}
+
+
+@pytest.mark.usefixtures("files")
+def test_near_duplicate_images_go_whatever_the_build_went_on_from(pictures: Bench) -> None:
+    near = step(
+        "near_duplicates", {"method": "phash"}, impl="spark_build.gates.near_duplicates:NearDuplicates"
+    )
+    for number, quality in enumerate((30, 60, 90)):
+        pictures.write(f"data/photo-{number}.jpg", encoded(photos()[1], "JPEG", quality=quality))
+    chain = Chain(pictures, [near])
+    built = chain.build()
+    assert built.filter is not None
+    kept = {row["source"] for row in built.filter.rows()}
+    assert len([source for source in kept if source.startswith("photo")]) == 1
+    assert len([source for source in kept if source.startswith("words/")]) == 6
+    pictures.write("data/photo-3.jpg", encoded(photos()[1].resize((320, 213)), "JPEG"))
+    again = chain.build()
+    assert again.handled == [1, 1]
+    assert again.told == chain.cold().build().told
