@@ -71,6 +71,7 @@ GATES = {
     "one": [step("Long", {"most": 150})],
     "two": [step("Masked"), step("Long", {"most": 150}, label="again")],
     "three": [step("Long", {"most": 190}), step("Masked"), step("Long", {"most": 150})],
+    "flagging": [step("Long", {"most": 140, "action": "flag"}), step("Long", {"most": 190})],
 }  # fmt: skip
 
 
@@ -278,6 +279,7 @@ CASES = st.fixed_dictionaries(
             st.sampled_from(
                 [
                     step("Long", {"most": 12}),
+                    step("Long", {"most": 9, "action": "flag"}, label="flagged"),
                     step("Masked"),
                     step("Long", {"most": 4, "unit": "words"}, label="words"),
                     step("Alike", {"threshold": 0.8}),
