@@ -70,7 +70,8 @@ def built(folder: Path, name: str, texts: Sequence[str], copies: Sequence[tuple[
 def write_project(folder: Path, gates: Sequence[Any], texts: Sequence[str]) -> None:
     rows = (json.dumps({"id": str(number), "text": text}) for number, text in enumerate(texts))
     (folder / "texts.jsonl").write_text("\n".join(rows) + "\n")
-    exam = (json.dumps({"text": text[:300]}) for text in texts[:500])
+    # of the same words, but in runs that no document has
+    exam = (json.dumps({"text": text[:300].replace(" ", f" {n} ")}) for n, text in enumerate(texts[:500]))
     (folder / "exam.jsonl").write_text("\n".join(exam) + "\n")
     datasets = {"exam": {"source": "exam.jsonl"}, "texts": {"source": "texts.jsonl", "gates": list(gates)}}
     (folder / "Sparkfile.yaml").write_text(

@@ -51,7 +51,6 @@ class Decontaminate(ItemGate):
     """The share of an item's words that lie in shared runs, with the longest stretch of them as evidence."""
 
     Params = Params
-    libraries = ("xxhash",)
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:

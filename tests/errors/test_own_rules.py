@@ -75,7 +75,7 @@ def test_a_broken_rule_is_refused_where_the_sparkfile_names_it(project: Folder, 
     [
         ("./gone.py:G", "./gone.py: not there"),
         ("./gate.py", "'./gate.py' can't be the name of a rule\n  fix: a rule of your own is ./my_gate.py:MyGate"),
-        ("nosuch", "no gate 'nosuch'\n  fix: there are near_duplicates, pii, quality, toxicity"),
+        ("nosuch", "no gate 'nosuch'\n  fix: there are decontaminate, exact_duplicates, language"),
         ("pi", "no gate 'pi'"),
     ],
 )  # fmt: skip

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.values import Struct
@@ -37,16 +37,19 @@ class WordRuns:
 
     def __init__(self, texts: Iterable[str], size: int, shortest: int) -> None:
         self._texts = [grams(text) for text in texts]
+        self._numbers: dict[str, int] = {}  # of each word in the texts, from 1
+        for word in chain.from_iterable(self._texts):
+            self._numbers.setdefault(word, len(self._numbers) + 1)
         lengths = {min(size, len(words)) for words in self._texts if len(words) >= min(size, shortest)}
         self._tables = {length: self._table(length, size) for length in sorted(lengths)}
 
     def overlap(self, words: Sequence[str]) -> Overlap | None:
         """What of a text's grams stands in the texts; None where nothing does."""
-        hits: dict[
-            int, tuple[int, int]
-        ] = {}  # position -> where its shared run ends, and in which text it stands
+        # where a shared run begins -> where it ends, and in which text it stands
+        hits: dict[int, tuple[int, int]] = {}
+        numbers = self._numbers_of(words)
         for length in self._tables:
-            for position, text in self._hits(words, length):
+            for position, text in self._hits(words, numbers, length):
                 hits[position] = (position + length, text)  # the longest counts, and lengths ascend
         if not hits:
             return None
@@ -58,7 +61,7 @@ class WordRuns:
         import numpy as np
 
         chosen = [
-            (number, _run_hashes(words, length))
+            (number, _run_hashes(self._numbers_of(words), length))
             for number, words in enumerate(self._texts)
             if len(words) == length or (length == size and len(words) > size)
         ]
@@ -67,12 +70,20 @@ class WordRuns:
         places = np.concatenate([np.arange(len(found), dtype=np.int32) for _, found in chosen])
         return _Table(hashes, numbers[first], places[first])
 
-    def _hits(self, words: Sequence[str], length: int) -> Iterator[tuple[int, int]]:
+    def _numbers_of(self, words: Sequence[str]) -> "np.ndarray[Any, Any]":
+        """Of every word, 0 for those that the texts don't have."""
         import numpy as np
 
-        if len(words) < length:
+        return np.fromiter(map(self._numbers.get, words, repeat(0)), np.uint64, len(words))
+
+    def _hits(
+        self, words: Sequence[str], numbers: "np.ndarray[Any, Any]", length: int
+    ) -> Iterator[tuple[int, int]]:
+        import numpy as np
+
+        if np.count_nonzero(numbers) < length:
             return
-        table, hashes = self._tables[length], _run_hashes(words, length)
+        table, hashes = self._tables[length], _run_hashes(numbers, length)
         found = np.minimum(np.searchsorted(table.hashes, hashes), len(table.hashes) - 1)
         for position in np.flatnonzero(table.hashes[found] == hashes).tolist():
             text, place = int(table.texts[found[position]]), int(table.places[found[position]])
@@ -85,7 +96,9 @@ def grams(text: str) -> list[str]:
 
     Source: Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C.
     """
-    return _PUNCTUATION.sub("", unicodedata.normalize("NFC", text).lower()).split()
+    words = unicodedata.normalize("NFC", text).lower().split()
+    bare = (word if word.isalnum() else _PUNCTUATION.sub("", word) for word in words)
+    return [word for word in bare if word]
 
 
 def stretch_of(text: str, start: int, end: int) -> str:
@@ -107,20 +120,14 @@ def _stretches(hits: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int, int
     yield open_start, open_end, open_text
 
 
-def _run_hashes(words: Sequence[str], length: int) -> "np.ndarray[Any, Any]":
-    """Of every run of `length` words, by position."""
+def _run_hashes(numbers: "np.ndarray[Any, Any]", length: int) -> "np.ndarray[Any, Any]":
+    """Of every run of `length` words, by position; all arithmetic is modulo 2**64."""
     import numpy as np
 
-    hashes = np.fromiter(map(_word_hash, words), np.uint64, len(words))
-    count = len(words) - length + 1
+    mixed = numbers * np.uint64(_BASE)
+    mixed ^= mixed >> np.uint64(29)  # so that neighbouring numbers have nothing in common
+    count = len(numbers) - length + 1
     sums = np.zeros(count, np.uint64)
     for place in range(length):
-        sums = sums * np.uint64(_BASE) + hashes[place : place + count]  # modulo 2**64
+        sums = sums * np.uint64(_BASE) + mixed[place : place + count]
     return sums
-
-
-@lru_cache(maxsize=1 << 16)
-def _word_hash(word: str) -> int:
-    import xxhash
-
-    return xxhash.xxh3_64_intdigest(word.encode("utf-8", "replace"))
