@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ class Workshop:
         os.makedirs(folders.attempt, exist_ok=True)
         inputs = self._lay_out(node.inputs, "", folders, output_of)
         self._read[str(folders.root)] = {
-            name: output_of(given.stage) for name, given in node.inputs.items() if given.stage is not None
+            name: output_of(given.stage) for name, given in _read_by_items(node) if given.stage is not None
         }
         steps = tuple(
             self._step(node, index, plan.manifest, folders, output_of) for index in range(len(node.steps))
@@ -314,6 +314,13 @@ class Workshop:
 
     def _log_name(self, key: Digest) -> str:
         return f"{key[:16]}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+
+
+def _read_by_items(node: Node) -> Iterator[tuple[str, Input]]:
+    """What a stage may go on from: the dataset that it works on, or that its source reads."""
+    yield from node.inputs.items()
+    if node.kind == "ingest":
+        yield from ((f"0.{n}", i) for n, i in node.steps[0].inputs.items() if n in previous.READ_BY_ITEMS)
 
 
 def _taken(job: Job) -> tuple[Entry, ...]:

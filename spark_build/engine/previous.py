@@ -11,6 +11,7 @@ from spark_build.core.record import Record
 from spark_build.core.tree import MEDIA_PART, Tree
 from spark_build.engine.action import Manifest
 
+READ_BY_ITEMS = ("path", "dataset")  # inputs of a source: a folder, another dataset's rows
 KINDS = ("ingest", "filter")  # whose runners go on from it
 
 
@@ -59,9 +60,9 @@ def _written(path: Path, data: bytes) -> str:
 
 
 def _without_inputs(manifest: Mapping[str, Any]) -> Manifest:
-    """Inputs of the steps stay, but for the folder that a source reads: a gate's model is part of what it does."""
+    """Inputs of the steps stay, but for what a source reads item by item: a gate's model is part of what it does."""
     steps = [dict(step) for step in manifest.get("steps", [])]
     if manifest.get("kind") == "ingest" and steps:
         given: dict[str, Digest] = steps[0].get("inputs", {})
-        steps[0]["inputs"] = {name: digest for name, digest in given.items() if name != "path"}
+        steps[0]["inputs"] = {name: digest for name, digest in given.items() if name not in READ_BY_ITEMS}
     return {**{name: value for name, value in manifest.items() if name != "inputs"}, "steps": steps}

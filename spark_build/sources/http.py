@@ -70,7 +70,10 @@ class Params(LabelledParams):
 
 
 class Http(FileSource, OutsideSource):
-    """What could not be fetched is a rejected item with its reason; the next `spark update` asks again."""
+    """What could not be fetched is a rejected item with its reason; the next `spark update` asks again.
+
+    Where something that may pass keeps it from a file that it has fetched before, that one stays.
+    """
 
     Params = Params
     revision = 1
@@ -135,6 +138,9 @@ class Http(FileSource, OutsideSource):
             answer = download(one.url, place, self._asking(), one.validators if one.held else {})
         except Failed as why:
             place.unlink(missing_ok=True)
+            if why.may_pass and one.held is not None:
+                context.report.log(f"{one.url}: {why.reason} ({why.detail}); kept as it was fetched before")
+                return self._taken(one, one.held, str(one.known["name"]), one.known, context)
             return _Lost(one.url, one.name, why.reason, why.detail)
         if answer.is_unchanged and one.held is not None:
             return self._taken(one, one.held, str(one.known["name"]), one.known, context)

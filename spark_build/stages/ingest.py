@@ -32,7 +32,7 @@ def run(job: Job, context: Context, services: Services) -> Outcome:
     """Errors: BadInput where nothing can be read, everything was rejected, or a split stays empty."""
     declared = dict(job.options.get("fields") or {})
     check_declared(declared)
-    source, handled = load(job, job.steps[0], Source), set[tuple[str, int]]()
+    source, handled = load(job, job.steps[0], Source), set[tuple[str, int | str]]()
     if job.previous:
         try:
             return ingest_changes(job, context, services, source, declared, handled)
@@ -48,13 +48,13 @@ def _ingest_all(
     services: Services,
     source: Source,
     declared: Mapping[str, str],
-    handled_before: set[tuple[str, int]],
+    handled_before: set[tuple[str, int | str]],
 ) -> Outcome:
     source_step, *transforms = job.steps
     records = read_records(job, context, services, source_step, source)
     splits = SplitPlan.of(job.options.get("splits"))
     drafts, rejected = drafts_of(records, source_step, declared, splits)
-    handled = {n for n, r in enumerate(records) if r.is_new or (r.source, r.position) in handled_before}
+    handled = {n for n, r in enumerate(records) if r.is_new or r.identity in handled_before}
     for step in transforms:
         transformed = apply_transform(job, services, step, drafts, declared)
         drafts, handled = transformed.drafts, handled | transformed.handled

@@ -4,23 +4,25 @@ Whatever reaches from a changed record to the others (an id that is taken, a fie
 """
 
 import re
+import shutil
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spark_build.contract.context import Context
 from spark_build.contract.items import Item, SourceFile
-from spark_build.contract.rows import figures_of
+from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.contract.rules import Source
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
+from spark_build.stages.dataset_changes import changed_rows
 from spark_build.stages.drafting import drafts_of, finished, rows_by_split
 from spark_build.stages.fields import fits, type_of
-from spark_build.stages.listing import is_read, listed
+from spark_build.stages.listing import files_of, is_read, listed
 from spark_build.stages.media import take_media
 from spark_build.stages.previous import OldFolder, OldSplit, differing_files
 from spark_build.stages.records import (
@@ -35,14 +37,28 @@ from spark_build.stages.splicing import Change, DoesNotFit, link_or_copy, splice
 from spark_build.stages.splits import SplitPlan
 from spark_build.stages.transforming import apply_transform
 
+ROWS = "dataset"  # the input of a source that reads another dataset
 _MOST_CHANGED_SHARE = 0.25  # of the files; beyond it the whole is as quick
 
-Handled = set[tuple[str, int]]  # records: source and position
+Handled = set[tuple[str, int | str]]  # records, by what tells each from all others
 
 
 class _Changes(Struct, frozen=True):
     gone: Sequence[SourceFile]  # as they were; an edited file is in both
     new: Sequence[SourceFile]
+    sources: Collection[
+        str
+    ]  # what the items that go come from: what begins so, and goes on with a slash, as well
+    gone_records: int | None = None  # where that is known
+
+    def spans(self, sources: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """Where in sorted `sources` those stand that go."""
+        for source in self.sources:
+            for first, behind in (
+                (source, f"{source}\0"),
+                (f"{source}/", f"{source}0"),
+            ):  # '0' comes after '/'
+                yield bisect_left(sources, first), bisect_left(sources, behind)
 
 
 def ingest_changes(
@@ -59,9 +75,9 @@ def ingest_changes(
         raise DoesNotFit("figures over all items")
     old = OldFolder(job.previous["output"])
     old.check(("data/", "rejected/"))
-    changes = _changed_files(job, context, source)
+    changes = _changes(job, context, source)
     rejected = old.rejected("ingest")
-    if {row["source"] for row in rejected} & {file.path for file in changes.gone}:
+    if any(start < end for start, end in changes.spans(sorted(row["source"] for row in rejected))):
         raise DoesNotFit("what was rejected changed")
     records = _records(job, services, source, changes)
     items, first_ids = _items(job, services, records, declared, splits, handled)
@@ -85,8 +101,24 @@ def ingest_changes(
     )
 
 
-def _changed_files(job: Job, context: Context, source: Source) -> _Changes:
+def _changes(job: Job, context: Context, source: Source) -> _Changes:
     context = step_context(context, job, job.steps[0])
+    if ROWS in context.inputs and f"0.{ROWS}" in job.previous["inputs"]:
+        return _changed_rows(job, context)
+    return _changed_files(job, context, source)
+
+
+def _changed_rows(job: Job, context: Context) -> _Changes:
+    """Of the dataset that this one is made of."""
+    to = context.scratch / "changed"
+    shutil.rmtree(to, ignore_errors=True)
+    changed = changed_rows(job.previous["inputs"][f"0.{ROWS}"], DatasetFolder(context.inputs[ROWS]), to)
+    if max(changed.gone, changed.new) > _MOST_CHANGED_SHARE * changed.total:
+        raise DoesNotFit("most of it changed")
+    return _Changes([], files_of(to, None) if to.exists() else [], changed.sources, changed.gone)
+
+
+def _changed_files(job: Job, context: Context, source: Source) -> _Changes:
     place = context.inputs.get("path")
     is_folder = type(source).fetch is Source.fetch and place is not None and place.is_dir()
     before = job.previous["listings"].get("0.path")
@@ -96,7 +128,7 @@ def _changed_files(job: Job, context: Context, source: Source) -> _Changes:
     if max(len(then), len(now)) > _MOST_CHANGED_SHARE * count:
         raise DoesNotFit("most of it changed")
     gone, new = ([file for file in listed(place, entries) if is_read(file.path)] for entries in (then, now))
-    return _Changes(gone, new)
+    return _Changes(gone, new, [file.path for file in gone])
 
 
 def _records(job: Job, services: Services, source: Source, changes: _Changes) -> list[Record]:
@@ -113,13 +145,13 @@ def _items(
     handled: Handled,
 ) -> tuple[list[Item], list[str]]:
     """The new records' items, and the ids that they had before transforms."""
-    handled |= {(r.source, r.position) for r in records if r.is_new}
+    handled |= {r.identity for r in records if r.is_new}
     drafts, rejected = drafts_of(records, job.steps[0], declared, splits)
     first_ids = [draft.item.id for draft in drafts]
     for step in job.steps[1:]:
         transformed = apply_transform(job, services, step, drafts, declared)
         drafts, rejected = transformed.drafts, [*rejected, *transformed.rejected]
-        handled |= {(records[number].source, records[number].position) for number in transformed.handled}
+        handled |= {records[number].identity for number in transformed.handled}
     if rejected:
         raise DoesNotFit("a record that is rejected")
     return finished(drafts), first_ids
@@ -133,13 +165,8 @@ def _change(part: OldSplit | None, split: str, items: Sequence[Item], changes: _
     rows = rows_by_split([item for item in items if item.split == split]).get(split, [])
     if part is None:
         return Change(added=[(0, row) for row in rows])
-    gone = {file.path for file in changes.gone}
     dropped: set[int] = set()
-    for path in gone:
-        start = bisect_left(part.sources, path)
-        end = start
-        while end < len(part.sources) and part.sources[end] == path:
-            end += 1
+    for start, end in changes.spans(part.sources):
         dropped.update(range(start, end))
     return Change(dropped, [(bisect_left(part.sources, row["source"]), row) for row in rows])
 
@@ -236,7 +263,9 @@ def _counts(parts: Mapping[str, OldSplit], changes: Mapping[str, Change]) -> Cou
 def _records_in_all(
     job: Job, services: Services, source: Source, changes: _Changes, records: Sequence[Record]
 ) -> int:
-    gone = count_remembered(services, read_operation(job.steps[0], source), changes.gone)
+    gone = changes.gone_records
+    if gone is None:
+        gone = count_remembered(services, read_operation(job.steps[0], source), changes.gone)
     items = job.previous["items"]
     if gone is None or not items:
         raise DoesNotFit("how many records there were")

@@ -28,6 +28,12 @@ class Record(Struct, frozen=True):
     found: Raw | Bad
     is_new: bool  # it was read now, and its content was not known
 
+    @property
+    def identity(self) -> tuple[str, int | str]:
+        """Of all records of the source: a row of another dataset may stand elsewhere, and keeps its id."""
+        own_id = self.found.id if isinstance(self.found, Raw) and self.found.source is not None else None
+        return self.source, self.position if own_id is None else own_id
+
 
 class ReadFile(Struct, frozen=True):
     file: SourceFile

@@ -272,3 +272,16 @@ def test_nothing_is_left_where_members_are_unpacked(tmp_path: Path, monkeypatch:
         (folder,) = (tmp_path / "tmp").iterdir()
         assert len(list(folder.iterdir())) <= 1
     assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_one_archive_of_several_changed_comes_out_as_from_nothing(folder: Folder) -> None:
+    folder.sparkfile("datasets:\n  all: {source: {use: archive, with: {path: data}}}\n")
+    (folder.path / "data").mkdir()
+    for n in range(6):
+        tar(folder.path / f"data/{n}.tar", {f"{m}.md": b"text %d of %d" % (m, n) for m in range(5)})
+    folder.build()
+    tar(folder.path / "data/3.tar", {"1.md": b"text 1 of 3", "new.md": b"new"})
+    after = folder.build()
+    assert after.items["dataset:all/ingest"] == {"handled": 1, "remembered": 26}
+    (folder.path / ".spark").rename(folder.path.parent / "before")
+    assert folder.build().outputs == after.outputs

@@ -26,9 +26,13 @@ class Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     asked: ClassVar[Counter[str]] = Counter()
     pages: ClassVar[dict[str, bytes]] = {}
+    broken: ClassVar[str] = ""  # the path of which it says 503
 
     def do_GET(self) -> None:
         Site.asked[self.path] += 1
+        if self.path == Site.broken:
+            self._say(b"", status=503)
+            return
         odd = getattr(self, f"_{self.path.strip('/').partition('/')[0].replace('-', '_')}", None)
         if odd is not None:
             odd()
@@ -125,7 +129,7 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    Site.asked = Counter()
+    Site.asked, Site.broken = Counter(), ""
     Site.pages = {
         "/a.md": b"# A\n\nFirst.",
         "/docs/": b"An index.",
@@ -289,6 +293,20 @@ def test_what_the_server_says_is_unchanged_is_taken_from_the_last_time(site: str
     (tmp_path / "output").rename(tmp_path / "past")
     again = brought(tmp_path, site, "/named", "/a.md", before=first)
     assert (again / named.relative_to(first)).read_bytes() == b"named"
+
+
+def test_what_fails_for_now_stays_as_it_was_and_what_is_gone_goes(site: str, tmp_path: Path) -> None:
+    first = brought(tmp_path, site, "/a.md", "/docs/", "/named").rename(tmp_path / "before")
+    Site.pages = {"/a.md": b""}
+    Site.broken = "/a.md"
+    second = brought(tmp_path, site, "/a.md", "/docs/", "/named", before=first, retries=1)
+    host = site.removeprefix("http://").replace(":", "+")
+    assert files_of(second) == [
+        f"failed/{host}/docs/index.json",
+        f"files/{host}/a.md",
+        f"files/{host}/named.txt",
+    ]
+    assert (second / f"files/{host}/a.md").read_bytes() == b"# A\n\nFirst."
 
 
 def test_the_whole_way_without_a_network_once_it_is_pinned(folder: Folder, site: str) -> None:
