@@ -148,6 +148,11 @@ CASES = {
         lambda folder: {},
         reads_files=False,
     ),
+    "manifest": Case(
+        lambda folder: {"path": "data/rows.jsonl"},
+        lambda folder: {"path": folder},
+        reads_files=False,
+    ),
     "mix": Case(
         lambda folder: {"datasets": {"other": 1.0}},
         lambda folder: {"datasets.other": as_dataset(folder)},

@@ -9,7 +9,7 @@ from typing import Any
 
 from spark_build.contract import Context, Item, Media, Raw, SourceFile
 from spark_build.core.digest import digest_bytes, digest_file
-from spark_build.core.values import asdict
+from spark_build.core.values import asdict, replace
 from tests.golden import Golden, Heard, files_of, golden, rule_of
 
 CHAT = [{"role": "user", "content": "I am ann@example.com"}, {"role": "assistant", "content": "Hello."}]
@@ -220,6 +220,39 @@ def _mix(folder: Path) -> Golden:
             taken = [number for number, _ in mix.gather(found, Heard())]
             exact[f"{stop}, {unit}"] = [[found[number][0], found[number][1].id] for number in taken]
     return Golden({**exact, "types": mix.field_types()})
+
+
+@golden("source", "manifest")
+def _manifest(folder: Path) -> Golden:
+    """PNG alone: of audio and video FFmpeg decides, whose version is in the key."""
+    rule, rows = rule_of("source", "manifest"), [
+        {"id": "a", "frames_dir": "frames", "meta": {"caption": "a dot", "source_path": "a.mov", "duration": 2}},
+        {"image": "frames/10.png", "split": "test", "n": 1}, {"path": "none.png"}, {"image": "../out.png"},
+    ]  # fmt: skip
+    pixel = FILES["pixel.txt"]
+    files = {
+        "frames/9.png": pixel,
+        "frames/10.png": pixel,
+        "rows.jsonl": "\n".join(map(json.dumps, rows)).encode(),
+    }
+    found = source_files(folder / "data", files)
+    exact: dict[str, Any] = {}
+    for frames in ("each", "first", "none"):
+        source = rule(rule.Params(path="data/rows.jsonl", frames=frames), {"path": folder / "data"})
+        read = [(file.path, _as_kept(one)) for file in found for one in source.read(file)]
+        exact[frames] = [[n, plainly(one)] for n, one in source.gather(read, Heard())]
+    return Golden(exact)
+
+
+def _as_kept(found: Any) -> Any:
+    """Media as references, as a runner remembers them."""
+    if not isinstance(found, Raw):
+        return found
+    fields = {
+        name: {"$media": v.kind, "digest": "", "path": v.name} if isinstance(v, Media) else v
+        for name, v in found.fields.items()
+    }
+    return replace(found, fields=fields)
 
 
 @golden("source", "command")
