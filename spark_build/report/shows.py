@@ -192,7 +192,7 @@ def item_rows(folder: Path, item: str) -> list[dict[str, Any]]:
     kept = [
         {"source": row["source"], "id": row["id"], "split": split, **_flags(row)}
         for split in dataset.splits
-        for row in _rows_of(dataset.rows(split).shards, ["id", "source"])
+        for row in _rows_of(dataset.rows(split).shards, ["id", "source", "meta"])
         if _is_meant(row, item)
     ]
     gone = [

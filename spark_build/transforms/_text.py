@@ -30,7 +30,7 @@ def check_there(item: Item, names: Sequence[str]) -> None:
     for name in names:
         if name not in item.fields:
             close = difflib.get_close_matches(name, item.fields, n=1)
-            meant = f", did you mean '{close[0]}'?" if close else ""
+            meant = f", did you mean '{close[0]}'?" if close else "."
             raise ItemRejected(
-                "missing_field", f"no field '{name}'{meant}; the item has {', '.join(sorted(item.fields))}"
+                "missing_field", f"no field '{name}'{meant} The item has {', '.join(sorted(item.fields))}"
             )

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from spark_build.contract import Item, RuleParams, Transform
 from spark_build.contract.params import Field
+from spark_build.core.errors import ItemRejected
 from spark_build.modalities.text.documents import text_of_page
 from spark_build.modalities.text.records import HtmlReading
 from spark_build.modalities.text.whitespace import normalize
@@ -50,4 +51,7 @@ class CleanHtml(Transform):
     def _text(self, page: str) -> str:
         given = self.params
         reading = HtmlReading(given.tables, given.links, given.formatting, given.whole_page)
-        return normalize(text_of_page(page, reading))
+        try:
+            return normalize(text_of_page(page, reading))
+        except ItemRejected as why:
+            raise ItemRejected(why.reason, "no main text in the page; `whole_page: true` takes all") from None

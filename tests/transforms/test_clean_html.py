@@ -52,7 +52,7 @@ def test_what_holds_no_tag_stays_as_it_is(text: str | None) -> None:
 
 
 def test_a_page_without_text_is_rejected() -> None:
-    with pytest.raises(ItemRejected, match="no_text"):
+    with pytest.raises(ItemRejected, match="no_text: no main text in the page; `whole_page: true` takes all"):
         cleaned("<html><body><script>x</script></body></html>")
 
 
