@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spark_build.contract import GateParams, Item, JoinGate
+from spark_build.contract import GateParams, Item, JoinGate, Media
 from spark_build.core.digest import digest_bytes
 
 
@@ -40,9 +40,8 @@ class ExactDuplicates(JoinGate):
 
     def signature(self, item: Item) -> bytes:
         """The digest of what counts."""
-        compared: Any = [[name, item.fields.get(name)] for name in self.fields_read(item)]
-        if ignored := frozenset(self.params.ignore):
-            compared = _plain(compared, ignored)
+        ignored = frozenset(self.params.ignore)
+        compared = [[name, _plain(item.fields.get(name), ignored)] for name in self.fields_read(item)]
         return bytes.fromhex(digest_bytes(json.dumps(compared, sort_keys=True).encode()))
 
     def candidates(
@@ -65,7 +64,9 @@ class ExactDuplicates(JoinGate):
 
 
 def _plain(value: Any, ignored: frozenset[str]) -> Any:
-    """The value with every text in it brought to one spelling; names of keys stay."""
+    """The value with every text in it brought to one spelling, media as their content; names of keys stay."""
+    if isinstance(value, Media):
+        return value.digest
     if isinstance(value, str):
         return _plain_text(value, ignored)
     if isinstance(value, list):

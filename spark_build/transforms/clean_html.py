@@ -40,13 +40,17 @@ class CleanHtml(Transform):
     libraries = ("trafilatura",)
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        return tuple(sorted(item.fields))
+        """The page alone, so that all else stays; everything where it is not clear which field that is."""
+        try:
+            return (text_field(item, self.params.field),)
+        except ItemRejected:
+            return tuple(sorted(item.fields))
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = text_field(item, self.params.field)
         page = item[name]
         is_page = page is not None and _TAG.search(page)
-        return [{**item.fields, self.params.to or name: self._text(page) if is_page else page}]
+        return [{name: page, self.params.to or name: self._text(page) if is_page else page}]
 
     def _text(self, page: str) -> str:
         given = self.params

@@ -52,8 +52,7 @@ class NormalizeText(Transform):
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         check_there(item, self.params.fields or ())
-        written = {name: self._written(item[name]) for name in self.fields_read(item)}
-        return [{**item.fields, **written}]
+        return [{name: self._written(item[name]) for name in self.fields_read(item)}]
 
     def _written(self, value: Any) -> Any:
         """Text and chat messages; what is neither stays."""

@@ -84,10 +84,8 @@ class Template(Transform):
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         check_there(item, self._required())
-        read = self.fields_read(item)
-        made = self._made({name: item[name] for name in read})
-        kept = {n: v for n, v in item.fields.items() if self.params.keep or n not in read}
-        return [{**kept, **made}]
+        row = {name: item[name] for name in self.fields_read(item)}
+        return [{**(row if self.params.keep else {}), **self._made(row)}]
 
     def _required(self) -> tuple[str, ...]:
         if self.params.form is not None:

@@ -1,11 +1,13 @@
 """Equal is what the params say; of equal items the smallest stays."""
 
 import random
+from pathlib import Path
 
 import pytest
 from gate_corpus import item, kept_after_join
 from pydantic import ValidationError
 
+from spark_build.contract import Item, Media
 from spark_build.gates.exact_duplicates import ExactDuplicates, Params
 
 CAFE = ("Café ﬁne", "Cafe\u0301 fine")  # one is composed and has a ligature
@@ -42,6 +44,15 @@ def test_by_default_all_fields_count_and_chosen_ones_alone_where_named() -> None
     same_text = [item("a", 0, label="x", n=1.0), item("a", 1, label="y", n=2.0)]
     assert kept_after_join(ExactDuplicates(Params()), same_text)[0] == [0, 1]
     assert kept_after_join(ExactDuplicates(Params(fields=["text"])), same_text)[0] == [0]
+
+
+def test_media_are_compared_by_their_content_and_not_by_where_they_came_from() -> None:
+    def picture(number: int, digest: str) -> Item:
+        media = Media("image", Path(f"{number}.png"), ".png", {"width": number}, f"{number}.png", digest)
+        return Item(str(number), "s", "train", {"image": media, "text": None})
+
+    pictures = [picture(0, "aa"), picture(1, "bb"), picture(2, "aa")]
+    assert kept_after_join(ExactDuplicates(Params(ignore=["case"])), pictures)[0] == [0, 1]
 
 
 def test_nothing_is_found_that_is_not_equal_and_all_that_is() -> None:

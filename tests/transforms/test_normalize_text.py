@@ -56,7 +56,7 @@ def test_chat_is_written_anew_and_what_is_no_text_stays() -> None:
         "none": None,
     }
     (out,) = NormalizeText(Params()).apply(Item("", "", "", fields))
-    assert out == {**fields, "chat": [{"role": "user", "content": "a"}]}
+    assert out == {"chat": [{"role": "user", "content": "a"}]}  # what is not read is the runner's to keep
 
 
 def test_a_named_field_that_is_not_there_is_refused_with_the_likely_one() -> None:
