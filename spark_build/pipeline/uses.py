@@ -370,7 +370,7 @@ def model_input(stage: str, at: str) -> Input:
 
 
 def part_of_word(word: str) -> str:
-    return {"card": "card", "rejected": "rejected/"}.get(word, f"data/{word}-*")
+    return {"card": "card", "rejected": "rejected/", "*": "data/*"}.get(word, f"data/{word}-*")
 
 
 def _keyed_params(rule: Any, params: Any, use: Use) -> dict[str, Any]:

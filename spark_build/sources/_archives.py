@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from spark_build.contract import Bad
 from spark_build.core.errors import ItemRejected
@@ -20,19 +20,10 @@ _MOST_HEADER_BYTES = 1 << 20  # of a name or of attributes in a tar, which are r
 _RATIO_COUNTS_FROM = 16 << 20  # bytes unpacked: small files of one letter are no bombs
 _PIECE = 1 << 20
 _NESTED = (
-    ".zip",
-    ".tar",
-    ".tgz",
-    ".tbz2",
-    ".txz",
-    ".tar.gz",
-    ".tar.bz2",
-    ".tar.xz",
-    ".tar.zst",
-    ".7z",
-    ".rar",
-    ".gz",
-)
+    ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar", ".gz",
+)  # fmt: skip
+_XZ_MEMORY_BYTES = 256 << 20  # xz -9 wants 65 MiB; what says that it wants gigabytes gets none
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # of bounded memory
 # of one member: encrypted, packed in a way that Python can't read, or damaged
 _UNREADABLE = (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError)
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
@@ -93,15 +84,8 @@ def _unreadable(error: Exception, path: str) -> Bad:
     return Bad(reason, f"{path}: {_told(error)}", path)
 
 
-def is_archive(head: bytes) -> bool:
-    try:
-        return bool(_kind(head))
-    except ItemRejected:
-        return False
-
-
 def _kind(head: bytes) -> str:
-    """'zip', '' for a plain tar, or how a tar is packed."""
+    """'zip', 'tar', or how a tar is packed. Errors: ItemRejected."""
     for magic, kind in (
         (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"),
         (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
@@ -139,6 +123,8 @@ def _odd_entry(info: zipfile.ZipInfo, path: str) -> Bad | None:
         return Bad("link", f"{path} is a link", path)
     if kind not in (0, 0o100000):
         return Bad("device", f"{path} is no file", path)
+    if info.compress_type not in _ZIP_METHODS:
+        return Bad("unknown_compression", f"{path}: method {info.compress_type} of zip", path)
     return None
 
 
@@ -170,21 +156,23 @@ class _Header(tarfile.TarInfo):
 def _odd_member(info: tarfile.TarInfo, path: str) -> Bad | None:
     if info.issym() or info.islnk():
         return Bad("link", f"{path} is a link to {_shown(info.linkname)}", path)
+    if info.issparse():
+        return Bad("sparse", f"{path} has holes, which may be of any size", path)
     return None if info.isreg() else Bad("device", f"{path} is no file", path)
 
 
 @contextmanager
-def _unpacked(archive: Path, kind: str) -> Iterator[BinaryIO]:
+def _unpacked(archive: Path, kind: str) -> Iterator[Readable]:
     opened: Any
     if kind == "zst":
         import pyarrow as pa
 
         opened = pa.input_stream(str(archive), compression="zstd")
     else:
-        openers: dict[str, Any] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open, "tar": open}
+        openers: dict[str, Any] = {"gz": gzip.open, "bz2": bz2.open, "xz": open, "tar": open}
         opened = openers[kind](archive, "rb")
     with opened as stream:
-        yield stream
+        yield _Xz(stream) if kind == "xz" else stream
 
 
 def _refused(path: str, limits: Limits, seen: set[str]) -> Bad | None:
@@ -238,6 +226,32 @@ class _Counted(io.RawIOBase):
         data: bytes = self._stream.read(size)
         self._budget.spend(len(data))
         return data
+
+
+class _Xz:
+    """The content of an xz file, within a limit of memory that `lzma.open` doesn't have."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._stream = file, _xz()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end. Errors: EOFError, LZMAError."""
+        while True:
+            if self._stream.eof:  # another stream may follow, after padding
+                rest = (self._stream.unused_data or self._file.read(_PIECE)).lstrip(b"\0")
+                if not rest:
+                    return b""
+                self._stream = _xz()
+            else:
+                rest = self._file.read(_PIECE) if self._stream.needs_input else b""
+                if self._stream.needs_input and not rest:
+                    raise EOFError("it ends before its end")
+            if data := self._stream.decompress(rest, size):
+                return data
+
+
+def _xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
 
 
 def _told(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from spark_build.core.values import Struct, field
 
@@ -17,6 +17,7 @@ _MOST_REDIRECTS = 10
 _MOST_WAIT_SECONDS = 60.0  # where a server asks to be left alone for longer, it is given up
 _PIECE = 64 << 10
 _AFTER_THE_END_SECONDS = 0.5  # how long bytes beyond the announced length are waited for
+_AS_IT_IS = "/%:@!$&'()*+,;=~?"  # of a path or query; all else that is no letter is written as %XX
 _MOVED = (301, 302, 303, 307, 308)
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 
@@ -119,7 +120,8 @@ class _Exchange:
         self._timer.start()
         try:
             self._connection = self._connected()
-            path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+            path = quote(self._parts.path or "/", _AS_IT_IS)
+            path += f"?{quote(self._parts.query, _AS_IT_IS)}" if self._parts.query else ""
             self._connection.request("GET", path, headers=dict(self._headers))
             self.answer = self._connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:

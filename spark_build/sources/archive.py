@@ -8,6 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from pydantic import model_validator
+
 from spark_build.contract import Bad, InputPath, Raw, SourceFile
 from spark_build.contract.params import Field
 from spark_build.core.digest import digest_file
@@ -43,7 +45,7 @@ class Params(LabelledParams):
         gt=1,
         description="Unpacked to packed, of an archive that unpacks to more than 16 MiB; then it ends.",
     )
-    max_members: int = Field(10_000_000, ge=1, description="Of one archive; then it ends.")
+    max_members: int = Field(1_000_000, ge=1, description="Of one archive; then it ends.")
     max_depth: int = Field(32, ge=0, description="Folders above a member; deeper ones are rejected.")
 
     synonyms: ClassVar[Mapping[str, str]] = {
@@ -51,6 +53,12 @@ class Params(LabelledParams):
         "file": "path", "archive": "path", "folder": "path", "shards": "path",
         "format": "form", "max_files": "max_members",
     }  # fmt: skip
+
+    @model_validator(mode="after")
+    def _labels_files(self) -> "Params":
+        if self.form == "webdataset" and self.label is not None:
+            raise ValueError("label: parent goes with form: files; a sample's own member `cls` is its label")
+        return self
 
 
 class Archive(FileSource):
@@ -87,7 +95,7 @@ class Archive(FileSource):
     def _files(self, unpacked: Iterable[Unpacked]) -> Iterator[Raw | Bad]:
         for path, place in unpacked:
             for found in [place] if isinstance(place, Bad) else self._records(path, place):
-                yield replace(found, source=path)
+                yield replace(found, source=path or found.source)
             _remove(place)
 
     def _samples(self, unpacked: Iterable[Unpacked]) -> Iterator[Raw | Bad]:
@@ -102,7 +110,7 @@ class Archive(FileSource):
                 else:
                     fields[_sample_and_field(path)[1]] = value
             if bad:
-                yield Bad(bad[0].reason, bad[0].detail, sample)
+                yield Bad(bad[0].reason, bad[0].detail, sample or bad[0].source)
             elif fields:
                 yield Raw(fields, key=sample, source=sample)
             for place in places:
@@ -149,7 +157,7 @@ class Archive(FileSource):
                         _remove(place)
                     yield member.path, bad or place
         except ItemRejected as why:
-            yield file.path, Bad(why.reason, f"{file.path}: {why.detail}", file.path)
+            yield "", Bad(why.reason, f"{file.path}: {why.detail}", file.path)
 
 
 def _sample_and_field(path: str) -> tuple[str, str]:

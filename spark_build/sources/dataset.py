@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from spark_build.contract import Bad, Context, DatasetRef, Needs, Project, Raw, RuleParams, Source, SourceFile
 from spark_build.contract.params import Field
 from spark_build.contract.rows import DatasetFolder
+from spark_build.core.errors import BadInput
 from spark_build.sources._rows import read_shard
 
 EVERY_SPLIT = ("*",)
@@ -37,6 +38,12 @@ class Dataset(Source):
         return {}  # which splits are read is told by the parts of the input
 
     def fetch(self, context: Context) -> Path:
+        found = DatasetFolder(context.inputs["dataset"]).splits
+        if missing := [split for split in _splits(self.params) if split not in found]:
+            raise BadInput(
+                f"{self.params.dataset} has no split '{missing[0]}'",
+                fix=f"it has {', '.join(found) or 'none of these'}",
+            )
         return context.inputs["dataset"]
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:

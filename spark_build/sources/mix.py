@@ -126,6 +126,7 @@ class Mix(Source):
             for name, share in shares.items():
                 taken += chosen(by_name[name], share, self.params.seed)
                 self._tell(report, f"{split}: {name}", share, available[split][name])
+        taken += [number for number, (_, record) in enumerate(records) if isinstance(record, Bad)]
         return ((number, records[number][1]) for number in sorted(taken))
 
     def _candidates(self, records: Sequence[tuple[str, Raw | Bad]]) -> dict[str, dict[str, list[Candidate]]]:
@@ -133,7 +134,8 @@ class Mix(Source):
         size_of = self._size_of()
         found: dict[str, dict[str, list[Candidate]]] = {}
         for number, (source, record) in enumerate(records):
-            assert isinstance(record, Raw)  # rows of a dataset are all good
+            if isinstance(record, Bad):
+                continue
             ones = found.setdefault(record.split or "", {}).setdefault(source.partition("/")[0], [])
             ones.append(Candidate(number, record.id or "", size_of(record.fields)))
         return found

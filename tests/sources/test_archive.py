@@ -2,8 +2,10 @@
 
 import io
 import json
+import lzma
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,25 @@ def test_more_members_or_bytes_than_allowed_end_it(tmp_path: Path) -> None:
     assert told(read(archive, max_members=5)) == {"a.tar": "too_many_members"}
     assert told(read(archive, max_total_bytes=5000)) == {"a.tar": "archive_too_large"}
     assert told(read(zipped(tmp_path / "a.zip", files), max_members=5)) == {"a.zip": "too_many_members"}
+
+
+def test_an_xz_that_wants_gigabytes_of_memory_and_a_file_of_holes_get_none(tmp_path: Path) -> None:
+    plain = tar(tmp_path / "plain", FILES).read_bytes()
+    packed = lzma.compress(plain, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}])
+    (tmp_path / "a.txz").write_bytes(packed + b"\0" * 8)
+    assert len(texts(read(tmp_path / "a.txz"))) == 3
+    (tmp_path / "b.txz").write_bytes(_with_dictionary(packed, 1 << 30))
+    assert told(read(tmp_path / "b.txz")) == {"b.txz": "cut_off"}
+    holes = entry("holes.md", tarfile.GNUTYPE_SPARSE)
+    assert told(read(tar(tmp_path / "c.tar", {}, "w", holes))) == {"c.tar/holes.md": "sparse"}
+
+
+def _with_dictionary(packed: bytes, size: int) -> bytes:
+    """The xz file, saying that it wants a dictionary of that size: one byte of the block's header, and its checksum."""
+    header = bytearray(packed[12 : 12 + (packed[12] + 1) * 4])
+    header[header.index(0x21) + 2] = 2 * size.bit_length() - 26  # 2 << (n // 2 + 11)
+    header[-4:] = zlib.crc32(header[:-4]).to_bytes(4, "little")
+    return packed[:12] + bytes(header) + packed[12 + len(header) :]
 
 
 def test_a_header_that_wants_a_gigabyte_gets_none(tmp_path: Path) -> None:

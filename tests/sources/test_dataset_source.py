@@ -89,6 +89,8 @@ def test_chosen_splits_follow_these_alone(calls: Folder) -> None:
     )
     calls.build()
     assert dataset(calls, "derived").splits == ("test",)
+    calls.edit("splits: [test]", "splits: [validation]")
+    assert "calls has no split 'validation'" in calls.spark("build", code=1).err
 
 
 def test_pieces_of_one_record_stay_in_one_split_of_their_own(folder: Folder) -> None:

@@ -238,6 +238,13 @@ def test_authorization_goes_to_the_host_that_was_named_and_to_no_other(site: str
         assert (tmp_path / "got").read_bytes() == told
 
 
+def test_a_path_in_any_letters_is_asked_for_as_urls_write_it(site: str, tmp_path: Path) -> None:
+    Site.pages["/a%20b/%C3%A4.md?q=%C3%B6&r=a/b"] = b"found"
+    for path in ("/a b/ä.md?q=ö&r=a/b", "/a%20b/%C3%A4.md?q=%C3%B6&r=a/b"):
+        download(f"{site}{path}", tmp_path / "got", asking(), {})
+        assert (tmp_path / "got").read_bytes() == b"found"
+
+
 def test_names_are_those_of_host_and_path_and_never_two_the_same() -> None:
     urls = ["http://h/a.md", "https://h/a.md", "http://h/d", "http://h/d/x.md", "http://h/?q=1", "http://h/?q=2",
             "http://h/../.ssh/k~.txt", f"http://h/{'x' * 300}.txt", "http://H:8/A%20b/"]  # fmt: skip
