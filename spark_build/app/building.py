@@ -132,7 +132,7 @@ def _ask(project: Project, plan: Plan, seconds: float) -> None:
         raise UsageError("not confirmed; nothing was run", fix="--yes runs it without asking")
 
 
-def _ignore(store: Path) -> None:
+def keep_from_git(store: Path) -> None:
     """Wherever a store lies, git leaves it alone."""
     ignored = store / ".gitignore"
     if not ignored.exists():
@@ -159,7 +159,7 @@ def builder_in(
         bring_pinned(project, output, store.objects)
 
     folder = Path(store.folder)
-    _ignore(folder)
+    keep_from_git(folder)
     cores = len(os.sched_getaffinity(0))
     return Builder(
         project.graph,

@@ -43,6 +43,9 @@ def outside_uses(graph: Graph) -> dict[str, list[Outside]]:
 
 def pin_outside(project: Project, store: LocalStore, use: Outside) -> tuple[str | None, str]:
     """Looks again, and pins what is there; the digests before and after."""
+    from spark_build.app.building import keep_from_git
+
+    keep_from_git(Path(store.folder))
     known = project.lock.get("pins", use.pin)
     tree = _brought(project, store, use, _before(project, store, use))
     project.lock.put("pins", use.pin, {"output": tree.digest, "parts": tree.parts(), "dataset": use.dataset})

@@ -19,7 +19,7 @@ from spark_build.sources._labels import FileSource, LabelledParams, labelled
 from spark_build.sources._reading import libraries_for, read_file
 from spark_build.sources._urls import names_of, with_suffix
 
-_FILES, _FAILED = "files", "failed"
+_FILES, _FAILED, _REASON = "files", "failed", ".reason.json"
 _VALIDATORS = "validators.json"  # kept beside: what servers call their content never shapes a result
 _MOST_TOLD = 3
 
@@ -103,9 +103,8 @@ class Http(FileSource, OutsideSource):
             fetched = list(pool.map(lambda one: self._fetch(one, context, set(names.values())), wanted))
         failed = [one for one in fetched if isinstance(one, _Lost)]
         for one in failed:
-            _write_json(
-                context.output / _FAILED / f"{one.name}.json", {"reason": one.reason, "detail": one.detail}
-            )
+            told_of = {"reason": one.reason, "detail": one.detail}
+            _write_json(context.output / _FAILED / f"{one.name}{_REASON}", told_of)
             context.report.log(f"{one.url}: {one.reason} ({one.detail})")
         if len(failed) == len(urls):
             told = "; ".join(f"{one.url}: {one.reason} ({one.detail})" for one in failed[:_MOST_TOLD])
@@ -117,7 +116,7 @@ class Http(FileSource, OutsideSource):
         group, _, name = file.path.partition("/")
         if group == _FAILED:
             told = json.loads(file.location.read_bytes())
-            yield Bad(told["reason"], told["detail"], name.removesuffix(".json"))
+            yield Bad(told["reason"], told["detail"], name.removesuffix(_REASON))
             return
         file = replace(file, path=name)
         for found in labelled(file, read_file(file, self.params), self.params):
@@ -140,25 +139,24 @@ class Http(FileSource, OutsideSource):
             place.unlink(missing_ok=True)
             if why.may_pass and one.held is not None:
                 context.report.log(f"{one.url}: {why.reason} ({why.detail}); kept as it was fetched before")
-                return self._taken(one, one.held, str(one.known["name"]), one.known, context)
+                return self._taken(one, one.held, one.known, names, context)
             return _Lost(one.url, one.name, why.reason, why.detail)
         if answer.is_unchanged and one.held is not None:
-            return self._taken(one, one.held, str(one.known["name"]), one.known, context)
-        name = with_suffix(one.name, answer.content_type, one.url, names)
-        return self._taken(
-            one, place, name, {"name": name, "digest": digest_file(place), **answer.validators}, context
-        )
+            return self._taken(one, one.held, one.known, names, context)
+        told = {"type": answer.content_type, "digest": digest_file(place), **answer.validators}
+        return self._taken(one, place, told, names, context)
 
     def _taken(
-        self, one: "_Wanted", place: Path, name: str, told: Mapping[str, str], context: Context
+        self, one: "_Wanted", place: Path, told: Mapping[str, str], names: Collection[str], context: Context
     ) -> "_Got":
+        name = with_suffix(one.name, told["type"], one.url, names)  # what others are called today counts
         to = context.output / _FILES / name
         to.parent.mkdir(parents=True, exist_ok=True)
         if place == one.held:
             shutil.copyfile(place, to)
         else:
             place.replace(to)
-        return _Got(one.url, told)
+        return _Got(one.url, {**told, "name": name})
 
     def _asking(self) -> Asking:
         own = self.params
@@ -181,7 +179,7 @@ class _Wanted(Struct, frozen=True):
 
     @property
     def validators(self) -> dict[str, str]:
-        return {name: value for name, value in self.known.items() if name not in ("name", "digest")}
+        return {name: value for name, value in self.known.items() if name not in ("name", "type", "digest")}
 
 
 class _Got(Struct, frozen=True):

@@ -274,7 +274,7 @@ def test_what_is_brought_is_files_and_reasons_and_read_as_files_are(site: str, t
         path: next(iter(source.read(SourceFile(path, output / path, 1, "")))) for path in files_of(output)
     }
     assert {path: r.fields["text"] if isinstance(r, Raw) else r.reason for path, r in found.items()} == {
-        f"failed/{host}/gone.json": "http_404",
+        f"failed/{host}/gone.reason.json": "http_404",
         f"files/{host}/a.md": "# A\n\nFirst.",
         f"files/{host}/docs/index.txt": "An index.",
         f"files/{host}/docs/page.html": "Words here.",
@@ -309,7 +309,7 @@ def test_what_fails_for_now_stays_as_it_was_and_what_is_gone_goes(site: str, tmp
     second = brought(tmp_path, site, "/a.md", "/docs/", "/named", before=first, retries=1)
     host = site.removeprefix("http://").replace(":", "+")
     assert files_of(second) == [
-        f"failed/{host}/docs/index.json",
+        f"failed/{host}/docs/index.reason.json",
         f"files/{host}/a.md",
         f"files/{host}/named.txt",
     ]
@@ -330,6 +330,7 @@ datasets:
     assert not Site.asked
     told = folder.spark("update", "web")
     assert "missing.md: http_404" in told.err
+    assert (folder.path / ".spark/.gitignore").read_text() == "*\n"
     Site.pages = {}
     folder.build()
     shown = folder.spark("show", "dataset:web", "--rejected").out
