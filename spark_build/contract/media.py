@@ -1,7 +1,10 @@
 """Media as rules see them: where a file lies, what it is and what is known of it. Datasets hold references to them."""
 
+import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from spark_build.core.digest import Digest
@@ -48,6 +51,20 @@ class Media(Struct, frozen=True):
             "suffix": self.suffix,
             "facts": dict(self.facts),
         }
+
+
+def new_file(suffix: str) -> Path:
+    """Where a rule may write media that it makes; the runner takes them in, and the file is gone then."""
+    return Path(_made_files().name, f"{os.urandom(8).hex()}{suffix}")
+
+
+def is_made(path: Path) -> bool:
+    return _made_files.cache_info().currsize > 0 and path.parent == Path(_made_files().name)
+
+
+@lru_cache(maxsize=1)
+def _made_files() -> "TemporaryDirectory[str]":
+    return TemporaryDirectory(prefix="spark-media-")
 
 
 def is_reference(value: Any) -> bool:

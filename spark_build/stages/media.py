@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spark_build.contract.items import Item
-from spark_build.contract.media import MARK, MEDIA_KINDS, Media, Reference, blob_path, is_reference
+from spark_build.contract.media import MARK, MEDIA_KINDS, Media, Reference, blob_path, is_made, is_reference
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.digest import Digest
 from spark_build.core.errors import ItemRejected
@@ -41,6 +41,8 @@ def _referred(name: str, value: Any, blobs: Blobs) -> Any:
         return value
     if not value.digest:
         digest, size = blobs.keep(value.path)
+        if is_made(value.path):
+            value.path.unlink()
         value = replace(value, digest=digest, size=size)
     return value.reference()
 

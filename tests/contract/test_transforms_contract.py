@@ -20,6 +20,12 @@ from spark_build.core.errors import ItemRejected
 CASES: dict[str, list[dict[str, Any]]] = {
     "chunk": [{"words": 5, "stride": 2}, {"tokens": 8}, {"characters": 10, "stride": 3, "min": 2}],
     "clean_html": [{}, {"field": "text", "to": "plain", "whole_page": True}],
+    # items without media pass them; tests/transforms/test_media_transforms.py has the others
+    "convert_image": [{}, {"format": "png", "size": [8, 8], "fit": "cover"}],
+    "extract_audio": [{"rate": 16_000, "channels": 1}],
+    "frames": [{"every": 1.0}, {"count": 3}, {"keyframes": True}],
+    "resample": [{}],
+    "strip_exif": [{}],
     "normalize_text": [{}, {"fields": ["text"], "unicode": "NFKC", "whitespace": "collapse", "quotes": True}],
     "template": [
         {"prompt": "{label}: {n}", "completion": "{text}"},

@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ FILES: Mapping[str, bytes] = {
         "0000000a49444154789c636800000082008177cd72b60000000049454e44ae426082"
     ),
 }  # fmt: skip
+
+
+_DOT_JPEG = bytes.fromhex(
+    "ffd8ffe000104a46494600010100000100010000ffdb004300100b0c0e0c0a100e0d0e1211101318281a181616183123251d"
+    "283a333d3c3933383740485c4e404457453738506d51575f626768673e4d71797064785c656763ffc0000b08000100010101"
+    "1100ffc4001f0000010501010101010100000000000000000102030405060708090a0bffc400b51000020103030204030505"
+    "04040000017d01020300041105122131410613516107227114328191a1082342b1c11552d1f02433627282090a161718191a"
+    "25262728292a3435363738393a434445464748494a535455565758595a636465666768696a737475767778797a8384858687"
+    "88898a92939495969798999aa2a3a4a5a6a7a8a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1e2"
+    "e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9faffda0008010100003f002bffd9"
+)
 
 
 def items(texts: Sequence[str] = TEXTS) -> list[Item]:
@@ -284,6 +296,135 @@ def _chunk(folder: Path) -> Golden:
     inputs = {"tokenizer": _tokenizer(folder / "tokenizer")}
     chunk = {way: rule(rule.Params(**params), inputs) for way, params in ways.items()}
     return Golden({way: [_plain(one.apply(item)) for item in items()] for way, one in chunk.items()})
+
+
+@golden("transform", "strip_exif")
+def _strip_exif(folder: Path) -> Golden:
+    rule, found = rule_of("transform", "strip_exif"), {}
+    for name, data in _tagged(folder).items():
+        media = Media("image", folder / name, Path(name).suffix, {"exif": {"Orientation": 6.0}})
+        for keeps in (True, False):
+            (made,) = rule(rule.Params(orientation=keeps)).apply(Item("a", "a", "train", {"image": media}))
+            content = made["image"].path.read_bytes()
+            found[f"{name} {keeps}"] = [len(data) > len(content), digest_bytes(content), made["image"].facts]
+    return Golden({"stripped": found})
+
+
+def _tagged(folder: Path) -> dict[str, bytes]:
+    """A dot with EXIF, a comment or a text: written by hand, so that no encoder's version tells."""
+    exif = bytes.fromhex("4578696600004d4d002a000000080001011200030000000100060000000000 00".replace(" ", ""))
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + b"\xff\xfe\0\x06note"
+    png = FILES["pixel.txt"]
+    text = b"tEXtAuthor\0Ann"
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    jpeg = _DOT_JPEG[:2] + segment + _DOT_JPEG[2:]
+    made = {"dot.png": png[:33] + chunk + png[33:], "dot.jpg": jpeg}
+    for name, data in made.items():
+        (folder / name).write_bytes(data)
+    return made
+
+
+@golden("transform", "convert_image")
+def _convert_image(folder: Path) -> Golden:
+    """PNG by its pixels: the file's bytes are zlib's, whose version is in the key."""
+    from PIL import Image
+
+    rule, found = rule_of("transform", "convert_image"), {}
+    ways: dict[str, dict[str, Any]] = {
+        "as it is": {}, "smaller": {"size": 40}, "inside": {"size": (50, 20)},
+        "cover": {"size": (30, 30), "fit": "cover"}, "stretch": {"size": (200, 10), "fit": "stretch"},
+        "gray": {"mode": "gray", "size": 16},
+    }  # fmt: skip
+    for way, params in ways.items():
+        for item in _images(folder):
+            (made,) = rule(rule.Params(format="png", **params)).apply(item)
+            with Image.open(made["image"].path) as image:
+                found[f"{way} {item.id}"] = [image.mode, *image.size, digest_bytes(image.tobytes())]
+    return Golden({"converted": found})
+
+
+@golden("transform", "frames")
+def _frames(folder: Path) -> Golden:
+    """Which frames, and when; of their pixels the mean, which codec and processor move by less than a step."""
+    import numpy as np
+    from PIL import Image
+
+    rule, item = rule_of("transform", "frames"), _clip(folder)
+    times: dict[str, Any] = {}
+    means: dict[str, float] = {}
+    for way, params in {
+        "every": {"every": 0.5},
+        "count": {"count": 3},
+        "keyframes": {"keyframes": True},
+    }.items():
+        made = rule(rule.Params(format="png", **params)).apply(item)
+        times[way] = [one["time"] for one in made]
+        pixels = [np.asarray(Image.open(one["image"].path)) for one in made]
+        means[way] = round(float(np.mean(pixels)))
+    return Golden({"times": times}, figures=means)
+
+
+@golden("transform", "extract_audio")
+def _extract_audio(folder: Path) -> Golden:
+    (made,) = _sound_rule("extract_audio", rate=8000, channels=1).apply(_clip(folder))
+    return Golden({"fields": sorted(made), **_sound(made["audio"])}, figures=_loudness(made["audio"]))
+
+
+@golden("transform", "resample")
+def _resample(folder: Path) -> Golden:
+    (audio,) = _sound_rule("extract_audio").apply(_clip(folder))
+    exact: dict[str, Any] = {}
+    figures: dict[str, float] = {}
+    for way, params in {"16000": {}, "8000 stereo": {"rate": 8000, "channels": 2}}.items():
+        (made,) = _sound_rule("resample", **params).apply(Item("a", "a", "train", {"audio": audio["audio"]}))
+        exact[way] = _sound(made["audio"])
+        figures |= {f"{way} {name}": value for name, value in _loudness(made["audio"]).items()}
+    return Golden(exact, figures=figures)
+
+
+def _sound_rule(name: str, **params: Any) -> Any:
+    rule = rule_of("transform", name)
+    return rule(rule.Params(**params))
+
+
+def _sound(media: Media) -> dict[str, Any]:
+    return {name: media.facts[name] for name in ("sample_rate", "channels", "duration", "format")}
+
+
+def _loudness(media: Media) -> dict[str, float]:
+    import wave
+
+    import numpy as np
+
+    with wave.open(str(media.path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    return {"loudness": round(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))), -1)}
+
+
+def _clip(folder: Path) -> Item:
+    """Two seconds of gray that brightens, with a tone; raw video and PCM, so that no encoder's version tells."""
+    from fractions import Fraction
+
+    import av
+    import numpy as np
+
+    path = folder / "clip.mkv"
+    with av.open(str(path), "w") as file:
+        video, audio = (
+            file.add_stream("rawvideo", rate=10),
+            file.add_stream("pcm_s16le", rate=16_000, layout="mono"),
+        )
+        video.width, video.height, video.pix_fmt, video.time_base = 32, 32, "yuv420p", Fraction(1, 10)
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 32), 60 + 6 * number, np.uint8), format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            file.mux(video.encode(frame))
+        tone = (8000 * np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000)).astype(np.int16)
+        sound = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        sound.sample_rate, sound.pts, sound.time_base = 16_000, 0, Fraction(1, 16_000)
+        file.mux(audio.encode(sound))
+    facts = {"duration": 2.0, "audio_codec": "pcm_s16le"}
+    return Item("clip", "clip.mkv", "train", {"video": Media("video", path, ".mkv", facts)})
 
 
 def _plain(fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

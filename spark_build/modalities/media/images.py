@@ -24,8 +24,7 @@ def image_facts(path: Path, max_pixels: int) -> dict[str, Any]:
 
     Errors: ItemRejected with reason broken_image, truncated, too_many_pixels or unknown_image.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of EXIF that is wrong, of palettes
+    with warnings.catch_warnings(action="ignore"):  # of EXIF that is wrong, of palettes
         try:
             with opened(path) as image:
                 _check_pixels(image, max_pixels)

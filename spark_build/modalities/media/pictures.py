@@ -50,14 +50,25 @@ def likeness(first: "Image.Image", second: "Image.Image") -> float:
 def small(path: Path) -> "Image.Image":
     """The image upright, without transparency, 64 x 64 RGB. Errors: ItemRejected."""
     try:
-        with warnings.catch_warnings(), opened(path) as image:
-            warnings.simplefilter("ignore")  # of EXIF that is wrong, of palettes
+        with warnings.catch_warnings(action="ignore"), opened(path) as image:
             image.draft("RGB", (_SMALL, _SMALL))  # JPEG: decoded at a smaller size at once
-            return _upright(_resized(_in_color(image), (_SMALL, _SMALL)), _orientation(image))
+            return upright(_resized(in_color(image), (_SMALL, _SMALL)), image)
     except ItemRejected:
         raise
     except Exception as error:  # decoders raise whatever they stumble over
         raise ItemRejected("broken_image", (str(error) or type(error).__name__)[:200]) from None
+
+
+def upright(pixels: "Image.Image", image: "Image.Image") -> "Image.Image":
+    """`pixels` turned as the EXIF of `image` says. Source: the tag Orientation of EXIF 2.32, section 4.6.4."""
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    orientation = _orientation(image)
+    return pixels.transpose(turns[orientation]) if orientation in turns else pixels
 
 
 def _orientation(image: "Image.Image") -> Any:
@@ -69,18 +80,8 @@ def _orientation(image: "Image.Image") -> Any:
         return 1
 
 
-def _upright(image: "Image.Image", orientation: Any) -> "Image.Image":
-    """Source: the tag Orientation of EXIF 2.32, section 4.6.4."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
-    }  # fmt: skip
-    return image.transpose(turns[orientation]) if orientation in turns else image
-
-
-def _in_color(image: "Image.Image") -> "Image.Image":
+def in_color(image: "Image.Image") -> "Image.Image":
+    """RGB, eight bits, on white where it is transparent."""
     from PIL import Image
 
     if image.mode.startswith(("I", "F")):

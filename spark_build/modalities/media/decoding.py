@@ -1,0 +1,152 @@
+"""Frames of a video as images, and sound as files of samples, through PyAV."""
+
+import wave
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import count, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.errors import ItemRejected, Unavailable
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_SAMPLE_BYTES = 2  # 16 bits
+_FLAC_SAMPLES = 4096  # a frame
+
+Wanted = Callable[[float], bool]  # of a frame's time in seconds; asked in order
+
+
+def frames_of(
+    path: Path, wanted: Wanted, *, keyframes: bool = False
+) -> Iterator[tuple[float, "Image.Image"]]:
+    """Seconds and image of the frames that are wanted; of `keyframes` alone nothing else is decoded.
+
+    Errors: ItemRejected where it can't be decoded.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        if keyframes:
+            stream.codec_context.skip_frame = "NONKEY"
+        first: float | None = None
+        for frame in _decoded(container, stream):
+            first = frame.time if first is None else first
+            if wanted(seconds := round(frame.time - first, 6)):
+                yield seconds, _image(frame)
+
+
+def every(seconds: float) -> Wanted:
+    """The first frame at or after each multiple."""
+    ticks = count()
+    following = next(ticks) * seconds
+
+    def is_wanted(time: float) -> bool:
+        nonlocal following
+        if time < following:
+            return False
+        while following <= time:
+            following = next(ticks) * seconds
+        return True
+
+    return is_wanted
+
+
+def evenly(number: int, duration: float) -> Wanted:
+    """So many frames, each from the middle of an equal part."""
+    times = iter([(part + 0.5) * duration / number for part in range(number)])
+    following = next(times, None)
+
+    def is_wanted(time: float) -> bool:
+        nonlocal following
+        if following is None or time < following:
+            return False
+        following = next(times, None)
+        return True
+
+    return is_wanted
+
+
+def write_sound(path: Path, to: Path, *, rate: int | None, channels: int | None) -> None:
+    """The first audio stream as 16-bit WAV or FLAC, by the suffix of `to`. Errors: ItemRejected."""
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise ItemRejected("no_audio", "it has no sound")
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        frames = _decoded(container, stream)
+        first = next(frames, None)
+        if first is None:
+            raise ItemRejected("empty", "not one sample of its sound")
+        rate, channels = rate or first.sample_rate, channels or min(2, len(first.layout.channels))
+        write = _write_flac if to.suffix == ".flac" else _write_wav
+        write(to, _resampled(first, frames, rate, channels), rate, channels)
+
+
+def _resampled(first: Any, frames: Iterator[Any], rate: int, channels: int) -> Iterator[Any]:
+    import av
+
+    layout = "mono" if channels == 1 else "stereo"
+    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate, frame_size=_FLAC_SAMPLES)
+    yield from resampler.resample(first)
+    for frame in frames:
+        frame.pts = None  # gaps in time stamps are no silence
+        yield from resampler.resample(frame)
+    yield from resampler.resample(None)
+
+
+def _write_wav(to: Path, frames: Iterator[Any], rate: int, channels: int) -> None:
+    with wave.open(str(to), "wb") as output:
+        output.setparams((channels, _SAMPLE_BYTES, rate, 0, "NONE", ""))
+        for frame in frames:
+            output.writeframesraw(frame.to_ndarray().tobytes())
+
+
+def _write_flac(to: Path, frames: Iterator[Any], rate: int, channels: int) -> None:
+    import av
+
+    layout, place = "mono" if channels == 1 else "stereo", 0
+    with av.open(str(to), "w", format="flac") as output:
+        stream = output.add_stream("flac", rate=rate, layout=layout)
+        for frame in frames:
+            frame.pts, frame.time_base = place, Fraction(1, rate)
+            place += frame.samples
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def _opened(path: Path) -> Any:
+    try:
+        import av
+    except ImportError:
+        raise Unavailable("audio and video need PyAV", fix="pip install 'spark-build[media]'") from None
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        return av.open(str(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, ValueError) as error:
+        raise ItemRejected("broken_media", str(error)[:200]) from None
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    import av
+
+    try:
+        yield from container.decode(stream)
+    except (av.FFmpegError, ValueError, EOFError) as error:
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ItemRejected("broken_media", said[:200]) from None
+
+
+def _image(frame: Any) -> "Image.Image":
+    image: Image.Image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def first_of(
+    pairs: Iterator[tuple[float, "Image.Image"]], most: int
+) -> Iterator[tuple[float, "Image.Image"]]:
+    """Errors: ItemRejected where there are more."""
+    yield from islice(pairs, most)
+    if next(pairs, None) is not None:
+        raise ItemRejected("too_many_frames", f"`most` is {most}")
