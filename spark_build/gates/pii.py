@@ -72,6 +72,7 @@ class Pii(ItemGate):
     """What is personal, as character offsets; which kinds count and what becomes of them comes later."""
 
     Params = Params
+    revision = 2
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:

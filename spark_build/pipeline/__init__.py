@@ -22,7 +22,7 @@ from sparkfile_schema.nodes import find
 from sparkfile_schema.suggest import did_you_mean
 
 # what the stages' own runners do; raised when their output changes for the same input
-STAGE_REVISIONS = {"ingest": 1, "filter": 1, "version": 1, "train": 1, "eval": 1, "package": 1}
+STAGE_REVISIONS = {"ingest": 1, "filter": 2, "version": 1, "train": 1, "eval": 1, "package": 1}
 _ROWS = ("data/*", "rejected/")  # of a dataset; its media are read from the store by what these rows refer to
 DEFAULT_VERSIONER = Use("snapshot", "snapshot", {}, ())
 

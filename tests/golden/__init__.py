@@ -53,6 +53,13 @@ def rule_of(family: str, name: str) -> Any:
     return find(family, name, Path.cwd()).rule
 
 
+def told(verdict: Any) -> dict[str, Any]:
+    """A verdict as JSON; evidence only where there is some."""
+    from spark_build.core.values import asdict
+
+    return {name: value for name, value in asdict(verdict).items() if name != "detail" or value}
+
+
 def files_of(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 

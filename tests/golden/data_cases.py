@@ -11,7 +11,7 @@ from typing import Any
 from spark_build.contract import Context, Item, Media, Raw, SourceFile
 from spark_build.core.digest import digest_bytes, digest_file
 from spark_build.core.values import asdict, replace
-from tests.golden import Golden, Heard, files_of, golden, rule_of
+from tests.golden import Golden, Heard, files_of, golden, rule_of, told
 
 CHAT = [{"role": "user", "content": "I am ann@example.com"}, {"role": "assistant", "content": "Hello."}]
 TEXTS = (
@@ -552,7 +552,7 @@ def _language(folder: Path) -> Golden:
     gate = rule(rule.Params(languages=["en"], among=["de", "en", "ja"], min_confidence=0.5))
     measured = [gate.measure(item) for item in items((*TEXTS, german))]
     return Golden(
-        {"measured": measured, "verdicts": [asdict(gate.decide(one, gate.params)) for one in measured]}
+        {"measured": measured, "verdicts": [told(gate.decide(one, gate.params)) for one in measured]}
     )
 
 
@@ -569,7 +569,7 @@ def _decontaminate(folder: Path) -> Golden:
         )
     )
     measured = [gate.measure(item) for item in found]
-    return Golden({"measured": measured, "verdicts": [asdict(gate.decide(one, params)) for one in measured]})
+    return Golden({"measured": measured, "verdicts": [told(gate.decide(one, params)) for one in measured]})
 
 
 @golden("gate", "exact_duplicates")
@@ -591,7 +591,7 @@ def _limits(folder: Path) -> Golden:
     gate = rule(rule.Params(min_words=5, max_lines=3, max_bytes=100))
     measured = [gate.measure(item) for item in [*found, *_images(folder)]]
     return Golden(
-        {"measured": measured, "verdicts": [asdict(gate.decide(one, gate.params)) for one in measured]}
+        {"measured": measured, "verdicts": [told(gate.decide(one, gate.params)) for one in measured]}
     )
 
 
@@ -604,7 +604,7 @@ def _pii(folder: Path) -> Golden:
     for action in ("drop", "redact"):
         gate = rule(rule.Params(action=action))
         verdicts = [gate.decide_item(item, gate.measure(item), gate.params) for item in found]
-        exact[action] = [asdict(verdict) for verdict in verdicts]
+        exact[action] = [told(verdict) for verdict in verdicts]
     return Golden(exact)
 
 
@@ -619,7 +619,7 @@ def _quality(folder: Path) -> Golden:
     }  # fmt: skip
     for name, params in ways.items():
         chosen = rule.Params(**params)
-        exact[name] = [asdict(gate.decide(gate.measure(item), chosen)) for item in found]
+        exact[name] = [told(gate.decide(gate.measure(item), chosen)) for item in found]
     return Golden(exact)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.contract import Context
-from tests.golden import Golden, Heard, files_of, golden, rule_of
+from tests.golden import Golden, Heard, files_of, golden, rule_of, told
 
 TEXTS = [
     "A list holds items in order; append adds one at the end.",
@@ -237,7 +237,6 @@ def _command_metric(folder: Path) -> Golden:
 @golden("gate", "toxicity")
 def _toxicity(folder: Path) -> Golden:
     from spark_build.contract import Item
-    from spark_build.core.values import asdict
 
     rule = rule_of("gate", "toxicity")
     params = rule.Params(model="model:some", labels=["file"], threshold=0.5, max_tokens=32, overlap=8)
@@ -245,11 +244,7 @@ def _toxicity(folder: Path) -> Golden:
     items = [Item(f"id{n}", "made.txt", "train", {"text": row["text"]}) for n, row in enumerate(ROWS[:4])]
     measured = [gate.measure(item) for item in items]
     return Golden(
-        {
-            "verdicts": [
-                asdict(gate.decide({"file": score, "loop": 1.0}, params)) for score in (0.0, 0.5, 1.0)
-            ]
-        },
+        {"verdicts": [told(gate.decide({"file": score, "loop": 1.0}, params)) for score in (0.0, 0.5, 1.0)]},
         {f"{label} {n}": score for n, found in enumerate(measured) for label, score in found.items()},
     )
 
