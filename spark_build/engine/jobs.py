@@ -320,7 +320,9 @@ def _read_by_items(node: Node) -> Iterator[tuple[str, Input]]:
     """What a stage may go on from: the dataset that it works on, or that its source reads."""
     yield from node.inputs.items()
     if node.kind == "ingest":
-        yield from ((f"0.{n}", i) for n, i in node.steps[0].inputs.items() if n in previous.READ_BY_ITEMS)
+        name = previous.read_by_items({"rule": node.steps[0].rule})
+        if name in node.steps[0].inputs:
+            yield f"0.{name}", node.steps[0].inputs[name]
 
 
 def _taken(job: Job) -> tuple[Entry, ...]:

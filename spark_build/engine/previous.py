@@ -11,7 +11,6 @@ from spark_build.core.record import Record
 from spark_build.core.tree import MEDIA_PART, Tree
 from spark_build.engine.action import Manifest
 
-READ_BY_ITEMS = ("path", "dataset")  # inputs of a source: a folder, another dataset's rows
 KINDS = ("ingest", "filter")  # whose runners go on from it
 
 
@@ -59,10 +58,17 @@ def _written(path: Path, data: bytes) -> str:
     return str(path)
 
 
+def read_by_items(step: Mapping[str, Any]) -> str:
+    """The input of a source that it reads item by item: its folder, or the rows of another dataset."""
+    return "dataset" if step["rule"] == "dataset" else "path"
+
+
 def _without_inputs(manifest: Mapping[str, Any]) -> Manifest:
     """Inputs of the steps stay, but for what a source reads item by item: a gate's model is part of what it does."""
     steps = [dict(step) for step in manifest.get("steps", [])]
     if manifest.get("kind") == "ingest" and steps:
         given: dict[str, Digest] = steps[0].get("inputs", {})
-        steps[0]["inputs"] = {name: digest for name, digest in given.items() if name not in READ_BY_ITEMS}
+        steps[0]["inputs"] = {
+            name: digest for name, digest in given.items() if name != read_by_items(steps[0])
+        }
     return {**{name: value for name, value in manifest.items() if name != "inputs"}, "steps": steps}

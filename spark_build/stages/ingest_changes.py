@@ -37,7 +37,7 @@ from spark_build.stages.splicing import Change, DoesNotFit, link_or_copy, splice
 from spark_build.stages.splits import SplitPlan
 from spark_build.stages.transforming import apply_transform
 
-ROWS = "dataset"  # the input of a source that reads another dataset
+ROWS = "dataset"  # the source that reads another dataset, and its input
 _MOST_CHANGED_SHARE = 0.25  # of the files; beyond it the whole is as quick
 
 Handled = set[tuple[str, int | str]]  # records, by what tells each from all others
@@ -103,7 +103,7 @@ def ingest_changes(
 
 def _changes(job: Job, context: Context, source: Source) -> _Changes:
     context = step_context(context, job, job.steps[0])
-    if ROWS in context.inputs and f"0.{ROWS}" in job.previous["inputs"]:
+    if job.steps[0].rule == ROWS and f"0.{ROWS}" in job.previous["inputs"]:
         return _changed_rows(job, context)
     return _changed_files(job, context, source)
 
