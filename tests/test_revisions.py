@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,16 @@ def test_a_line_is_good_for_the_code_it_was_written_for() -> None:
 
 def test_a_line_does_not_take_another_output() -> None:
     assert taken(now(modules=MOVED, golden="other"), "really the same") == THEN
+
+
+def test_a_case_with_more_parts_keeps_the_revision_and_brings_them_with_the_line() -> None:
+    found = now(modules=MOVED)
+    found = replace(found, golden={**found.golden, "of images": "new"})
+    assert "code moved" in told(found)
+    after = taken(found, "text is what it was")
+    assert (after.revision, after.golden, told(found, after)) == (1, found.golden, "")
+    assert "(of images)" in told(replace(found, modules=MODULES))
+    assert "gives another result (of images)" in told(now(modules=MODULES), after)
 
 
 def test_accept_does_not_take_moved_code_under_the_same_revision() -> None:

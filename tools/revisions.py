@@ -100,6 +100,7 @@ def _problem(rule: str, then: Accepted | None, now: Found, modules: Mapping[str,
         return Problem(rule, what, f"set it to {then.revision} or higher in {now.place}")
     different = _different(then, now)
     if now.closure == then.last_closure:
+        different = different or _added(then, now)
         if not different:
             return None
         what = f"its code stands still, and it gives another result ({different})"
@@ -121,11 +122,14 @@ def _accept(rule: str) -> str:
     return f"python -m tools.revisions --accept {rule}"
 
 
+def _added(then: Accepted, now: Found) -> str:
+    """Parts that the golden case did not have: nothing that was built before can be one of them."""
+    return ", ".join(sorted({*now.golden} - {*then.golden}))
+
+
 def _different(then: Accepted, now: Found) -> str:
     """Parts of the output that moved, in words; '' for none."""
-    parts = sorted(
-        part for part in {*then.golden, *now.golden} if then.golden.get(part) != now.golden.get(part)
-    )
+    parts = sorted(part for part, digest in then.golden.items() if now.golden.get(part) != digest)
     parts += [
         f"{name}: {then.figures.get(name)} → {now.figures.get(name)}"
         for name in sorted({*then.figures, *now.figures})
@@ -260,7 +264,9 @@ def take(
                 taken[rule] = _newly_accepted(accepted.get(rule), found[rule])
         elif problem.mended_by == "same-output" and reason is not None:
             line = {"closure": found[rule].closure, "reason": reason}
-            taken[rule] = replace(accepted[rule], same_output=[*accepted[rule].same_output, line])
+            same = [*accepted[rule].same_output, line]
+            # which may have more parts now
+            taken[rule] = replace(accepted[rule], same_output=same, golden=found[rule].golden)
     return taken
 
 

@@ -1,29 +1,43 @@
 """Blobs: media files that a stage's worker takes into the store as it finds them, so that a killed one loses none."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
 from spark_build.core.job import Job
 from spark_build.core.ports import Blobs
-from spark_build.storage.objects import LocalObjects
-from spark_build.storage.state import State
+
+if TYPE_CHECKING:
+    from spark_build.storage.objects import LocalObjects
 
 _THREADS = 8  # flushing waits for the disk, which serves several at once
 
 
 def blobs_of(job: Job) -> Blobs:
-    return LocalBlobs(LocalObjects(job.store, State(f"{job.store}/state.db")))
+    def objects() -> "LocalObjects":
+        from spark_build.storage.objects import LocalObjects
+        from spark_build.storage.state import State
+
+        return LocalObjects(job.store, State(f"{job.store}/state.db"))
+
+    return LocalBlobs(objects)
 
 
 class LocalBlobs:
     """`core.ports.Blobs` in the local store: ordinary objects, which count once a stage's result names them."""
 
-    def __init__(self, objects: LocalObjects) -> None:
-        self._objects = objects
+    def __init__(self, objects: "Callable[[], LocalObjects]") -> None:
+        """`objects` is asked once there is a blob: most stages have none."""
+        self._objects_of = objects
         self._kept: dict[Digest, None] = {}  # and not flushed yet
+
+    @cached_property
+    def _objects(self) -> "LocalObjects":
+        return self._objects_of()
 
     def path(self, digest: Digest) -> Path:
         return Path(self._objects.path(digest))
