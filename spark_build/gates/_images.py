@@ -9,9 +9,9 @@ from spark_build.contract import Item, Media
 from spark_build.core.errors import ItemRejected
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from spark_build.modalities.media.pictures import Picture
 
-_SMALL_IMAGES = 1024  # of 12 KB, so that a cluster's images are decoded once
+_PICTURES = 64  # of up to 650 KB, so that what a cluster is compared with is decoded once
 
 
 def image_fields(item: Item) -> tuple[str, ...]:
@@ -38,15 +38,15 @@ def image_candidates(
 def image_likeness(first: Item, second: Item, names: Sequence[str]) -> float:
     from spark_build.modalities.media.pictures import likeness
 
-    return likeness(*(_small(_image(item, names).path) for item in (first, second)))
+    return likeness(*(_picture(_image(item, names).path) for item in (first, second)))
 
 
-@lru_cache(maxsize=_SMALL_IMAGES)
-def _small(path: Path) -> "Image.Image":
+@lru_cache(maxsize=_PICTURES)
+def _picture(path: Path) -> "Picture":
     """A blob's path is named by its content."""
-    from spark_build.modalities.media.pictures import small
+    from spark_build.modalities.media.pictures import Picture, small
 
-    return small(path)
+    return Picture(small(path))
 
 
 def _image(item: Item, names: Sequence[str]) -> Media:

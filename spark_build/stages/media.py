@@ -83,10 +83,10 @@ def take_media(
 ) -> None:
     """Says which blobs the result holds: those of `kinds` that the rows in `folder`, by default its own, refer to."""
     blobs.flush()
-    entries = {blob_path(r): r for r in references(folder or Path(job.output), kinds)}
+    found = references(folder or Path(job.output), kinds)
+    entries = {path: Entry(path, r["bytes"], r["digest"]) for r in found for path in [blob_path(r)]}
     if entries:
-        tree = Tree.of(Entry(path, r["bytes"], r["digest"]) for path, r in entries.items())
-        job.taken.write_bytes(tree.listing)
+        job.taken.write_bytes(Tree.of(entries.values()).listing)
 
 
 def references(folder: Path, kinds: Sequence[str] = MEDIA_KINDS) -> Iterator[Reference]:

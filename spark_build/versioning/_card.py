@@ -89,6 +89,8 @@ def _body(
     if card.get("citation"):
         yield f"## Citation\n\n```\n{card['citation'].strip()}\n```\n"
     yield "## Provenance\n\nBuilt by `spark build`. `spark.json` beside this file has every file's digest.\n"
+    if "video" in measured.fields.values():
+        yield "Videos lie in `media/`; the paths in the rows start at this folder.\n"
     yield '## Reading it\n\n```python\nimport datasets\n\ndatasets.load_dataset("THIS_FOLDER")\n```\n'
 
 

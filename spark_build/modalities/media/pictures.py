@@ -6,11 +6,12 @@ Source: the DCT hash of Zauner 2010, "Implementation and benchmarking of percept
 
 import warnings
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.errors import ItemRejected
+from spark_build.core.values import Struct
 from spark_build.modalities.media.images import opened
 
 if TYPE_CHECKING:
@@ -39,12 +40,32 @@ def picture_hashes(path: Path) -> bytes:
     return b"".join(_hash(_pixels(gray, part)) for part in PARTS)
 
 
-def likeness(first: "Image.Image", second: "Image.Image") -> float:
-    """From 0 to 1 of two `small` images: how much of their contrast agrees, at the best place of one in the other."""
-    straight = _score(_pixels(first), _pixels(second))
+class Picture(Struct, frozen=True, dict=True):
+    """A `small` image, and what is compared of it."""
+
+    small: "Image.Image"
+
+    @cached_property
+    def pixels(self) -> "np.ndarray[Any, Any]":
+        return _pixels(self.small)
+
+    @cached_property
+    def parts(self) -> "np.ndarray[Any, Any]":
+        """Its parts at all places of the coarse grid, one after the other."""
+        import numpy as np
+
+        return np.stack([_pixels(self.small, place) for place in _COARSE]).astype(np.int16)
+
+
+def likeness(first: Picture, second: Picture) -> float:
+    """From 0 to 1: how much of the contrast of both agrees, at the best place of one in the other."""
+    straight = _score(first.pixels, second.pixels)
     if straight >= _ALIKE_ENOUGH:
         return straight
-    return max(straight, _best_part(first, second), _best_part(second, first))
+    (score, place), (other_score, other_place) = _best_part(first, second), _best_part(second, first)
+    whole, part, place = (first, second, place) if score >= other_score else (second, first, other_place)
+    near = (_score(_pixels(whole.small, around), part.pixels) for around in _around(place))
+    return max(straight, score, other_score, *near)
 
 
 def small(path: Path) -> "Image.Image":
@@ -148,21 +169,30 @@ def _cosines() -> "np.ndarray[Any, Any]":
 
 def _score(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> float:
     """One less the share of the difference in the contrast of both, stretched; brightness as a whole is left out."""
-    difference = _spread(first - second)
-    contrast = _spread(first) + _spread(second) + _NOISE
-    return max(0.0, 1 - _STRETCH * difference / contrast)
+    return float(_scores(first[None], second)[0])
 
 
-def _spread(values: "np.ndarray[Any, Any]") -> float:
-    """Sum of squares around the mean."""
-    return float((values * values).sum()) - float(values.sum()) ** 2 / values.size
+def _scores(several: "np.ndarray[Any, Any]", one: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    import numpy as np
+
+    difference, contrast = _spreads(several - one), _spreads(several) + _spreads(one[None]) + _NOISE
+    return np.maximum(0.0, 1 - _STRETCH * difference / contrast)
 
 
-def _best_part(whole: "Image.Image", part: "Image.Image") -> float:
-    """How well `part` fits some part of `whole`."""
-    wanted = _pixels(part)
-    best, place = max((_score(_pixels(whole, place), wanted), place) for place in _COARSE)
-    return max(best, *(_score(_pixels(whole, near), wanted) for near in _around(place)))
+def _spreads(several: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    """Of each its sum of squares around the mean."""
+    import numpy as np
+
+    flat = several.reshape(len(several), -1).astype(np.int32)
+    squares, sums = (flat * flat).sum(axis=1, dtype=np.int64), flat.sum(axis=1, dtype=np.int64)
+    return squares - sums.astype(np.float64) ** 2 / flat.shape[1]
+
+
+def _best_part(whole: Picture, part: Picture) -> tuple[float, tuple[float, float, float]]:
+    """How well `part` fits some part of `whole`, and where."""
+    scores = _scores(whole.parts, part.pixels.astype(whole.parts.dtype))
+    best = int(scores.argmax())
+    return float(scores[best]), _COARSE[best]
 
 
 def _around(place: tuple[float, float, float]) -> Iterator[tuple[float, float, float]]:
