@@ -84,6 +84,9 @@ class Source(Rule):
         False  # `read` looks at none of them, so that its memo outlives a change
     )
     unread: ClassVar[tuple[str, ...]] = ()  # params and inputs that `read` doesn't look at, likewise
+    limits_items: ClassVar[bool] = (
+        False  # `--limit` counts what `gather` gives: its files say something together alone
+    )
     is_remembered: ClassVar[bool] = True  # False: reading again is cheaper than keeping every record twice
 
     def fetch(self, context: Context) -> Path:

@@ -65,6 +65,7 @@ class Manifest(Source):
     Params = Params
     revision = 1
     libraries = ("pillow", "av")
+    limits_items = True
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:

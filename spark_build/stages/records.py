@@ -60,6 +60,8 @@ def read_records(
     records = _records_of(services, step, source, files, operation, job.limit)
     if source.looks_at_all():
         records = _gathered(source, records, services)
+    if source.limits_items:
+        records = records[: job.limit]
     if not records:
         raise BadInput(
             f"{shown_path(job, place)}: no record in {len(files):,} files",
@@ -82,8 +84,8 @@ def _records_of(
     operation: Digest,
     limit: int | None,
 ) -> list[Record]:
-    if not source.is_remembered:
-        limit = None  # of datasets that are limited themselves
+    if not source.is_remembered or source.limits_items:
+        limit = None  # of datasets that are limited themselves; or it comes later
     read = _read_files(services, step, source, files, operation, limit)
     return list(_records(services, operation, read, limit))
 

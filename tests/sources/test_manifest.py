@@ -111,6 +111,19 @@ def test_only_what_changed_is_read_again(bench: Bench) -> None:
     assert (again.handled, again.remembered) == (1, 12)
 
 
+def test_a_limit_counts_items(bench: Bench) -> None:
+    rows = [{"image": f"a/frames/{n}.png"} for n in range(12)]
+    bench.write("clips/manifest.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    source = step(
+        "manifest",
+        {"path": "clips/manifest.jsonl"},
+        impl="spark_build.sources.manifest:Manifest",
+        inputs={"path": str(bench.project / "clips")},
+    )
+    ran = bench.run("ingest", [source], {}, {}, limit=3)
+    assert [row["source"] for row in ran.rows()] == [f"a/frames/{n}.png" for n in range(3)]
+
+
 def test_files_that_no_row_names_are_no_items(bench: Bench) -> None:
     ran = read(bench, [{"path": "b.mp4"}])
     assert [row["source"] for row in ran.rows()] == ["b.mp4"]
