@@ -1,6 +1,7 @@
 """Media between rules and datasets: a reference where items are kept, a `Media` where a rule looks."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from spark_build.core.tree import Entry, Tree
 from spark_build.core.values import replace
 
 _MARKED = f'"{MARK}":'.encode()
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def seen(item: Item, blobs: Blobs) -> Item:
@@ -54,7 +56,7 @@ def named(fields: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any
 
 
 def _named(reference: Reference, names: Mapping[Digest, str]) -> dict[str, Any]:
-    made_from = next(iter(names.values()), f"{reference['digest'][:16]}.x")
+    made_from = next(filter(None, names.values()), f"{reference['digest'][:16]}.x")
     made = str(PurePosixPath(made_from).with_suffix(reference["suffix"]))
     return {**reference, "path": names.get(reference["digest"], made)}
 
@@ -71,7 +73,8 @@ def is_usable(blobs: Blobs) -> Callable[[Sequence[bytes]], list[bool]]:
 
 
 def _digests(value: Any) -> Iterator[Digest]:
-    if is_reference(value):
+    """Of all that looks like a reference: what stands deep in a user's JSON may do so, too, and is no harm."""
+    if is_reference(value) and _DIGEST.fullmatch(str(value.get("digest"))):
         yield value["digest"]
     elif isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:

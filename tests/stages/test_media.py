@@ -215,6 +215,22 @@ def test_a_record_that_only_looks_like_a_reference_is_rejected(bench: Bench) -> 
     assert [row["reason"] for row in ran.dataset.rejected()] == ["bad_value"]
 
 
+def test_what_looks_like_a_reference_deep_in_a_value_is_a_value(bench: Bench) -> None:
+    rows = [{"x": {"y": {"$media": 1}}}, {"x": {"y": {"$media": "image", "digest": "0" * 64}}}]
+    bench.write("data/b.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        ran = bench.ingest(source(bench))
+        assert [row["x"] for row in ran.rows()] == [row["x"] for row in rows]
+    assert not ran.output.with_name("taken.json").exists()
+
+
+def test_names_of_files_may_be_odd(pictures: Bench) -> None:
+    for name in ("line\nbreak.png", "quote'\".png", "ünï.png", "noend.", "a..b..png"):
+        pictures.write(f"data/0/{name}", digit(200 + len(name)))
+    ran = pictures.ingest(source(pictures))
+    assert {"0/line\nbreak.png", "0/ünï.png", "0/noend."} <= {row["source"] for row in ran.rows()}
+
+
 def test_a_declared_field_takes_its_own_kind_alone(pictures: Bench) -> None:
     ran = pictures.ingest(source(pictures), fields={"image": "image"})
     assert {row["reason"] for row in ran.dataset.rejected()} == {"missing_field"}

@@ -176,7 +176,8 @@ def _scores(several: "np.ndarray[Any, Any]", one: "np.ndarray[Any, Any]") -> "np
     import numpy as np
 
     difference, contrast = _spreads(several - one), _spreads(several) + _spreads(one[None]) + _NOISE
-    return np.maximum(0.0, 1 - _STRETCH * difference / contrast)
+    scores: np.ndarray[Any, Any] = np.maximum(0.0, 1 - _STRETCH * difference / contrast)
+    return scores
 
 
 def _spreads(several: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -185,7 +186,8 @@ def _spreads(several: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
     flat = several.reshape(len(several), -1).astype(np.int32)
     squares, sums = (flat * flat).sum(axis=1, dtype=np.int64), flat.sum(axis=1, dtype=np.int64)
-    return squares - sums.astype(np.float64) ** 2 / flat.shape[1]
+    spreads: np.ndarray[Any, Any] = squares - sums.astype(np.float64) ** 2 / flat.shape[1]
+    return spreads
 
 
 def _best_part(whole: Picture, part: Picture) -> tuple[float, tuple[float, float, float]]:
