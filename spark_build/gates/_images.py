@@ -1,8 +1,9 @@
-"""Images as a gate compares them: by the first image of an item among the fields that it reads."""
+"""Images and videos as a gate compares them: by the first of an item among the fields that it reads."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 from spark_build.contract import Item, Media
@@ -11,20 +12,26 @@ from spark_build.core.errors import ItemRejected
 if TYPE_CHECKING:
     from spark_build.modalities.media.pictures import Picture
 
+_COMPARED = ("image", "video")
 _PICTURES = 64  # of up to 650 KB, so that what a cluster is compared with is decoded once
+_FRAMES = 5  # of a video are compared, evenly over its length; the middle one names candidates
+_SAME_LENGTH = 0.9  # of two videos, the shorter one's duration over the longer one's, at least
 
 
-def image_fields(item: Item) -> tuple[str, ...]:
-    return tuple(n for n, value in item.fields.items() if isinstance(value, Media) and value.kind == "image")
+def visual_fields(item: Item) -> tuple[str, ...]:
+    return tuple(n for n, v in item.fields.items() if isinstance(v, Media) and v.kind in _COMPARED)
 
 
-def image_hashes(item: Item, names: Sequence[str]) -> bytes:
-    from spark_build.modalities.media.pictures import picture_hashes
+def visual_hashes(item: Item, names: Sequence[str]) -> bytes:
+    from spark_build.modalities.media.pictures import hashes_of, picture_hashes
 
-    return picture_hashes(_image(item, names).path)
+    media = _media(item, names)
+    if media.kind == "image":
+        return picture_hashes(media.path)
+    return hashes_of(_frames(media, (0.5,))[0].small)
 
 
-def image_candidates(
+def visual_candidates(
     signatures: Sequence[bytes], is_kept: Callable[[int], bool]
 ) -> Iterable[tuple[int, int]]:
     import numpy as np
@@ -35,10 +42,21 @@ def image_candidates(
     return near_pairs(hashes, is_kept)
 
 
-def image_likeness(first: Item, second: Item, names: Sequence[str]) -> float:
+def visual_likeness(first: Item, second: Item, names: Sequence[str]) -> float:
+    """Of images; of videos of about the same length that of their frames: half of these are at least so alike."""
     from spark_build.modalities.media.pictures import likeness
 
-    return likeness(*(_picture(_image(item, names).path) for item in (first, second)))
+    one, other = _media(first, names), _media(second, names)
+    if one.kind != other.kind:
+        return 0.0
+    if one.kind == "image":
+        return likeness(_picture(one.path), _picture(other.path))
+    lengths = sorted(float(media.facts["duration"]) for media in (one, other))
+    if lengths[0] < _SAME_LENGTH * lengths[1]:
+        return 0.0
+    places = tuple((part + 0.5) / _FRAMES for part in range(_FRAMES))
+    pairs = zip(_frames(one, places), _frames(other, places), strict=True)
+    return median_low(likeness(*pair) for pair in pairs)
 
 
 @lru_cache(maxsize=_PICTURES)
@@ -49,10 +67,22 @@ def _picture(path: Path) -> "Picture":
     return Picture(small(path))
 
 
-def _image(item: Item, names: Sequence[str]) -> Media:
+def _frames(video: Media, places: tuple[float, ...]) -> "tuple[Picture, ...]":
+    return _frames_of(video.path, tuple(place * float(video.facts["duration"]) for place in places))
+
+
+@lru_cache(maxsize=_PICTURES // _FRAMES)
+def _frames_of(path: Path, times: tuple[float, ...]) -> "tuple[Picture, ...]":
+    from spark_build.modalities.media.decoding import frames_at
+    from spark_build.modalities.media.pictures import Picture, small_frame
+
+    return tuple(Picture(small_frame(frame)) for frame in frames_at(path, times))
+
+
+def _media(item: Item, names: Sequence[str]) -> Media:
     """Errors: ItemRejected where a field that was named holds something else."""
     values = [item.fields[name] for name in names if item.fields.get(name) is not None]
-    found = next((v for v in values if isinstance(v, Media) and v.kind == "image"), None)
+    found = next((v for v in values if isinstance(v, Media) and v.kind in _COMPARED), None)
     if found is None:
-        raise ItemRejected("no_image", f"{', '.join(names)} hold none")
+        raise ItemRejected("no_image", f"{', '.join(names)}: neither an image nor a video")
     return found

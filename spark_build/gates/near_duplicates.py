@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, GateParams, Item, JoinGate
-from spark_build.gates._images import image_candidates, image_fields, image_hashes, image_likeness
+from spark_build.gates._images import visual_candidates, visual_fields, visual_hashes, visual_likeness
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_LIBRARIES = {"minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow",)}
+_LIBRARIES = {"minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av")}
 
 
 class Params(GateParams):
@@ -40,7 +40,7 @@ class Params(GateParams):
     method: Literal["minhash", "simhash", "phash"] = Field(
         "minhash",
         description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow. phash is "
-        "for images: re-encoded, scaled and mildly cropped ones are alike.",
+        "for images and videos: re-encoded, scaled and mildly cropped ones are alike.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -55,7 +55,7 @@ class Params(GateParams):
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
     fields: list[str] | None = Field(
         None,
-        description="Fields that are compared; by default all text and chat messages, with phash the image.",
+        description="Fields that are compared; by default all text and chat messages, with phash the image or video.",
     )
 
 
@@ -66,7 +66,7 @@ class NearDuplicates(JoinGate):
     of identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter
     ones is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
     Images become candidates where a 64-bit hash of one, or of what a mild crop leaves of it, differs in at most 11
-    bits from the other's.
+    bits from the other's; videos by their middle frame, and by five of them where their lengths agree.
     """
 
     Params = Params
@@ -77,13 +77,13 @@ class NearDuplicates(JoinGate):
         return _LIBRARIES[params.method]
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        own = image_fields if self.params.method == "phash" else text_and_chat_fields
+        own = visual_fields if self.params.method == "phash" else text_and_chat_fields
         return tuple(self.params.fields or own(item))
 
     def signature(self, item: Item) -> bytes:
         """The number of shingles (uint32), then the sketch; of an image its hashes."""
         if self.params.method == "phash":
-            return image_hashes(item, self.fields_read(item))
+            return visual_hashes(item, self.fields_read(item))
         shingles = self._shingles(item)
         if self.params.method == "minhash":
             sketch = minhash(shingles, self.params.permutations, self.params.seed)
@@ -100,7 +100,7 @@ class NearDuplicates(JoinGate):
         if len(signatures) < 2:
             return ()
         if params.method == "phash":
-            return image_candidates(signatures, is_kept)
+            return visual_candidates(signatures, is_kept)
         counts, sketches = _unpacked(signatures, params.method)
 
         def plausible(one: int, others: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -111,7 +111,7 @@ class NearDuplicates(JoinGate):
 
     def similarity(self, first: Item, second: Item) -> float:
         if self.params.method == "phash":
-            return image_likeness(first, second, self.fields_read(first))
+            return visual_likeness(first, second, self.fields_read(first))
         return jaccard(self._shingles(first), self._shingles(second))
 
     def is_similar(self, similarity: float, params: Any) -> bool:

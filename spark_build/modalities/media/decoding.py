@@ -1,7 +1,7 @@
 """Frames of a video as images, and sound as files of samples, through PyAV."""
 
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import count, islice
 from pathlib import Path
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_BYTES = 2  # 16 bits
 _FLAC_SAMPLES = 4096  # a frame
+_TIME_STEP = 0.002  # seconds: Matroska rounds to one thousandth
 
 Wanted = Callable[[float], bool]  # of a frame's time in seconds; asked in order
 
@@ -35,6 +36,35 @@ def frames_of(
             first = frame.time if first is None else first
             if wanted(seconds := round(frame.time - first, 6)):
                 yield seconds, _image(frame)
+
+
+def frames_at(path: Path, times: Sequence[float]) -> list["Image.Image"]:
+    """The frames that are shown at these seconds from the first one on; nothing far from them is decoded.
+
+    Errors: ItemRejected where it can't be decoded.
+    """
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        begin = float((stream.start_time or 0) * stream.time_base)
+        return [_image(_frame_at(container, stream, begin + time)) for time in times]
+
+
+def _frame_at(container: Any, stream: Any, time: float) -> Any:
+    import av
+
+    try:
+        container.seek(int(time / stream.time_base), stream=stream)
+    except av.FFmpegError:  # a container without an index: from the start, then
+        container.seek(0)
+    shown = None
+    for frame in _decoded(container, stream):
+        if shown is not None and frame.time > time + _TIME_STEP:
+            break
+        shown = frame
+    if shown is None:
+        raise ItemRejected("broken_media", f"no frame at {time:.3f} s")
+    return shown
 
 
 def every(seconds: float) -> Wanted:

@@ -36,7 +36,12 @@ _STRETCH = 10  # similarity 0.9 is one hundredth of the two images' contrast
 
 def picture_hashes(path: Path) -> bytes:
     """One 64-bit hash for each of `PARTS`, little-endian. Errors: ItemRejected."""
-    gray = small(path).convert("L")
+    return hashes_of(small(path))
+
+
+def hashes_of(picture: "Image.Image") -> bytes:
+    """The same of a `small` image."""
+    gray = picture.convert("L")
     return b"".join(_hash(_pixels(gray, part)) for part in PARTS)
 
 
@@ -90,6 +95,11 @@ def upright(pixels: "Image.Image", image: "Image.Image") -> "Image.Image":
     }  # fmt: skip
     orientation = _orientation(image)
     return pixels.transpose(turns[orientation]) if orientation in turns else pixels
+
+
+def small_frame(frame: "Image.Image") -> "Image.Image":
+    """A video's frame as `small` gives an image."""
+    return _resized(frame, (_SMALL, _SMALL))
 
 
 def _orientation(image: "Image.Image") -> Any:
