@@ -72,7 +72,7 @@ class Chunk(Transform):
     """Every window keeps the item's other fields, and is cut out as it stands: no text is lost or changed."""
 
     Params = Params
-    revision = 1
+    revision = 2
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
