@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spark_build.contract.items import Item
+from spark_build.contract.media import Media
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import BadInput
 
@@ -23,7 +24,13 @@ def text_of_field(item: Item, name: str) -> str:
         raise BadInput(
             f"a gate reads the field '{name}', which the dataset does not have", fix=f"it has {known}"
         )
-    return text_of(item.fields[name])
+    value = item.fields[name]
+    if isinstance(value, Media):
+        raise BadInput(
+            f"a gate reads '{name}' as text, and its type is {value.kind}",
+            fix="name fields of text; near_duplicates compares images and videos with `method: phash`",
+        )
+    return text_of(value)
 
 
 def text_of(value: Any) -> str:

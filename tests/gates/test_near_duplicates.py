@@ -3,11 +3,13 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from gate_corpus import item, kept_after_join, text_and_near_copy, words
 from pydantic import ValidationError
 
+from spark_build.contract.media import Media
 from spark_build.core.errors import BadInput
 from spark_build.gates.near_duplicates import NearDuplicates, Params
 from spark_build.modalities.text.sketches import bit_agreement, least_agreement, minhash_banding
@@ -184,6 +186,13 @@ def test_a_field_that_the_dataset_lacks_is_named() -> None:
     with pytest.raises(BadInput, match="reads the field 'body', which the dataset does not have") as caught:
         gate(fields=["body"]).signature(item("x"))
     assert caught.value.fix == "it has text"
+
+
+def test_a_field_of_images_is_not_taken_for_text() -> None:
+    picture = item("a").with_fields({"image": Media("image", Path("a.png"), ".png")})
+    with pytest.raises(BadInput, match=r"reads 'image' as text, and its type is image") as told:
+        gate(fields=["image"]).signature(picture)
+    assert "method: phash" in str(told.value)
 
 
 def test_a_threshold_beyond_one_is_refused() -> None:
