@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, GateParams, Item, JoinGate
-from spark_build.gates._images import visual_candidates, visual_fields, visual_hashes, visual_likeness
+from spark_build.gates._looks import visual_candidates, visual_fields, visual_hashes, visual_likeness
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_LIBRARIES = {"minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av")}
+_LIBRARIES = {"minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av", "numpy")}
 
 
 class Params(GateParams):
@@ -40,7 +40,7 @@ class Params(GateParams):
     method: Literal["minhash", "simhash", "phash"] = Field(
         "minhash",
         description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow. phash is "
-        "for images and videos: re-encoded, scaled and mildly cropped ones are alike.",
+        "for images, videos and audio: what was re-encoded, scaled, mildly cropped or made noisy is alike.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -55,7 +55,7 @@ class Params(GateParams):
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
     fields: list[str] | None = Field(
         None,
-        description="Fields that are compared; by default all text and chat messages, with phash the image or video.",
+        description="Fields that are compared; by default all text and chat messages, with phash the media.",
     )
 
 
@@ -66,7 +66,8 @@ class NearDuplicates(JoinGate):
     of identical texts all. SimHash reaches this for texts of some 100 shingles and more; its error on shorter
     ones is larger. Below a threshold of 0.06 (at 128 permutations) MinHash can't promise it.
     Images become candidates where a 64-bit hash of one, or of what a mild crop leaves of it, differs in at most 11
-    bits from the other's; videos by their middle frame, and by five of them where their lengths agree.
+    bits from the other's; videos by their middle frame, and by five of them where their lengths agree; audio by a
+    picture of its loudness over time and pitch.
     """
 
     Params = Params

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.core.errors import ItemRejected, Unavailable
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 _SAMPLE_BYTES = 2  # 16 bits
@@ -96,6 +97,23 @@ def evenly(number: int, duration: float) -> Wanted:
         return True
 
     return is_wanted
+
+
+def samples_of(path: Path) -> Iterator[tuple[int, "np.ndarray[Any, Any]"]]:
+    """Sample rate, and samples between -1 and 1, all channels mixed, frame by frame. Errors: ItemRejected."""
+    import numpy as np
+
+    with _opened(path) as container:
+        if not container.streams.audio:
+            raise ItemRejected("no_audio", "it has no sound")
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        for frame in _decoded(container, stream):
+            values = frame.to_ndarray()
+            if not frame.format.is_planar:
+                values = values.reshape(-1, len(frame.layout.channels)).T
+            full = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+            yield frame.sample_rate, (values.mean(axis=0, dtype=np.float64) / full).astype(np.float32)
 
 
 def write_sound(path: Path, to: Path, *, rate: int | None, channels: int | None) -> None:
