@@ -48,6 +48,7 @@ class BuildOptions(Struct, frozen=True):
     is_confirmed: bool = False  # --yes
     planned: PlanFile | None = None  # do exactly this plan, or refuse
     command: str = "spark build"
+    publishes: bool = True
 
 
 class Project(Struct, dict=True):

@@ -173,6 +173,7 @@ def builder_in(
             look_again,
             hermetic=project.graph.hermetic,
             libraries_policy=project.graph.libraries_policy,
+            publishes=options.publishes,
             bring=bring,
         ),
         project.executor(folder),

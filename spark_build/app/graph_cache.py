@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import UsageError
-from spark_build.core.values import Struct, field
+from spark_build.core.values import Struct, field, replace
 from spark_build.graph_stamp import digest_of_variable, name_of_request, read_sparkfile, stamp, still_shapes
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def _resolve(
         text, file=request.file.name, profile=request.profile, overrides=request.sets, env=request.env
     )
     resolved, seen = resolve_all(parsed, view or ProjectView(request.root), lock, request.limit, request.env)
+    if request.is_override:
+        resolved = replace(resolved, graph=resolved.graph.unpublished())
     return resolved, {
         **seen,
         "env": {name: digest_of_variable(world.env(name)) for name in sorted(seen["env"])},

@@ -44,7 +44,7 @@ def verify(
         store = LocalStore(folder)
         if is_stage_alone:
             _lend(project, store, [record for stage, record in records.items() if stage not in asked])
-        result = _build(project, store, asked, BuildOptions(jobs=jobs), listener)
+        result = _build(project, store, asked, BuildOptions(jobs=jobs, publishes=False), listener)
         compared = {stage: r for stage, r in records.items() if stage in asked or not is_stage_alone}
         drift = {s.stage: s.drift for s in plan.stages}
         verified = tuple(_compare(project, store, compared, result, drift))

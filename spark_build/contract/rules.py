@@ -244,6 +244,17 @@ class Versioner(Rule):
     def write(self, context: Context) -> None:
         """`context.facts` holds 'card', 'splits', 'fields', 'gates', 'figures' (see stages/version.py)."""
 
+    def publish(self, context: Context, files: Mapping[str, Path]) -> None:
+        """What is done outside of the result, once all of it is written; doing it again has to change nothing.
+
+        `files`: everything that the result holds, by path. What was done is told by `context.report.note`. Builds with
+        a profile, `--set` or `--limit` and `spark verify` publish nothing (design section 6).
+        """
+
+    @classmethod
+    def publishes(cls) -> bool:
+        return cls.publish is not Versioner.publish
+
 
 class Recipe(Rule):
     """Trains. Writes `context.output/model/` (a folder that loads by itself) and whatever else it has."""

@@ -47,6 +47,7 @@ class Job(Struct, frozen=True):
     env: tuple[str, ...] = ()  # names that the worker's environment holds besides the fixed ones
     hub: Mapping[str, str] = field(default_factory=dict)  # step input name -> 'org/name@revision'
     limit: int | None = None
+    publishes: bool = True  # False: nothing is done outside of the result
     hermetic: str = "warn"  # what becomes of reads that the Sparkfile does not declare: warn, strict, off
     reads: tuple[str, ...] = ()  # project files and folders that it may read, relative
     seen: tuple[Seen, ...] = ()  # what its rules' findings per item hang on, as it was when the key was made

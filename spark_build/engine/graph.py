@@ -8,7 +8,7 @@ from typing import Any
 
 from spark_build.core.address import target_of
 from spark_build.core.digest import Digest
-from spark_build.core.values import Struct, convert, field, to_builtins
+from spark_build.core.values import Struct, convert, field, replace, to_builtins
 
 
 class Input(Struct, frozen=True, omit_defaults=True):
@@ -129,6 +129,9 @@ class Node(Struct, frozen=True, omit_defaults=True):
         return [*sorted(self.upstream()), *self.guards]
 
 
+PUBLISHES = "publishes"  # option of a step that does something outside of its result
+
+
 class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
     """Nodes in topological order (guards count as edges there)."""
 
@@ -148,6 +151,10 @@ class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
         by_stage = {node.stage: node for node in nodes}
         order = topological({stage: node.waits_for() for stage, node in by_stage.items()})
         return cls({stage: by_stage[stage] for stage in order}, **rest)
+
+    def unpublished(self) -> "Graph":
+        """The same, doing nothing outside; these results have keys of their own, so that none counts as published."""
+        return replace(self, nodes={stage: _unpublished(node) for stage, node in self.nodes.items()})
 
     def closure(self, stages: Iterable[str]) -> list[str]:
         """`stages` and all that they read or wait for, in topological order."""
@@ -194,3 +201,13 @@ def absolute_impl(impl: str, project: Path) -> str:
         return impl
     path, _, name = impl.rpartition(":")
     return f"{(project / path).resolve()}:{name}"
+
+
+def _unpublished(node: Node) -> Node:
+    if not any(step.options.get(PUBLISHES) for step in node.steps):
+        return node
+    steps = (
+        replace(s, options={**s.options, PUBLISHES: False}) if PUBLISHES in s.options else s
+        for s in node.steps
+    )
+    return replace(node, steps=tuple(steps))

@@ -66,12 +66,14 @@ class Workshop:
         *,
         hermetic: str = "warn",
         libraries_policy: str = "exact",
+        publishes: bool = True,
         bring: Callable[[Digest], None] | None = None,
     ) -> None:
         """`bring` gets a pinned or tagged result into the store where it is not here."""
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
         self.hermetic, self.libraries_policy, self.bring = hermetic, libraries_policy, bring
+        self.publishes = publishes
         self._planned_at = time.monotonic()
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/ and previous/
         self._read: dict[str, dict[str, Digest]] = {}  # work folder -> the Artifacts that it reads, by input
@@ -126,6 +128,7 @@ class Workshop:
             env=tuple(sorted({e for step in node.steps for e in step.env})),
             hub={name: f"{i.hub}@{i.revision}" for name, i in node.all_inputs() if i.hub is not None},
             limit=limit,
+            publishes=self.publishes,
             hermetic=self.hermetic,
             reads=(*(str(self.project / path) for path in _reads(node)), *self._tools(node)),
             seen=watch.seen,

@@ -1,5 +1,6 @@
 """The second pass: `with:` against the rule's Params, each problem at its line and column."""
 
+import re
 from typing import Any, Literal
 
 from spark_build.contract.rules import Rule
@@ -79,11 +80,15 @@ def _unknown_in_matrix(file: Sparkfile, rule: type[Rule], origin: Place, where: 
     return Problem(file.position(origin[:4], key=True), message, fix)
 
 
+_MISSING = re.compile(r"missing key '[^'.]+'")
+
+
 def _joined(found: list[Problem]) -> list[Problem]:
     """One problem per place: a value that fits no member of a union is reported by each of them."""
     by_place: dict[str, list[Problem]] = {}
     for one in found:
-        by_place.setdefault(str(one.at), []).append(one)
+        missing = _MISSING.match(one.message)  # each key that is missing is a problem of its own
+        by_place.setdefault(f"{one.at} {missing[0] if missing else ''}", []).append(one)
     return [_one_of(problems) for problems in by_place.values()]
 
 

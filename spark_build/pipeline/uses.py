@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 
 from spark_build import rulebook
 from spark_build.contract.params import Needs
+from spark_build.contract.rules import Versioner
 from spark_build.core.address import Address, folder_of, kind_of, name_of, target_of, typed, without_tag
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.values import Struct, field, replace
-from spark_build.engine.graph import Graph, Input, Step
+from spark_build.engine.graph import PUBLISHES, Graph, Input, Step
 from spark_build.pinning import Lock, import_pin, source_pin
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, is_of_matrix, problem
@@ -91,6 +92,8 @@ class Uses(Struct):
         for path in needs.probed:
             self.project.exists(path)
         options = dict(use.options) | ({"reads": list(needs.reads)} if needs.reads else {})
+        if issubclass(rule, Versioner) and rule.publishes():
+            options[PUBLISHES] = True
         return Step(
             rule=use.rule if not found.is_own else found.impl.removeprefix("./"),
             family=family,

@@ -1,8 +1,8 @@
-"""Version: shards as they are, or with their media; all rejected rows beside them, and the versioner's card."""
+"""Version: shards as they are, or with their media; all rejected rows, the versioner's card; then it is published."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from spark_build.contract.context import Context
 from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.contract.rules import Versioner
 from spark_build.core.errors import SparkError, StageFailed
-from spark_build.core.job import Job, Outcome
-from spark_build.core.ports import Services
-from spark_build.core.values import replace
+from spark_build.core.job import Job, JobStep, Outcome
+from spark_build.core.ports import Blobs, Services
+from spark_build.core.tree import Tree
+from spark_build.core.values import Struct, replace
 from spark_build.stages.contexts import step_context
 from spark_build.stages.loading import failed, load
 from spark_build.stages.media import take_media
@@ -31,22 +32,48 @@ def run(job: Job, context: Context, services: Services) -> Outcome:
     folder = DatasetFolder(output)
     figures = figures_of(folder.counts())
     before = dict(_shard_stats(output))
-    for step in job.steps:
-        versioner = load(job, step, Versioner)
-        facts = _facts(job, folder, figures)
-        own = step_context(context, job, step)
-        try:
-            versioner.write(replace(own, facts={**own.facts, **facts}))
-        except SparkError:
-            raise
-        except Exception as error:
-            raise failed(step, "writing the version", error) from error
+    versioners = [
+        _Use(step, load(job, step, Versioner), _context(context, job, step, figures)) for step in job.steps
+    ]
+    for use in versioners:
+        use.call("writing the version", lambda rule, own: rule.write(own))
     if changed := sorted(set(before.items()) ^ set(_shard_stats(output))):
         raise StageFailed(
             f"the versioner '{job.steps[0].rule}' changed {changed[0][0]}: shards are as the gates left them",
             fix="a versioner writes beside data/ and rejected/ only",
         )
+    publishing = [use for use in versioners if job.publishes and use.step.options.get("publishes")]
+    files = _files(job, services.blobs) if publishing else {}
+    for use in publishing:
+        use.call("publishing the version", lambda rule, own: rule.publish(own, files))
     return Outcome(metrics=figures)
+
+
+class _Use(Struct, frozen=True):
+    step: JobStep
+    versioner: Versioner
+    context: Context
+
+    def call(self, doing: str, what: Callable[[Versioner, Context], None]) -> None:
+        try:
+            what(self.versioner, self.context)
+        except SparkError:
+            raise
+        except Exception as error:
+            raise failed(self.step, doing, error) from error
+
+
+def _context(context: Context, job: Job, step: JobStep, figures: dict[str, float]) -> Context:
+    own = step_context(context, job, step)
+    return replace(own, facts={**own.facts, **_facts(job, DatasetFolder(Path(job.output)), figures)})
+
+
+def _files(job: Job, blobs: Blobs) -> dict[str, Path]:
+    """All that the result holds: what lies in its folder, and what it takes from the store."""
+    output = Path(job.output)
+    own = {p.relative_to(output).as_posix(): p for p in output.rglob("*") if p.is_file()}
+    taken = Tree.parse(job.taken.read_bytes()) if job.taken.exists() else ()
+    return dict(sorted({**own, **{e.path: blobs.path(e.digest) for e in taken}}.items()))
 
 
 def _facts(job: Job, folder: DatasetFolder, figures: dict[str, float]) -> dict[str, Any]:

@@ -633,6 +633,16 @@ def _snapshot(folder: Path) -> Golden:
     return Golden({path: _without_sizes(text) for path, text in texts.items()})
 
 
+@golden("versioner", "dvc")
+def _dvc(folder: Path) -> Golden:
+    """Its result alone: what it does in a repository is no part of that."""
+    rule, own = rule_of("versioner", "dvc"), context(folder, {}, facts=_facts())
+    write_dataset(own.output)
+    rule(rule.Params(repository="registry", path="notes", tag="1.0")).write(own)
+    texts = {path: (own.output / path).read_text() for path in files_of(own.output) if "/" not in path}
+    return Golden({path: _without_sizes(text) for path, text in texts.items()})
+
+
 def _facts() -> dict[str, Any]:
     card = {"license": "cc-by-4.0", "language": "en", "title": "Boats", "description": "Of a harbour."}
     return {"card": card, "gates": ["pii"], "inputs": {"dataset": {"data/train-*": "ab" * 32}}}
