@@ -10,6 +10,14 @@ from spark_build.modalities.media.probing import probed
 MOST_PIXELS = 1 << 62  # the source has held them to a limit already
 
 
+def fields_read(item: Item, kind: str, named: str | None) -> tuple[str, ...]:
+    """What `fields_read` of a transform says: whether the named field is of that kind is `apply`'s to tell."""
+    if named is not None:
+        return () if item.fields.get(named) is None else (named,)
+    name = media_field(item, kind, None)
+    return () if name is None else (name,)
+
+
 def media_field(item: Item, kind: str, named: str | None) -> str | None:
     """The field to work on: the one that is named, else the only one of that kind; None where there is none.
 

@@ -11,7 +11,7 @@ from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.images import opened
 from spark_build.modalities.media.pictures import in_color, upright
-from spark_build.transforms._media import made, media_field
+from spark_build.transforms._media import fields_read, made, media_field
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,8 +48,7 @@ class ConvertImage(Transform):
     libraries = ("pillow",)
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        name = media_field(item, "image", self.params.field)
-        return () if name is None else (name,)
+        return fields_read(item, "image", self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = media_field(item, "image", self.params.field)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from spark_build.contract import Item, Transform
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
-from spark_build.transforms._media import media_field
+from spark_build.transforms._media import fields_read, media_field
 from spark_build.transforms._sound import SoundParams, sound_of
 
 
@@ -30,8 +30,7 @@ class ExtractAudio(Transform):
     reproducible = "numerics"  # the filter's last bits are the processor's
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        name = media_field(item, "video", self.params.field)
-        return () if name is None else (name,)
+        return fields_read(item, "video", self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = media_field(item, "video", self.params.field)

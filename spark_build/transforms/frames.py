@@ -10,7 +10,7 @@ from spark_build.contract.media import new_file
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.decoding import Wanted, evenly, every, first_of, frames_of
-from spark_build.transforms._media import made, media_field
+from spark_build.transforms._media import fields_read, made, media_field
 
 
 class Params(RuleParams):
@@ -51,8 +51,7 @@ class Frames(Transform):
     reproducible = "numerics"  # colors are converted by what the processor offers
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        name = media_field(item, "video", self.params.field)
-        return () if name is None else (name,)
+        return fields_read(item, "video", self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = media_field(item, "video", self.params.field)

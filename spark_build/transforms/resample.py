@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from spark_build.contract import Item, Transform
 from spark_build.contract.params import Field
-from spark_build.transforms._media import media_field
+from spark_build.transforms._media import fields_read, media_field
 from spark_build.transforms._sound import SoundParams, sound_of
 
 
@@ -29,8 +29,7 @@ class Resample(Transform):
     reproducible = "numerics"  # the filter's last bits are the processor's
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        name = media_field(item, "audio", self.params.field)
-        return () if name is None else (name,)
+        return fields_read(item, "audio", self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = media_field(item, "audio", self.params.field)

@@ -215,3 +215,13 @@ def test_items_of_another_modality_pass(rule: Any) -> None:
     one = Item("a", "a", "train", {"text": "words"})
     assert rule(rule.Params()).fields_read(one) == ()
     assert only(rule(rule.Params()).apply(one)) == {}
+
+
+@pytest.mark.parametrize("rule", [StripExif, ConvertImage, Resample, ExtractAudio])
+def test_a_field_of_another_type_makes_a_rejected_item(rule: Any) -> None:
+    """What it reads can be told all the same: the runner asks that before it catches what goes wrong."""
+    given, text = rule(rule.Params(field="text")), Item("a", "a", "train", {"text": "no media"})
+    assert given.fields_read(text) == ("text",)
+    with pytest.raises(ItemRejected) as why:
+        given.apply(text)
+    assert why.value.reason == "field_type"
