@@ -166,7 +166,7 @@ def test_going_on_gives_what_a_cold_build_gives(pictures: Bench, monkeypatch: py
 
 
 @pytest.mark.usefixtures("files")
-def test_a_killed_ingest_copies_nothing_twice(pictures: Bench) -> None:
+def test_a_second_ingest_copies_nothing(pictures: Bench) -> None:
     chain = Chain(pictures)
     chain.build()
     before = objects(pictures)
