@@ -6,6 +6,7 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.app.overrides import name_of_options, records_named
+from spark_build.app.versions import versions_of
 from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, stage_name, tag_of, target_of, typed, without_tag
 from spark_build.core.errors import SparkError
@@ -29,7 +30,10 @@ def listed(project: Project, addresses: Sequence[str]) -> list[Listed]:
         record = plan[stage].record
         if record is not None:
             listed_one = _listed(project, _short_address(stage), record, tags=True)
-            found.append(replace(listed_one, accepted=accepted_note(plan[stage].drift)))
+            versions = (
+                versions_of(project, target_of(stage)) if addresses and stage_name(stage) == "version" else ()
+            )
+            found.append(replace(listed_one, accepted=accepted_note(plan[stage].drift), versions=versions))
     wanted = {target_of(stage) for stage in stages}
     for name in project.lock.names("tags"):
         block = project.lock.tag(name)

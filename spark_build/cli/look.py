@@ -13,7 +13,7 @@ from spark_build.cli.build import project_of
 from spark_build.core.address import Address, typed
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
-from spark_build.core.values import asdict
+from spark_build.core.values import asdict, to_builtins
 from spark_build.report.paint import is_colored
 from spark_build.report.tables import terminal_width
 
@@ -23,12 +23,16 @@ FOLLOW_SECONDS = 0.3
 def run_ls(options: argparse.Namespace) -> int:
     from spark_build.app.inspecting import listed
     from spark_build.report.tables import ls_text
+    from spark_build.report.versions import versions_text
 
     results = listed(project_of(options), options.targets)
     if options.json:
-        _print_json({"version": 1, "results": [asdict(r) for r in results]})
+        _print_json({"version": 1, "results": [to_builtins(r) for r in results]})
     else:
-        print(ls_text(results, terminal_width(sys.stdout)))
+        width = terminal_width(sys.stdout)
+        print(ls_text(results, width))
+        for result in (r for r in results if r.versions):
+            print(f"\n{versions_text(result.address, result.versions, width)}")
     return 0
 
 

@@ -46,6 +46,7 @@ class Listed(Struct, frozen=True):
     metrics: Mapping[str, float] = field(default_factory=dict)
     is_here: bool = True
     accepted: str | None = None  # 'accepted 2026-11-26: only comments changed'
+    versions: tuple[Any, ...] = ()  # of a dataset that was asked for by name (report/versions.py)
 
 
 class Deployed(Struct, frozen=True):

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 
 from spark_build.contract import Context, Versioner
-from spark_build.contract.params import Field, Unkeyed
+from spark_build.contract.params import Field, Needs, Project, Unkeyed
 from spark_build.core.digest import digest_file
 from spark_build.core.tree import Entry, Tree
+from spark_build.core.values import replace
 from spark_build.versioning import _dvc_repository, snapshot
 from spark_build.versioning._dvc_repository import Place, Version
 
@@ -44,6 +45,11 @@ class Params(snapshot.Params):
         "dvc",
         description="The `dvc` to run: a name on PATH, or where it lies; its environment may be another.",
     )
+    secrets: Unkeyed[tuple[str, ...]] = Field(
+        (),
+        description="Variables that git or the remote need, like AWS_ACCESS_KEY_ID and SSH_AUTH_SOCK: handed on, "
+        "masked in logs.",
+    )
 
     synonyms: ClassVar[Mapping[str, str]] = {
         **snapshot.Params.synonyms,
@@ -51,6 +57,7 @@ class Params(snapshot.Params):
         "url": "repository",
         "out": "path",
         "rev": "tag",
+        "env": "secrets",
     }
 
     @field_validator("repository", "path", "branch", "remote", "program")
@@ -103,6 +110,10 @@ class Dvc(Versioner):
 
     Params = Params
     revision = 1
+
+    @classmethod
+    def needs(cls, params: Any, project: Project) -> Needs:
+        return replace(super().needs(params, project), secrets=params.secrets)
 
     def write(self, context: Context) -> None:
         snapshot.Snapshot(self.params).write(context)

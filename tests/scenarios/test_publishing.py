@@ -1,5 +1,6 @@
 """What a versioner does outside of its result: once, for what a plain build of the Sparkfile gives, and never else."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ class Mine(Versioner):
     def publish(self, context, files):
         with open(self.params.to, "a") as told:
             told.write(" ".join(f"{path}={file.stat().st_size}" for path, file in files.items()) + "\\n")
-        context.report.note("published", {"files": len(files)})
+        context.report.note("published", {"commit": f"{len(files):040x}", "repository": "here"})
 """
 
 
@@ -83,3 +84,31 @@ def test_files_that_lie_in_the_store_alone_are_published_too(folder: Folder, tol
     published = dict(entry.split("=") for entry in lines(told)[0].split())
     assert [size for path, size in published.items() if path.startswith("media/")] == [str(len(clip))]
     assert {"README.md", "data/train-00000.parquet"} <= published.keys()
+
+
+def test_ls_shows_every_version_with_its_tags_commit_and_what_it_was_made_from(
+    folder: Folder, told: Path
+) -> None:
+    first = folder.build().outputs
+    folder.spark("tag", "dataset:notes@first")
+    folder.write("data/c.txt", "The third note of three.")
+    second = folder.build().outputs
+    versions = json.loads(folder.spark("ls", "dataset:notes", "--json").out)["results"][0]["versions"]
+    assert [v["output"] for v in versions] == [o["dataset:notes/version"] for o in (second, first)]
+    assert [v["tags"] for v in versions] == [[], ["first"]]
+    assert [v["items"] for v in versions] == [3, 2]
+    assert {v["commit"] for v in versions} == {f"{2:040x}"}
+    made_from = [v["made_from"]["dataset:notes/ingest"] for v in versions]
+    assert made_from == [o["dataset:notes/ingest"] for o in (second, first)]
+    assert "versions of dataset:notes" in folder.spark("ls", "dataset:notes").out
+    assert json.loads(folder.spark("ls", "--json").out)["results"][0]["versions"] == []
+
+
+def test_ls_shows_the_tag_that_the_sparkfile_gave(folder: Folder) -> None:
+    folder.write("data/a.txt", "A note.")
+    folder.sparkfile("datasets:\n  notes: {source: data, version: {use: snapshot, with: {tag: '1.0'}}}\n")
+    folder.build()
+    folder.edit("'1.0'", "'1.1'")
+    folder.build()
+    versions = json.loads(folder.spark("ls", "notes", "--json").out)["results"][0]["versions"]
+    assert [v["tag"] for v in versions] == ["1.1", "1.0"]

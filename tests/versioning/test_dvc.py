@@ -230,6 +230,13 @@ def test_params_that_git_would_take_for_something_else_are_refused(name: str, va
 
 def test_who_commits_with_which_program_and_words_is_in_no_key() -> None:
     plain = Params(repository="registry", path="notes")
-    other = Params(repository="registry", path="notes", author=AUTHOR, program="/opt/dvc", message="x")
+    other = Params(
+        repository="registry",
+        path="notes",
+        author=AUTHOR,
+        program="/opt/dvc",
+        message="x",
+        secrets=["SSH_AUTH_SOCK"],
+    )
     assert Dvc.keyed(plain) == Dvc.keyed(other)
     assert Dvc.keyed(plain) != Dvc.keyed(Params(repository="elsewhere", path="notes"))
