@@ -16,6 +16,7 @@ from spark_build.core.values import Struct
 from spark_build.versioning._programs import Programs
 
 _ATTEMPTS = 3  # at a branch that others push to
+_OVERTAKEN = ("fetch first", "non-fast-forward", "already exists", "cannot lock ref")  # as git says it
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|$)|^[-/.]|[/.]$|^@$")
 
 
@@ -83,7 +84,8 @@ def _in_folder(place: Place, version: Version, folder: Path, report: Reporter) -
     programs = Programs(folder, place.program, place.author)
     folder.mkdir(parents=True, exist_ok=True)
     with _turn(folder, report):
-        if programs.asks("rev-parse", "--git-dir") is None:
+        is_empty = not any(folder.iterdir())  # whatever repository it lies in
+        if is_empty or programs.asks("rev-parse", "--git-dir") is None:
             _make_git(place, programs)
         _begin(place, programs)
         git_remote = _git_remote(programs) if place.push else None
@@ -151,8 +153,9 @@ def _begin(place: Place, programs: Programs) -> None:
         if not (programs.folder / ".dvc" / "config").exists():
             programs.dvc("init", "--quiet", "--force")
         programs.check_author()
-        programs.git("add", "--", ".dvc", ".dvcignore")
-        programs.git("commit", "--quiet", "--message=DVC")
+        files = [name for name in (".dvc", ".dvcignore") if (programs.folder / name).exists()]
+        programs.git("add", "--", *files)
+        programs.git("commit", "--quiet", "--message=DVC", "--only", "--", *files)
     if not (programs.folder / ".dvc").is_dir():
         raise BadInput(
             f"{place.repository} is a git repository, and none of DVC's",
@@ -245,8 +248,8 @@ def _check_is_untouched(place: Place, programs: Programs, target: Path, file: Pa
         )
     if programs.dvc("status", "--json", "--", f"{place.path}.dvc").strip() != "{}":
         raise BadInput(
-            f"{place.repository}: {place.path} was edited by hand, and would be overwritten",
-            fix=f"`dvc checkout --force {place.path}.dvc` there drops the edits, or keep them elsewhere",
+            f"{place.repository}: {place.path} is not what {place.path}.dvc says, and would be overwritten",
+            fix=f"`dvc checkout --force {place.path}.dvc` there drops what was edited, if you don't keep it elsewhere",
         )
 
 
@@ -310,11 +313,7 @@ def _push(place: Place, version: Version, programs: Programs, git_remote: str | 
     try:
         programs.git("push", "--quiet", "--atomic", git_remote, f"HEAD:{merge}", *tags)
     except StageFailed as error:
-        if (
-            "fetch first" in error.message
-            or "non-fast-forward" in error.message
-            or "rejected" in error.message
-        ):
+        if any(said in error.message for said in _OVERTAKEN):
             raise _Overtaken(
                 error.message, fix=f"git pull --rebase in {place.repository}, and build again"
             ) from None

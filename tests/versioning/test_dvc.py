@@ -81,6 +81,7 @@ def test_a_build_commits_and_tags_a_version_that_dvc_gives_back_byte_for_byte(
     folder: Folder, tmp_path: Path
 ) -> None:
     folder.write("data/a.txt", "A note about the harbour.")
+    run(tmp_path, "git", "init", "-q")  # around the new one: no matter
     version = {
         "repository": "../registry",
         "path": "sets/notes",
@@ -134,7 +135,7 @@ def test_what_was_cut_off_while_it_was_laid_out_is_laid_out_again_and_edits_by_h
     publish(tmp_path, dataset(tmp_path / "one"))
     registry = tmp_path / "registry"
     (registry / "notes" / "README.md").write_text("mine")
-    with pytest.raises(BadInput, match="edited by hand"):
+    with pytest.raises(BadInput, match="would be overwritten"):
         publish(tmp_path, dataset(tmp_path / "two", "two"))
     assert (registry / "notes" / "README.md").read_text() == "mine"
     (registry / ".git" / "spark-laying").touch()
@@ -188,6 +189,16 @@ def test_a_folder_that_is_no_repository_of_dvc_s_is_left_alone(tmp_path: Path) -
     with pytest.raises(BadInput, match=r"none of DVC's"):
         publish(tmp_path, files)
     assert os.listdir(tmp_path / "plain") == ["a"]
+
+
+def test_the_first_commit_of_a_repository_holds_dvc_s_files_alone(tmp_path: Path) -> None:
+    committed(tmp_path / "registry", dataset(tmp_path / "one"))
+    registry = tmp_path / "registry"
+    run(registry, "git", "update-ref", "-d", "HEAD")
+    with pytest.raises(Unavailable):
+        publish(tmp_path, dataset(tmp_path / "two", "two"), program="./no-such-program")
+    assert run(registry, "git", "show", "--format=%s", "--name-only").split() == ["DVC", ".dvc/config"]
+    assert run(registry, "git", "status", "--porcelain", "--untracked-files=no") == "A  notes.dvc"
 
 
 def test_another_branch_than_asked_for_is_refused(tmp_path: Path) -> None:
