@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from spark_build.contract import Context
 from spark_build.core.errors import BadInput, SparkError, Unavailable
+from spark_build.versioning import _dvc_repository
 from spark_build.versioning.dvc import Dvc, Params, digest_of
 from tests.golden import Heard
 from tests.spark import Folder
@@ -72,6 +73,21 @@ def committed(repository: Path, files: dict[str, Path], *tags: str) -> None:
         run(repository, "git", "tag", tag)
 
 
+def served(tmp_path: Path) -> tuple[Path, Path]:
+    """A bare repository with a DVC remote, and a checkout of somebody else's."""
+    bare, seed = tmp_path / "bare.git", tmp_path / "seed"
+    run(tmp_path, "git", "init", "-q", "--bare", "-b", "main", str(bare))
+    committed(seed, {})
+    run(seed, "git", "rm", "-q", "notes.dvc")
+    (seed / ".dvc" / "config").write_text(
+        f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}/store\n"
+    )
+    run(seed, "git", "add", ".")
+    run(seed, "git", "commit", "-qm", "store")
+    run(seed, "git", "push", "-q", str(bare), "main")
+    return bare, seed
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -106,16 +122,7 @@ def test_a_build_commits_and_tags_a_version_that_dvc_gives_back_byte_for_byte(
 
 @needs_dvc
 def test_a_version_is_pushed_to_dvc_s_remote_and_git_s_and_history_goes_on_there(tmp_path: Path) -> None:
-    bare, seed = tmp_path / "bare.git", tmp_path / "seed"
-    run(tmp_path, "git", "init", "-q", "--bare", "-b", "main", str(bare))
-    committed(seed, {})
-    run(seed, "git", "rm", "-q", "notes.dvc")
-    (seed / ".dvc" / "config").write_text(
-        f"[core]\n    remote = store\n['remote \"store\"']\n    url = {tmp_path}/store\n"
-    )
-    run(seed, "git", "add", ".")
-    run(seed, "git", "commit", "-qm", "store")
-    run(seed, "git", "push", "-q", str(bare), "main")
+    bare, _ = served(tmp_path)
     url = f"file://{bare}"
     first = publish(tmp_path, dataset(tmp_path / "one"), url, push=True, tag="1")
     again = publish(tmp_path, dataset(tmp_path / "one"), url, push=True, tag="1")
@@ -126,6 +133,24 @@ def test_a_version_is_pushed_to_dvc_s_remote_and_git_s_and_history_goes_on_there
     run(tmp_path, "dvc", "get", "-q", url, "notes", "--rev", "2", "-o", "got")
     assert files_of(tmp_path / "got") == files_of(tmp_path / "two")
     assert not list((tmp_path / "scratch").iterdir())
+
+
+@needs_dvc
+def test_a_push_that_others_were_ahead_of_is_made_upon_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, seed = served(tmp_path)
+    push, others = _dvc_repository._push, ["theirs"]
+
+    def late(*words: Any) -> None:
+        if others:
+            run(seed, "git", "commit", "-q", "--allow-empty", "-m", others.pop())
+            run(seed, "git", "push", "-q", str(bare), "main")
+        push(*words)
+
+    monkeypatch.setattr(_dvc_repository, "_push", late)
+    publish(tmp_path, dataset(tmp_path / "one"), f"file://{bare}", push=True, tag="1")
+    assert run(bare, "git", "log", "-2", "--format=%s").splitlines() == ["notes 1", "theirs"]
 
 
 @needs_dvc
