@@ -82,7 +82,7 @@ def test_an_update_without_the_hub_says_that_it_did_not_answer(project: Folder) 
     assert_is_plain(project.spark("check"))
     told = refused(project, "update", code=1)
     assert told.startswith("some-org/some-model: the hub did not answer: ")
-    assert "--offline: an update asks the hub" in refused(project, "update", "--offline")
+    assert "--offline: an update looks outside" in refused(project, "update", "--offline")
 
 
 def test_a_device_that_is_not_here_is_planned_and_refused_by_the_build(project: Folder) -> None:

@@ -1,13 +1,13 @@
 """Deliberate bugs, each put into the tool itself: the fuzzer has to catch every one of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from spark_build import graph_stamp
+from spark_build.core.values import replace
 from spark_build.engine import action, explain, moved, plan
 from spark_build.pipeline import Uses
 from spark_build.pipeline import project_view as view
