@@ -1,8 +1,11 @@
 """What transforms of media share: which field they read, and what is known of the files that they make."""
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
-from spark_build.contract import Item, Media
+from spark_build.contract import Item, Media, Transform
 from spark_build.core.errors import BadInput, ItemRejected
 from spark_build.modalities.media.kinds import HEAD_BYTES, media_format
 from spark_build.modalities.media.probing import probed
@@ -10,31 +13,38 @@ from spark_build.modalities.media.probing import probed
 MOST_PIXELS = 1 << 62  # the source has held them to a limit already
 
 
-def fields_read(item: Item, kind: str, named: str | None) -> tuple[str, ...]:
-    """What `fields_read` of a transform says: whether the named field is of that kind is `apply`'s to tell."""
-    if named is not None:
-        return () if item.fields.get(named) is None else (named,)
-    name = media_field(item, kind, None)
-    return () if name is None else (name,)
+class MediaTransform(Transform):
+    """Makes something of one media field: the one that is named, else the item's only one of that kind."""
 
+    kind: ClassVar[str]  # of MEDIA_KINDS
 
-def media_field(item: Item, kind: str, named: str | None) -> str | None:
-    """The field to work on: the one that is named, else the only one of that kind; None where there is none.
+    def fields_read(self, item: Item) -> tuple[str, ...]:
+        """Whether a named field is of that kind is `apply`'s to tell."""
+        named = self.params.field
+        if named is not None:
+            return () if item.fields.get(named) is None else (named,)
+        return tuple(self._of_kind(item))
 
-    Errors: BadInput where there are several; ItemRejected where the named one holds something else.
-    """
-    found = [n for n, value in item.fields.items() if isinstance(value, Media) and value.kind == kind]
-    if named is not None:
-        if item.fields.get(named) is None:
-            return None
-        if named not in found:
-            raise ItemRejected("field_type", f"{named}: no {kind}")
-        return named
-    if len(found) > 1:
-        raise BadInput(
-            f"an item has several fields of {kind}: {', '.join(found)}", fix="name one: `field: …`"
-        )
-    return found[0] if found else None
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        names = self.fields_read(item)
+        if not names:
+            return [{}]  # it has another modality
+        if names[0] not in self._of_kind(item):
+            raise ItemRejected("field_type", f"{names[0]}: no {self.kind}")
+        return self.made_of(names[0], item[names[0]])
+
+    @abstractmethod
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
+        """As `apply`, of the field with that name. Errors: ItemRejected where it can't be handled."""
+
+    def _of_kind(self, item: Item) -> list[str]:
+        """Errors: BadInput where there are several and none is named."""
+        found = [n for n, v in item.fields.items() if isinstance(v, Media) and v.kind == self.kind]
+        if len(found) > 1 and self.params.field is None:
+            raise BadInput(
+                f"an item has several fields of {self.kind}: {', '.join(found)}", fix="name one: `field: …`"
+            )
+        return found
 
 
 def made(path: Path) -> Media:

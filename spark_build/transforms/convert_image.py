@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from spark_build.contract import Item, RuleParams, Transform
+from spark_build.contract import Media, RuleParams
 from spark_build.contract.media import new_file
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.images import opened
 from spark_build.modalities.media.pictures import in_color, upright
-from spark_build.transforms._media import fields_read, made, media_field
+from spark_build.transforms._media import MediaTransform, made
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,23 +40,18 @@ class Params(RuleParams):
     }  # fmt: skip
 
 
-class ConvertImage(Transform):
+class ConvertImage(MediaTransform):
     """Turned upright by its EXIF, which it loses with all other metadata but its color profile."""
 
     Params = Params
     revision = 1
+    kind = "image"
     libraries = ("pillow",)
 
-    def fields_read(self, item: Item) -> tuple[str, ...]:
-        return fields_read(item, "image", self.params.field)
-
-    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = media_field(item, "image", self.params.field)
-        if name is None:
-            return [{}]
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
         kind, suffix = _FORMATS[self.params.format]
         path = new_file(suffix)
-        self._write(item[name].path, path, kind)
+        self._write(media.path, path, kind)
         return [{name: made(path)}]
 
     def _write(self, source: Path, path: Path, kind: str) -> None:

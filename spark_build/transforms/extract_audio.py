@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from spark_build.contract import Item, Transform
+from spark_build.contract import Media
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
-from spark_build.transforms._media import fields_read, media_field
+from spark_build.transforms._media import MediaTransform
 from spark_build.transforms._sound import SoundParams, sound_of
 
 
@@ -21,25 +21,19 @@ class Params(SoundParams):
     }  # fmt: skip
 
 
-class ExtractAudio(Transform):
+class ExtractAudio(MediaTransform):
     """The first audio stream, 16 bits a sample, WAV or FLAC."""
 
     Params = Params
     revision = 1
+    kind = "video"
     libraries = ("av",)
     reproducible = "numerics"  # the filter's last bits are the processor's
 
-    def fields_read(self, item: Item) -> tuple[str, ...]:
-        return fields_read(item, "video", self.params.field)
-
-    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = media_field(item, "video", self.params.field)
-        if name is None:
-            return [{}]
-        video = item[name]
-        kept = {name: item[name]} if self.params.keep_video else {}
-        if "audio_codec" not in video.facts:
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
+        kept = {name: media} if self.params.keep_video else {}
+        if "audio_codec" not in media.facts:
             if not self.params.silent:
                 raise ItemRejected("no_audio", "it has no sound; `silent: true` keeps it")
             return [kept]
-        return [{**kept, self.params.to: sound_of(video, self.params)}]
+        return [{**kept, self.params.to: sound_of(media, self.params)}]

@@ -5,12 +5,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from spark_build.contract import Item, Media, RuleParams, Transform
+from spark_build.contract import Media, RuleParams
 from spark_build.contract.media import new_file
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.decoding import Wanted, evenly, every, first_of, frames_of
-from spark_build.transforms._media import fields_read, made, media_field
+from spark_build.transforms._media import MediaTransform, made
 
 
 class Params(RuleParams):
@@ -42,23 +42,18 @@ class Params(RuleParams):
         return self
 
 
-class Frames(Transform):
+class Frames(MediaTransform):
     """Every frame has the item's other fields, and its time in seconds as `time`."""
 
     Params = Params
     revision = 1
+    kind = "video"
     libraries = ("av", "pillow")
     reproducible = "numerics"  # colors are converted by what the processor offers
 
-    def fields_read(self, item: Item) -> tuple[str, ...]:
-        return fields_read(item, "video", self.params.field)
-
-    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = media_field(item, "video", self.params.field)
-        if name is None:
-            return [{}]
-        kept = {name: item[name]} if self.params.keep_video else {}
-        found = frames_of(item[name].path, self._wanted(item[name]), keyframes=self.params.keyframes)
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
+        kept = {name: media} if self.params.keep_video else {}
+        found = frames_of(media.path, self._wanted(media), keyframes=self.params.keyframes)
         frames = [
             {**kept, self.params.to: self._kept(image), "time": seconds}
             for seconds, image in first_of(found, self.params.most)

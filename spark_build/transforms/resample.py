@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from spark_build.contract import Item, Transform
+from spark_build.contract import Media
 from spark_build.contract.params import Field
-from spark_build.transforms._media import fields_read, media_field
+from spark_build.transforms._media import MediaTransform
 from spark_build.transforms._sound import SoundParams, sound_of
 
 
@@ -20,19 +20,14 @@ class Params(SoundParams):
     }  # fmt: skip
 
 
-class Resample(Transform):
+class Resample(MediaTransform):
     """16 bits a sample, WAV or FLAC."""
 
     Params = Params
     revision = 1
+    kind = "audio"
     libraries = ("av",)
     reproducible = "numerics"  # the filter's last bits are the processor's
 
-    def fields_read(self, item: Item) -> tuple[str, ...]:
-        return fields_read(item, "audio", self.params.field)
-
-    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = media_field(item, "audio", self.params.field)
-        if name is None:
-            return [{}]
-        return [{name: sound_of(item[name], self.params)}]
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
+        return [{name: sound_of(media, self.params)}]

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from spark_build.contract import Item, RuleParams, Transform
+from spark_build.contract import Media, RuleParams
 from spark_build.contract.media import new_file
 from spark_build.contract.params import Field
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.metadata import stripped
-from spark_build.transforms._media import fields_read, made, media_field
+from spark_build.transforms._media import MediaTransform, made
 
 
 class Params(RuleParams):
@@ -20,7 +20,7 @@ class Params(RuleParams):
     synonyms: ClassVar[Mapping[str, str]] = {"column": "field", "keep_orientation": "orientation"}
 
 
-class StripExif(Transform):
+class StripExif(MediaTransform):
     """JPEG, PNG and WebP lose EXIF, XMP, IPTC, comments and texts; pixels and color profile stay, bit for bit.
 
     GIF and BMP have no EXIF. Other formats are rejected where they have some: `convert_image` writes them anew.
@@ -28,27 +28,21 @@ class StripExif(Transform):
 
     Params = Params
     revision = 1
+    kind = "image"
     libraries = ("pillow",)
 
-    def fields_read(self, item: Item) -> tuple[str, ...]:
-        return fields_read(item, "image", self.params.field)
-
-    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
-        name = media_field(item, "image", self.params.field)
-        if name is None:
-            return [{}]
-        image = item[name]
-        turned = image.facts.get("exif", {}).get("Orientation", 1) if self.params.orientation else 1
-        before = image.path.read_bytes()
-        after = stripped(before, image.suffix, int(turned))
+    def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
+        turned = media.facts.get("exif", {}).get("Orientation", 1) if self.params.orientation else 1
+        before = media.path.read_bytes()
+        after = stripped(before, media.suffix, int(turned))
         if after is None:
-            if "exif" in image.facts or "exif_error" in image.facts:
+            if "exif" in media.facts or "exif_error" in media.facts:
                 raise ItemRejected(
-                    "unsupported_format", f"EXIF can't be taken out of {image.facts.get('format')}"
+                    "unsupported_format", f"EXIF can't be taken out of {media.facts.get('format')}"
                 )
             after = before
         if after == before:
-            return [{name: image}]
-        path = new_file(image.suffix)
+            return [{name: media}]
+        path = new_file(media.suffix)
         path.write_bytes(after)
         return [{name: made(path)}]
