@@ -57,7 +57,7 @@ def read_records(
             fix="put documents there, or point the source elsewhere",
         )
     operation = read_operation(step, source)
-    records = _records_of(services, step, source, files, operation, job.limit)
+    records = records_of_files(services, step, source, files, operation, job.limit)
     if source.looks_at_all():
         records = _gathered(source, records, services)
     if source.limits_items:
@@ -71,18 +71,12 @@ def read_records(
 
 
 def records_of_files(
-    services: Services, step: JobStep, source: Source, files: Sequence[SourceFile], operation: Digest
-) -> list[Record]:
-    return _records_of(services, step, source, files, operation, None)
-
-
-def _records_of(
     services: Services,
     step: JobStep,
     source: Source,
     files: Sequence[SourceFile],
     operation: Digest,
-    limit: int | None,
+    limit: int | None = None,
 ) -> list[Record]:
     if not source.is_remembered or source.limits_items:
         limit = None  # of datasets that are limited themselves; or it comes later
