@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from spark_build.contract.params import RuleParams
 from spark_build.contract.rules import OutsideSource, Rule
-from spark_build.core.bytecode import drop_stale_bytecode
+from spark_build.core.bytecode import import_from_source, source_loader
 from spark_build.core.digest import digest_bytes
 from spark_build.core.disk import disk_problem
 from spark_build.core.errors import SparkError, StageFailed, Unavailable, UsageError
@@ -130,7 +130,7 @@ def _module(name: str, step: JobStep) -> Any:
 def load_rule_file(file: Path, project: Path) -> ModuleType:
     """A user's own rule as a module; the project's folder is importable from it. Errors: UsageError.
 
-    A file that has changed is another module. No __pycache__ is left beside it.
+    A file that has changed is another module. All are compiled from what they are now, and no __pycache__ is left.
     """
     import importlib.util
 
@@ -138,24 +138,21 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
         raise UsageError(f"{file.name}: there is no such file", fix="check the path after `use:`")
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
-    drop_stale_bytecode(str(file))
+    import_from_source(str(project))
     name = f"spark_rule_{digest_bytes(str(file).encode() + file.read_bytes())[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None  # it ends in .py
-    assert spec.loader is not None
+    loader = source_loader(name, str(file))
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
+    assert spec is not None  # it has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pydantic looks annotations up there
-    quiet, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         with redirect_stdout(sys.stderr):  # what it prints is no part of a command's answer
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise _broken(file, project, error) from error
-    finally:
-        sys.dont_write_bytecode = quiet
     return module
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -277,9 +278,18 @@ def test_a_free_keeper_that_is_killed_is_replaced(tmp_path: Path, number: int) -
     for name in range(5):
         assert ended(executor, executor.start(job_in(tmp_path, str(name))))[0] == 0
         for keeper in keepers_of(keepers_of(os.getpid())[-1]):
-            os.kill(keeper, number)
+            kill(keeper, number)
         time.sleep(0.01 * name)
     executor.close()
+
+
+def kill(keeper: int, number: int) -> None:
+    """Of SIGKILL it has died when this returns, whoever has noticed; a signal before that may hit a new order."""
+    process = os.pidfd_open(keeper)
+    os.kill(keeper, number)
+    if number == signal.SIGKILL:
+        select.select([process], [], [])
+    os.close(process)
 
 
 def test_free_keepers_end_with_the_build(tmp_path: Path) -> None:
