@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Unkeyed,
     )
     from spark_build.contract.rules import (
+        AskingTransform,
         Exporter,
         ItemGate,
         JoinGate,
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "GateParams", "InputPath", "Item", "ItemGate",
-    "JoinGate", "Media", "Metric", "ModelRef", "Needs", "OutsideSource", "Project", "Raw", "Recipe", "Rule",
+    "AskingTransform", "Bad", "Base", "Context", "DatasetRef", "Decides", "Exporter", "GateParams", "InputPath", "Item",
+    "ItemGate", "JoinGate", "Media", "Metric", "ModelRef", "Needs", "OutsideSource", "Project", "Raw", "Recipe", "Rule",
     "RuleParams", "Secret", "Server", "Source", "SourceFile", "Transform", "Unkeyed", "Verdict", "Versioner",
 ]  # fmt: skip
 

@@ -54,6 +54,16 @@ class Rule:
         """Distributions that shape the result of this use; by default `libraries`."""
         return cls.libraries
 
+    @classmethod
+    def uses_model_of(cls, params: Any) -> bool:
+        """Of this use; by default `uses_model`."""
+        return cls.uses_model
+
+    @classmethod
+    def reproducible_of(cls, params: Any) -> Reproducible:
+        """Of this use; by default `reproducible`."""
+        return cls.reproducible
+
 
 def needs_of_marked_fields(params: Any, project: Project) -> Needs:
     paths, models, datasets, hub = {}, {}, {}, {}
@@ -160,6 +170,29 @@ class Transform(Rule):
 
         Errors: ItemRejected where the item can't be handled.
         """
+
+
+class AskingTransform(Transform):
+    """One that pays for what it finds of an item: to a server, or with a large model's time.
+
+    What was found is kept the moment it is there, whatever becomes of the build, and never asked for again. What an
+    item becomes by it is worked out anew each time; `Decides` params shape that alone.
+    """
+
+    @abstractmethod
+    def ask(self, items: Iterable[Item], context: Context) -> Iterator[tuple[int, Any]]:
+        """For each item, by its number, a JSON value or an ItemRejected, in whatever order they are there.
+
+        It can't read `Decides` params. Errors: TransientError, once all is given that could be had; the next build
+        asks for the rest.
+        """
+
+    @abstractmethod
+    def becomes(self, item: Item, found: Any, params: Any) -> Sequence[Mapping[str, Any]]:
+        """Quick; as `apply`. Errors: ItemRejected."""
+
+    def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
+        raise NotImplementedError("BUG: ask, then becomes")
 
 
 class Gate(Rule):

@@ -73,6 +73,9 @@ class Memo(Protocol):
     def put(self, operation: Digest, entries: Mapping[bytes, bytes]) -> None:
         """One sorted Parquet segment; visible to others once it is renamed into place."""
 
+    def jot(self, operation: Digest, key: bytes, value: bytes) -> None:
+        """Kept at once and for little, for what must not be lost by a kill; a `put` of it follows, now or later."""
+
 
 class Blobs(Protocol):
     """Files that items refer to by digest (design section 6): a stage that finds or makes some keeps them here."""

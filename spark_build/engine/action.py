@@ -58,12 +58,15 @@ def loose_key_of(manifest: Manifest) -> Digest:
 def operation_of(
     step: Manifest, decides: tuple[str, ...], numerics: Mapping[str, Any] | None, *, is_strict: bool = False
 ) -> Digest:
-    """Scopes the item memo: the step without its name and what only decides, with numerics where a model runs.
+    """Scopes the item memo: the step without its name, what only decides and which split it is for (`only`), with
+    numerics where a model runs.
 
     `is_strict`: what was found while nobody looked at undeclared reads is found again.
     """
     params = {name: value for name, value in step.get("params", {}).items() if name not in decides}
-    measured = {name: value for name, value in step.items() if name != "name"}
+    options = {name: value for name, value in step.get("options", {}).items() if name != "only"}
+    measured = {name: value for name, value in step.items() if name not in ("name", "options")}
+    measured |= {"options": options} if options else {}
     return digest_json([{**measured, "params": params}, numerics, *(["strict"] if is_strict else [])])
 
 

@@ -21,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from spark_build.serving.generation import Ask, Finished, Model
-from spark_build.serving.prompts import Prompts
+from spark_build.modalities.text.generation import Ask, Finished, Model
 from spark_build.serving.requests import Asked, Refused, chat_request, completion_request
+from spark_build.training.prompts import Prompts, TemplateRefuses
 
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
@@ -93,7 +93,10 @@ class _Api:
     async def chat(self, request: Request) -> Response:
         asked = chat_request(await self._body(request))
         self._require_model(asked.model)
-        prompt = self.prompts.chat(asked.messages)
+        try:
+            prompt = self.prompts.chat(asked.messages)
+        except TemplateRefuses as why:
+            raise Refused(str(why), param="messages") from None
         return await self._answered(request, asked, prompt, _Chat(self.name))
 
     async def _answered(

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(options: argparse.Namespace) -> None:
     import uvicorn
 
-    from spark_build.serving.generation import Model
+    from spark_build.modalities.text.generation import Model
     from spark_build.serving.openai_api import Limits, application
 
     model = Model.load(options.model, options.device, options.dtype, options.threads)

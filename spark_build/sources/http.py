@@ -13,8 +13,9 @@ from spark_build.contract import Bad, Context, OutsideSource, Project, Raw, Secr
 from spark_build.contract.params import Field
 from spark_build.core.digest import canonical_json, digest_bytes, digest_file
 from spark_build.core.errors import BadInput, Unavailable
+from spark_build.core.exchange import Failed
 from spark_build.core.values import Struct, replace
-from spark_build.sources._download import Asking, Failed, download
+from spark_build.sources._download import Asking, download
 from spark_build.sources._labels import FileSource, LabelledParams, labelled
 from spark_build.sources._reading import libraries_for, read_file
 from spark_build.sources._urls import names_of, with_suffix

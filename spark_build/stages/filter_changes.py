@@ -143,6 +143,9 @@ class _KnownAlone:
     def put(self, operation: Digest, entries: Mapping[bytes, bytes]) -> None:
         """Nothing is new."""
 
+    def jot(self, operation: Digest, key: bytes, value: bytes) -> None:
+        """Nothing is new."""
+
 
 def _through(
     job: Job,

@@ -50,6 +50,34 @@ def remember(
     return [known[key] for key in keys], set(missing)
 
 
+def remember_each(
+    memo: Memo,
+    operation: Digest,
+    keys: Sequence[bytes],
+    compute: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
+    *,
+    progress: "Progress | None" = None,
+) -> tuple[list[bytes], set[int]]:
+    """As `remember`, of what has to be paid for: values come with their positions in any order, and each is on the
+    disk before the next is waited for.
+    """
+    known = _known(memo, operation, keys, None)
+    missing = _first_of_each(keys, known)
+    if progress is not None:
+        progress.advance(len(keys) - len(missing))
+    chunk = Chunk(memo, operation)
+    try:
+        for position, value in compute(missing) if missing else ():
+            memo.jot(operation, keys[position], value)
+            known[keys[position]] = value
+            chunk.add(keys[position], value)
+            if progress is not None:
+                progress.advance()
+    finally:
+        chunk.keep()
+    return [known[key] for key in keys], set(missing)
+
+
 def _known(memo: Memo, operation: Digest, keys: Sequence[bytes], usable: Usable | None) -> dict[bytes, bytes]:
     distinct = list(dict.fromkeys(keys))
     found = memo.get(operation, distinct)

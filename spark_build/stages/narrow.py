@@ -5,11 +5,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from spark_build.contract.items import Item
+from spark_build.contract.rules import digest_of_fields
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import BadInput, ItemRejected, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Blobs
+from spark_build.core.values import Struct
 from spark_build.stages.media import seen
+
+
+class View(Struct, frozen=True):
+    """An item as an operation looks at it."""
+
+    item: Item
+    names: Sequence[str]  # of the fields that it reads
+
+    @property
+    def key(self) -> bytes:
+        return digest_of_fields(self.item, self.names)
+
+    def narrowed(self, blobs: Blobs) -> Item:
+        return narrowed(self.item, self.names, blobs)
 
 
 def narrowed(item: Item, names: Sequence[str], blobs: Blobs) -> Item:

@@ -4,17 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spark_build.contract.items import Item
-from spark_build.contract.rules import Transform, digest_of_fields
+from spark_build.contract.rules import AskingTransform, Transform
 from spark_build.core.errors import ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
 from spark_build.core.values import Struct, replace
+from spark_build.stages.asking import asked_of, became
 from spark_build.stages.fields import plain_fields, reconverted
 from spark_build.stages.ids import numbered
 from spark_build.stages.items_memo import remember
-from spark_build.stages.loading import failed, load
+from spark_build.stages.loading import failed, load_blind
 from spark_build.stages.media import is_usable, named, referred, seen
-from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, narrowed
+from spark_build.stages.narrow import View, decoded, encoded_found, encoded_rejection
 from spark_build.stages.progress import Progress
 from spark_build.stages.rejected import Place, Rejected
 
@@ -37,18 +38,16 @@ def apply_transform(
     job: Job, services: Services, step: JobStep, drafts: Sequence[Draft], declared: Mapping[str, str]
 ) -> Transformed:
     """What the transform makes of the items it is for; the others pass unchanged."""
-    rule = load(job, step, Transform)
+    rule, params = load_blind(job, step, Transform)
     chosen = [position for position, draft in enumerate(drafts) if _is_for(step, draft.item.split)]
     blobs = services.blobs
     read = {position: rule.fields_read(seen(drafts[position].item, blobs)) for position in chosen}
-    values, ran = remember(
-        services.memo,
-        step.operation,
-        [digest_of_fields(drafts[p].item, read[p]) for p in chosen],
-        lambda asked: (_apply(step, rule, drafts[chosen[i]].item, read[chosen[i]], blobs) for i in asked),
-        progress=Progress(services.report, len(chosen), "items"),
-        usable=is_usable(blobs),
-    )
+    views = [View(drafts[p].item, read[p]) for p in chosen]
+    progress = Progress(services.report, len(chosen), "items")
+    if isinstance(rule, AskingTransform):
+        values, ran = asked_of(job, services, step, rule, views, progress)
+    else:
+        values, ran = _applied(services, step, rule, views, progress)
     given = dict(zip(chosen, values, strict=True))
     result = Transformed([], [], {drafts[chosen[i]].record for i in ran})
     for position, draft in enumerate(drafts):
@@ -56,10 +55,27 @@ def apply_transform(
             result.drafts.append(draft)
             continue
         try:
-            result.drafts.extend(_pieces(draft, given[position], read[position], declared))
+            found = _found(given[position])
+            if isinstance(rule, AskingTransform):
+                found = became(step, rule, params, View(draft.item, read[position]), found, blobs)
+            result.drafts.extend(_pieces(draft, found, read[position], declared))
         except ItemRejected as rejected:
             result.rejected.append(_rejected(draft, step, rejected))
     return replace(result, drafts=_replaced(result.drafts))
+
+
+def _applied(
+    services: Services, step: JobStep, rule: Transform, views: Sequence[View], progress: Progress
+) -> tuple[list[bytes], set[int]]:
+    blobs = services.blobs
+    return remember(
+        services.memo,
+        step.operation,
+        [view.key for view in views],
+        lambda asked: (_apply(step, rule, views[i], blobs) for i in asked),
+        progress=progress,
+        usable=is_usable(blobs),
+    )
 
 
 def _is_for(step: JobStep, split: str) -> bool:
@@ -67,9 +83,10 @@ def _is_for(step: JobStep, split: str) -> bool:
     return only is None or split == only or (isinstance(only, list | tuple) and split in only)
 
 
-def _apply(step: JobStep, rule: Transform, item: Item, names: Sequence[str], blobs: Blobs) -> bytes:
+def _apply(step: JobStep, rule: Transform, view: View, blobs: Blobs) -> bytes:
+    item = view.item
     try:
-        made = rule.apply(narrowed(item, names, blobs))
+        made = rule.apply(view.narrowed(blobs))
         return encoded_found([referred(fields, blobs) for fields in made], step, item)
     except ItemRejected as rejected:
         return encoded_rejection(rejected)
@@ -79,11 +96,17 @@ def _apply(step: JobStep, rule: Transform, item: Item, names: Sequence[str], blo
         raise failed(step, f"on item '{item.id}' of {item.source}", error) from error
 
 
-def _pieces(draft: Draft, value: bytes, names: Sequence[str], declared: Mapping[str, str]) -> Iterator[Draft]:
-    """The items that one became. Fields that the transform does not read stay as they are."""
+def _found(value: bytes) -> Any:
     found, rejected = decoded(value)
     if rejected is not None:
         raise rejected
+    return found
+
+
+def _pieces(
+    draft: Draft, found: Sequence[Mapping[str, Any]], names: Sequence[str], declared: Mapping[str, str]
+) -> Iterator[Draft]:
+    """The items that one became. Fields that the transform does not read stay as they are."""
     if not found:
         raise ItemRejected("dropped")
     unread = {name: value for name, value in draft.item.fields.items() if name not in names}

@@ -37,6 +37,11 @@ class GuardedMemo:
         self._check()
         self._memo.put(operation, entries)
 
+    def jot(self, operation: Digest, key: bytes, value: bytes) -> None:
+        """Errors: InputMoved besides."""
+        self._check()
+        self._memo.jot(operation, key, value)
+
     def _check(self) -> None:
         for seen in self._seen:
             if not _holds(seen):

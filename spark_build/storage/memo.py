@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.contract.columns import column_of
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problem
+from spark_build.storage.jottings import Jottings, left_behind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,12 @@ class LocalMemo:
         self._folder = folder
         self._report = report or (lambda text: None)
         self._open: dict[tuple[Digest, str], _Segment] = {}
+        self._jotted: dict[Digest, Jottings] = {}
 
     def get(self, operation: Digest, keys: Sequence[bytes]) -> list[bytes | None]:
         import numpy as np
 
+        self._take_over(operation)
         found: list[bytes | None] = [None] * len(keys)
         segments = self._segments(operation) if keys else []
         if not segments:
@@ -68,6 +71,30 @@ class LocalMemo:
                 self._merge(operation)
         except OSError as error:
             self._not_written(error)
+        else:
+            if operation in self._jotted and self._jotted[operation].keys <= entries.keys():
+                self._jotted.pop(operation).discard()
+
+    def jot(self, operation: Digest, key: bytes, value: bytes) -> None:
+        """Errors: Unavailable, whatever keeps it from the disk: what can't be kept must not be paid for."""
+        try:
+            if operation not in self._jotted:
+                (self._folder / operation).mkdir(parents=True, exist_ok=True)
+                self._jotted[operation] = Jottings(self._folder / operation)
+            self._jotted[operation].add(key, value)
+        except OSError as error:
+            raise disk_problem(error, str(self._folder)) from error
+
+    def _take_over(self, operation: Digest) -> None:
+        """What killed builds jotted down, as a segment."""
+        folder = self._folder / operation
+        for path, entries in left_behind(folder, KEY_BYTES):
+            try:
+                if entries:
+                    _write(folder, iter(sorted(entries.items())))
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self._not_written(error)
 
     def _segments(self, operation: Digest) -> list["_Segment"]:
         """Every segment that can be read, the largest first; a damaged one is set aside."""

@@ -1,10 +1,13 @@
-"""Which fields of an item a transform is about."""
+"""Which fields of an item a transform is about, and how they stand in a template."""
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from spark_build.contract.items import Item
+from spark_build.core.digest import canonical_json
 from spark_build.core.errors import ItemRejected
+from spark_build.training.forms import names_in
 
 
 def text_field(item: Item, named: str | None) -> str:
@@ -34,3 +37,21 @@ def check_there(item: Item, names: Sequence[str]) -> None:
             raise ItemRejected(
                 "missing_field", f"no field '{name}'{meant} The item has {', '.join(sorted(item.fields))}"
             )
+
+
+def well_formed(template: str | None) -> str | None:
+    """The template itself, for a validator. Errors: ValueError."""
+    try:
+        names_in(template or "")
+    except ValueError as error:
+        raise ValueError(f"{error}\n  fix: fields as {{name}}, literal braces twice") from None
+    return template
+
+
+def as_text(value: Any) -> str:
+    """As a reader would write it: 3 for 3.0, nothing for null, JSON for what is nested."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return canonical_json(value).decode()

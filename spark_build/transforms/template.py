@@ -7,7 +7,6 @@ from pydantic import field_validator, model_validator
 
 from spark_build.contract import Item, RuleParams, Transform
 from spark_build.contract.params import Field
-from spark_build.core.digest import canonical_json
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.text.chat_forms import (
     OPTIONAL,
@@ -18,7 +17,7 @@ from spark_build.modalities.text.chat_forms import (
     messages_of,
 )
 from spark_build.training.forms import fill, names_in
-from spark_build.transforms._text import check_there, there
+from spark_build.transforms._text import as_text, check_there, there, well_formed
 
 
 class Params(RuleParams):
@@ -49,11 +48,7 @@ class Params(RuleParams):
     @field_validator("prompt", "completion", "system")
     @classmethod
     def _well_formed(cls, template: str | None) -> str | None:
-        try:
-            names_in(template or "")
-        except ValueError as error:
-            raise ValueError(f"{error}\n  fix: fields as {{name}}, literal braces twice") from None
-        return template
+        return well_formed(template)
 
     @model_validator(mode="after")
     def _one_way(self) -> "Params":
@@ -99,7 +94,7 @@ class Template(Transform):
             return {"prompt": alpaca_prompt(row), "completion": _not_blank(row["output"], "output")}
         if params.form is not None:
             return fields_of(params.target, messages_of(params.form, row))
-        texts = {name: _as_text(value) for name, value in row.items()}
+        texts = {name: as_text(value) for name, value in row.items()}
         pair = {"prompt": fill(params.prompt, texts), "completion": fill(params.completion, texts)}
         _not_blank(pair["completion"], "completion")
         system = {"system": fill(params.system, texts)} if params.system else {}
@@ -110,12 +105,3 @@ def _not_blank(text: Any, name: str) -> str:
     if not isinstance(text, str) or not text.strip():
         raise ItemRejected("no_answer", f"'{name}' is empty")
     return text
-
-
-def _as_text(value: Any) -> str:
-    """As a reader would write it: 3 for 3.0, nothing for null, JSON for what is nested."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return canonical_json(value).decode()

@@ -6,15 +6,21 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from openai_double import openai_double
 from pydantic import ValidationError
 
 import spark_build.transforms
-from spark_build.contract import Item, Transform
+from spark_build.contract import AskingTransform, Item, Transform
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import ItemRejected
+from spark_build.stages.loading import without_deciding
+from tests.golden.data_cases import context
 
 # name -> params of several uses
 CASES: dict[str, list[dict[str, Any]]] = {
@@ -23,6 +29,11 @@ CASES: dict[str, list[dict[str, Any]]] = {
     # items without media pass them; tests/transforms/test_media_transforms.py has the others
     "convert_image": [{}, {"format": "png", "size": [8, 8], "fit": "cover"}],
     "extract_audio": [{"rate": 16_000, "channels": 1}],
+    "generate": [
+        {"model": "m", "prompt": "{text} {label}"},
+        {"model": "m", "prompt": "{n} {any}", "answer": "number", "raw": "said"},
+        {"model": "m", "prompt": "{text}", "chat": False, "answer": "json", "key": "a.b"},
+    ],
     "frames": [{"every": 1.0}, {"count": 3}, {"keyframes": True}],
     "resample": [{}],
     "strip_exif": [{}],
@@ -64,6 +75,17 @@ every_transform = pytest.mark.parametrize(("name", "transform", "params"), list(
 every_text = pytest.mark.parametrize("text", list(TEXTS.values()), ids=list(TEXTS))
 
 
+@cache
+def endpoint() -> str:
+    """Of a server that answers until the tests are over."""
+    return openai_double().__enter__().url
+
+
+def rule_of(transform: type[Transform], params: dict[str, Any]) -> Transform:
+    asks = {"endpoint": endpoint()} if issubclass(transform, AskingTransform) else {}
+    return transform(transform.Params(**params, **asks))
+
+
 def item(text: str) -> Item:
     return Item(
         "id", "a.txt", "train", {"text": text, "label": "a", "n": 1.0, "any": {"b": [1, 2]}}, {"m": 1}
@@ -73,9 +95,21 @@ def item(text: str) -> Item:
 def applied(rule: Transform, one: Item) -> list[Mapping[str, Any]] | str:
     """What comes out, or the reason of the refusal."""
     try:
+        if isinstance(rule, AskingTransform):
+            return list(rule.becomes(one, asked(rule, one), rule.params))
         return list(rule.apply(one))
     except ItemRejected as rejected:
         return rejected.reason
+
+
+def asked(rule: AskingTransform, one: Item) -> Any:
+    blind = type(rule)(without_deciding(rule.params))
+    with TemporaryDirectory() as folder:
+        ((number, found),) = blind.ask([one], context(Path(folder), {}))
+    assert number == 0
+    if isinstance(found, ItemRejected):
+        raise found
+    return json.loads(canonical_json(found))
 
 
 @every_transform
@@ -90,8 +124,8 @@ def test_every_transform_has_a_case_here(
 def test_any_text_is_handled_the_same_twice(
     name: str, transform: type[Transform], params: dict[str, Any], text: str
 ) -> None:
-    first = applied(transform(transform.Params(**params)), item(text))
-    assert first == applied(transform(transform.Params(**params)), item(text))
+    first = applied(rule_of(transform, params), item(text))
+    assert first == applied(rule_of(transform, params), item(text))
 
 
 @every_transform
@@ -100,7 +134,7 @@ def test_it_reads_no_more_than_it_says(
     name: str, transform: type[Transform], params: dict[str, Any], text: str
 ) -> None:
     """The memo's key covers the fields that it names, and neither id, source, split nor meta."""
-    rule, whole = transform(transform.Params(**params)), item(text)
+    rule, whole = rule_of(transform, params), item(text)
     names = rule.fields_read(whole)
     assert set(names) <= set(whole.fields)
     narrow = Item("", "", "", {n: whole.fields[n] for n in names})
@@ -112,7 +146,7 @@ def test_it_reads_no_more_than_it_says(
 def test_what_comes_out_survives_json(
     name: str, transform: type[Transform], params: dict[str, Any], text: str
 ) -> None:
-    found = applied(transform(transform.Params(**params)), item(text))
+    found = applied(rule_of(transform, params), item(text))
     assert json.loads(canonical_json(found)) == found
 
 
@@ -120,7 +154,7 @@ def test_what_comes_out_survives_json(
 def test_the_item_is_left_as_it_was(name: str, transform: type[Transform], params: dict[str, Any]) -> None:
     one = item(TEXTS["plain"])
     before = copy.deepcopy(one)
-    applied(transform(transform.Params(**params)), one)
+    applied(rule_of(transform, params), one)
     assert one == before
 
 
@@ -131,7 +165,7 @@ def test_a_megabyte_is_handled_in_seconds(
     import time
 
     started = time.process_time()
-    applied(transform(transform.Params(**params)), item(TEXTS["plain"] * 12_000))
+    applied(rule_of(transform, params), item(TEXTS["plain"] * 12_000))
     assert time.process_time() - started < 10
 
 

@@ -25,6 +25,9 @@ class NoMemo:
     def put(self, operation: str, entries: Mapping[bytes, bytes]) -> None:
         return None
 
+    def jot(self, operation: str, key: bytes, value: bytes) -> None:
+        return None
+
 
 def work(job: Job, run_stage: RunStage) -> tuple[int, JobResult]:
     for path in (job.result, job.events):

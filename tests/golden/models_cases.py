@@ -269,10 +269,46 @@ def _transformers_serve(folder: Path) -> Golden:
     )
 
 
+@golden("transform", "generate")
+def _generate(folder: Path) -> Golden:
+    """What a model here answers, what an endpoint is sent, and what is read of answers."""
+    from spark_build.contract import Item
+    from spark_build.transforms._endpoint import Endpoint
+
+    rule, inputs = rule_of("transform", "generate"), {"model": llama(folder / "llama")}
+    item = Item("a", "a", "train", {"text": "A list", "n": 3.0, "chat": [{"role": "user", "content": "Hi"}]})
+    ways: dict[str, dict[str, Any]] = {
+        "chat": {"prompt": "{n} {text}", "system": "Be {text}."},
+        "text": {"prompt": "{text}", "chat": False, "stop": ["~"]},
+        "messages": {"messages": "chat", "n": 2, "temperature": 0.9, "seed": 3, "top_p": 0.8},
+    }
+    exact: dict[str, Any] = {}
+    for way, params in ways.items():
+        own = rule(rule.Params(model="model:m", max_tokens=6, **params), inputs)
+        ((_, found),) = own.ask([item], context(folder / way, {}))
+        shown = rule.Params(model="m", endpoint="http://127.0.0.1:1/v1", extra={"x": 1}, **params)
+        body = Endpoint(shown, Heard())._body(rule(shown)._question(item), 1)
+        exact[way] = [
+            len(found["answers"]) if "n" in params else found,
+            body.decode(),
+        ]  # what is drawn is torch's
+    said = '```json\n{"verdict": {"score": "7.5"}}\n```'
+    reading: dict[str, dict[str, Any]] = {
+        "as text": {"raw": "said"}, "as JSON": {"answer": "json", "key": "verdict"},
+        "as number": {"answer": "number", "key": "verdict.score", "max": 8},
+        "by pattern": {"answer": "number", "pattern": r"(\d)\.", "into": "score"},
+    }  # fmt: skip
+    found = {"answers": [{"text": said, "end": "stop"}], "tokens": [1, 1], "by": "m"}
+    for way, params in reading.items():
+        one = rule(rule.Params(model="model:m", prompt="{text}", **params))
+        exact[way] = list(one.becomes(item, found, one.params))
+    return Golden(exact)
+
+
 def _answers(folder: Path, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
     from starlette.testclient import TestClient
 
-    from spark_build.serving.generation import Model
+    from spark_build.modalities.text.generation import Model
     from spark_build.serving.openai_api import Limits, application
 
     app = application(Model.load(folder, "cpu", "auto", 1), "chat", "ab" * 32, Limits(64, 4))

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from tiny_models import CHAT_TEMPLATE, bert, llama
 
+from spark_build.modalities.text.generation import Ask, Finished, Model, Text
 from spark_build.serving import runtime
-from spark_build.serving.generation import Ask, Finished, Model, Text
 
 DIGEST = "d" * 64
 PROMPT = "How do I open a file?"

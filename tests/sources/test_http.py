@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import pytest
 
 from spark_build.contract import Raw, SourceFile
+from spark_build.core import exchange
 from spark_build.core.errors import Unavailable
-from spark_build.sources import _download
-from spark_build.sources._download import Asking, Failed, download, is_public
+from spark_build.core.exchange import Failed, is_public
+from spark_build.sources._download import Asking, download
 from spark_build.sources._urls import names_of
 from spark_build.sources.http import Http, Params
 from tests.golden import files_of
@@ -204,7 +205,7 @@ def test_private_addresses_are_refused_also_behind_a_redirect(
     assert not Site.asked
     # as if the first address were public, and the one that it leads to were not
     looks = iter([True, False])
-    monkeypatch.setattr(_download, "is_public", lambda address: next(looks))
+    monkeypatch.setattr(exchange, "is_public", lambda address: next(looks))
     assert why(f"{site}/to/a.md", tmp_path, allow_private=False) == "private_address"
     assert Site.asked == {"/to/a.md": 1}
 

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from tiny_models import llama
 
-from spark_build.serving.prompts import Prompts
-from spark_build.serving.requests import Refused
 from spark_build.training.chat import give_chat_template
 from spark_build.training.forms import Form
+from spark_build.training.prompts import Prompts, TemplateRefuses
 
 
 @pytest.fixture
@@ -52,8 +51,7 @@ def test_the_begin_of_text_token_stands_once_at_the_beginning(tokenizer: Any) ->
     assert prompts.text("What is len?")[0] == bos
 
 
-def test_what_the_template_refuses_is_the_requests_error(tokenizer: Any) -> None:
+def test_a_template_may_refuse_the_messages(tokenizer: Any) -> None:
     tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(Refused, match="refuses the messages: roles must alternate") as refused:
+    with pytest.raises(TemplateRefuses, match="refuses the messages: roles must alternate"):
         Prompts.of(tokenizer).chat([{"role": "user", "content": "a"}])
-    assert (refused.value.status, refused.value.param) == (400, "messages")

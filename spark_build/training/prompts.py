@@ -1,12 +1,15 @@
-"""From a request's text or messages to the tokens that the model goes on from, put as training put them."""
+"""From a text or messages to the tokens that the model goes on from, put as training put them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spark_build.serving.requests import Refused
 from spark_build.training.chat import PLAIN
 from spark_build.training.encoding import begin_tokens
+
+
+class TemplateRefuses(Exception):
+    """The model's chat template does not take these messages."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Prompts:
         """The messages in the model's chat template; our recipes write one that asks as they trained.
 
         A model without one (trained on plain text) gets `role: content`, a line each, and then `assistant:`.
-        Errors: Refused where the template doesn't take these messages.
+        Errors: TemplateRefuses.
         """
         from jinja2 import TemplateError
 
@@ -37,9 +40,7 @@ class Prompts:
                 turns, chat_template=template, tokenize=False, add_generation_prompt=True
             )
         except TemplateError as error:
-            raise Refused(
-                f"this model's chat template refuses the messages: {error}", param="messages"
-            ) from None
+            raise TemplateRefuses(f"this model's chat template refuses the messages: {error}") from None
         return self.text(rendered)
 
     def _begun(self, tokens: list[int]) -> tuple[int, ...]:

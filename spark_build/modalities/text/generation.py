@@ -116,8 +116,8 @@ def _refuse_others(folder: Path) -> None:
     name = next(iter(config.get("architectures") or []), "no transformers model")
     if not name.endswith(("ForCausalLM", "LMHeadModel")):
         raise BadInput(
-            f"transformers_serve answers with a causal language model, and this is {name}",
-            fix="deploy a model of causal_lm or llama_lora; a classifier serves as a gate, or through onnx",
+            f"text comes from a causal language model, and this is {name}",
+            fix="name a model of causal_lm or llama_lora; a classifier serves as a gate, or through onnx",
         )
 
 
