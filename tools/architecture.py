@@ -21,6 +21,7 @@ FOLDERS = {
     "spark_build/app": "Wires the parts together, and it alone; the Python API",
     "spark_build/pipeline": "Sparkfile to graph: the one place that knows the order of stages",
     "spark_build/report": "Plans, records and events as text",
+    "spark_build/report/dataset": "A page about a dataset",
     "spark_build/engine": "Graph, actions, plan and build; knows no machine learning",
     "spark_build/storage": "The local store",
     "spark_build/executors": "Runs actions in processes of their own",

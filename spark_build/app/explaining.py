@@ -11,7 +11,7 @@ from spark_build.report.why import Why
 def why(project: Project, text: str) -> Why:
     """Errors: UsageError where the Sparkfile is wrong, or `text` names no stage."""
     project.look_again()
-    _without_data(project)
+    without_data(project)
     stage = project.main_stage(text)
     plan, problem = _plan(project, stage)
     planned = plan[stage] if plan is not None else None
@@ -39,7 +39,7 @@ def _chain(chains: Chains, planned: StagePlan | None) -> Link | None:
     return None
 
 
-def _without_data(project: Project) -> None:
+def without_data(project: Project) -> None:
     """A graph also where what the lock pins does not lie in the checkout."""
     try:
         _ = project.graph

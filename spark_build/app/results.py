@@ -7,6 +7,7 @@ from spark_build.app import Project
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import RequirementNotMet, SparkError, StageFailed, UsageError
+from spark_build.core.tree import Tree
 from spark_build.core.values import replace
 from spark_build.pinning import LOCK_NAME
 
@@ -51,15 +52,25 @@ def checked_out(project: Project, text: str) -> Path:
 
 def view(project: Project, output: Digest) -> Path:
     """The Artifact's files as links under `views/`; laid out once."""
-    folder = project.store / "views" / output[:32]
+    folder = _view_folder(project, output)
+    return folder if folder.exists() else laid_out(project, project.objects.tree(output))
+
+
+def laid_out(project: Project, tree: Tree) -> Path:
+    """The same of a part of an Artifact."""
+    folder = _view_folder(project, tree.digest)
     if not folder.exists():
         beside = folder.with_name(f"{folder.name}.{os.getpid()}")
-        project.objects.check_out(project.objects.tree(output), beside, link=True)
+        project.objects.check_out(tree, beside, link=True)
         try:
             beside.rename(folder)
         except OSError:  # somebody else was quicker
             _remove(beside)
     return folder
+
+
+def _view_folder(project: Project, digest: Digest) -> Path:
+    return project.store / "views" / digest[:32]
 
 
 def _named(project: Project, address: Address) -> Digest:

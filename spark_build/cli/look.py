@@ -1,4 +1,4 @@
-"""`runs`, `show`, `log`, `ls`, `status`, `graph`, `doctor`: asking, never changing."""
+"""`runs`, `show`, `report`, `log`, `ls`, `status`, `graph`, `doctor`: asking, never changing."""
 
 import argparse
 import json
@@ -160,6 +160,24 @@ def _refuse_unknown_split(folder: Path, split: str | None) -> None:
     splits = DatasetFolder(folder).splits
     if split is not None and split not in splits:
         raise UsageError(f"the dataset has no split '{split}'", fix=f"it has {', '.join(splits) or 'none'}")
+
+
+def run_report(options: argparse.Namespace) -> int:
+    from spark_build.app.reporting import report
+    from spark_build.report.dataset.gathering import Asked
+    from spark_build.report.words import size
+
+    project = project_of(options)
+    asked = Asked(options.samples, options.unredacted)
+    told = report(project, options.target, Path(options.to) if options.to else None, asked)
+    project.close()
+    if options.json:
+        _print_json({"version": 1, "path": str(told.path), "bytes": told.size, **to_builtins(told.facts)})
+        return 0
+    print(f"{told.path}: {size(told.size)}")
+    if told.facts.stale:
+        _print_lines(["not what the Sparkfile asks for today:", *(f"  {line}" for line in told.facts.stale)])
+    return 0
 
 
 def run_log(options: argparse.Namespace) -> int:

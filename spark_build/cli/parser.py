@@ -260,6 +260,23 @@ def _runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_from_one, default=20, metavar="N")
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="DATASET", help="dataset:NAME, dataset:NAME@TAG")
+    parser.add_argument("--to", metavar="FILE", help="the page (default: NAME-report.html, here)")
+    parser.add_argument(
+        "--samples",
+        type=_from_one,
+        default=8,
+        metavar="N",
+        help="items of each kind, and of each gate (default 8)",
+    )
+    parser.add_argument(
+        "--unredacted",
+        action="store_true",
+        help="also what rejected items hold where a gate hides a part of the others",
+    )
+
+
 def _graph(parser: argparse.ArgumentParser) -> None:
     _targets(parser)
     parser.add_argument("--format", default="text", choices=["text", "dot", "mermaid"])
@@ -318,6 +335,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "runs": ("the builds so far: what changed, figures, time", _runs),
     "show": ("a model with all that is known of it, or rows of a dataset", _show),
     "log": ("a stage's events and log", _log),
+    "report": ("one HTML page about a dataset: figures, gates, items kept and rejected", _report),
     "get": ("copy a result out of the store", _get),
     "ls": ("the results that are there", _targets),
     "status": ("a summary of the plan, and what is served", _targets),
@@ -341,6 +359,6 @@ MODULES = {
     "lock": "locked",
     "verify": "verify",
     "worker": "worker",
-    **dict.fromkeys(("runs", "show", "log", "ls", "status", "graph", "doctor"), "look"),
+    **dict.fromkeys(("runs", "show", "report", "log", "ls", "status", "graph", "doctor"), "look"),
     **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store"), "manage"),
 }

@@ -6,19 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_build.contract.counting import MEDIA_COUNTED, MEDIA_FIGURES, read_column
 from spark_build.contract.media import facts_in
 from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
     import numpy as np
-
-_BATCH_ROWS = 4096
-# units of figures, by the name of the fact; `formats` and codecs are counted like labels
-_FIGURES = {
-    "width": "pixels wide", "height": "pixels high", "duration": "seconds", "frame_rate": "frames per second",
-    "sample_rate": "Hz", "channels": "channels", "bytes": "bytes",
-}  # fmt: skip
-_COUNTED = ("format", "mode", "video_codec", "audio_codec")
 
 
 class Spread(Struct, frozen=True):
@@ -52,8 +45,8 @@ def media_facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
     filled = 0
     for facts in _known(shards, name):
         filled += 1
-        labels.update(f"{fact}: {facts[fact]}" for fact in _COUNTED if fact in facts)
-        for fact, unit in _FIGURES.items():
+        labels.update(f"{fact}: {facts[fact]}" for fact in MEDIA_COUNTED if fact in facts)
+        for fact, unit in MEDIA_FIGURES.items():
             if fact in facts:
                 figures.setdefault(unit, []).append(facts[fact])
     by_frequency = sorted(labels.items(), key=lambda counted: (-counted[1], counted[0]))
@@ -62,10 +55,6 @@ def media_facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
 
 
 def _known(shards: Sequence[Path], name: str) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    for shard in shards:
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=["meta"]):
-                metas = (json.loads(meta) for meta in batch.column(0).to_pylist() if meta)
-                yield from (facts for meta in metas if (facts := facts_in(meta, name)))
+    for column in read_column(shards, "meta"):
+        metas = (json.loads(meta) for meta in column.to_pylist() if meta)
+        yield from (facts for meta in metas if (facts := facts_in(meta, name)))

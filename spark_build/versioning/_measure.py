@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spark_build.contract.columns import numbers_in
+from spark_build.contract.counting import counts_of, read_column, text_of
 from spark_build.contract.items import FLAGS, flags_in
 from spark_build.contract.media import MEDIA_KINDS
 from spark_build.contract.rows import DatasetFolder
@@ -14,12 +14,6 @@ from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
 from spark_build.core.values import Struct
 from spark_build.versioning._facts import FieldFacts, media_facts, spread_of
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-
-_BATCH_ROWS = 4096
 
 
 class Measured(Struct, frozen=True):
@@ -80,85 +74,17 @@ def _facts(shards: Sequence[Path], name: str, kind: str) -> FieldFacts:
     lengths: dict[str, list[np.ndarray[Any, Any]]] = {}
     labels: Counter[str] = Counter()
     filled = 0
-    for column in _columns(shards, name):
+    for column in read_column(shards, name):
         if column.null_count:  # a call that loads pyarrow.compute
             column = column.drop_null()
         filled += len(column)
         if kind == "label":
             labels.update(column.to_pylist())
-        for unit, counts in _counts(column, kind).items():
+        for unit, counts in counts_of(column, kind).items():
             lengths.setdefault(unit, []).append(counts)
     spreads = {unit: spread_of(np.concatenate(counts)) for unit, counts in lengths.items()} if filled else {}
     by_frequency = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
     return FieldFacts(kind, filled, spreads, dict(by_frequency))
-
-
-def _columns(shards: Sequence[Path], name: str) -> Iterator["pa.Array"]:
-    import pyarrow.parquet as pq
-
-    for shard in shards:
-        with pq.ParquetFile(shard) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=[name]):
-                yield batch.column(0)
-
-
-def _counts(column: "pa.Array", kind: str) -> dict[str, "np.ndarray[Any, Any]"]:
-    """Per value. Straight from the column's buffers: what pyarrow.compute takes to load is more than all of this."""
-    if kind == "text":
-        return {"characters": _characters(*_text(column)), "words": _words(*_text(column))}
-    if kind == "json":
-        return {"characters": _characters(*_text(column))}
-    if kind == "messages":
-        return {"messages": _lengths(_bounds(column))}
-    if kind == "number":
-        return {"value": numbers_in(column)}
-    return {}
-
-
-def _bounds(column: "pa.Array") -> "np.ndarray[Any, Any]":
-    """Where each value begins, and where the last one ends."""
-    import numpy as np
-
-    return np.frombuffer(column.buffers()[1], np.int32, len(column) + 1, 4 * column.offset)
-
-
-def _text(column: "pa.StringArray") -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
-    """Bytes of all values, one after the other, and their bounds."""
-    import numpy as np
-
-    bounds = _bounds(column)
-    return np.frombuffer(column.buffers()[2] or b"", np.uint8)[bounds[0] : bounds[-1]], bounds - bounds[0]
-
-
-def _lengths(bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    import numpy as np
-
-    lengths: np.ndarray[Any, Any] = np.diff(bounds)
-    return lengths
-
-
-def _characters(text: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Bytes that begin one: in UTF-8 the others are 10xxxxxx."""
-    if not (text & 0x80).any():
-        return _lengths(bounds)
-    return _marks_between((text & 0xC0) != 0x80, bounds)
-
-
-def _words(text: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """Runs of anything but ASCII white space (`[^\\s]+`, as RE2 reads it); bytes suffice to tell."""
-    is_space = (text == 32) | ((text - 9 <= 4) & (text != 11))  # what lies below 9 wraps around
-    begins = ~is_space
-    begins[1:] &= is_space[:-1]
-    first = bounds[:-1][_lengths(bounds) > 0]  # bytes of their texts
-    begins[first] = ~is_space[first]
-    return _marks_between(begins, bounds)
-
-
-def _marks_between(marks: "np.ndarray[Any, Any]", bounds: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    """How many bytes of each value are marked."""
-    import numpy as np
-
-    return _lengths(np.searchsorted(np.flatnonzero(marks), bounds))
 
 
 def _rejected(folder: Path) -> dict[tuple[str, str], int]:
@@ -175,8 +101,8 @@ def _rejected(folder: Path) -> dict[tuple[str, str], int]:
 def _flagged(shards: Sequence[Path]) -> dict[tuple[str, str], int]:
     """Findings of gates with `action: flag`, which stand in the rows' meta."""
     counts: Counter[tuple[str, str]] = Counter()
-    for column in _columns(shards, "meta"):
-        if FLAGS.encode() in _text(column)[0].tobytes():  # most datasets have none, and nothing is parsed
+    for column in read_column(shards, "meta"):
+        if FLAGS.encode() in text_of(column)[0].tobytes():  # most datasets have none, and nothing is parsed
             for meta in filter(None, column.to_pylist()):
                 counts.update((told["gate"], told["reason"]) for told in flags_in(json.loads(meta)))
     return dict(sorted(counts.items()))

@@ -36,6 +36,10 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _facts(path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["family"] == "preview":
+        from spark_build.modalities.media.previews import preview
+
+        return preview(path, asked["kind"], asked["seconds"])
     if asked["family"] == "image":
         from spark_build.modalities.media.images import image_facts
 

@@ -13,18 +13,29 @@ from spark_build.core.errors import ItemRejected, Unavailable
 from spark_build.modalities.media.kinds import Format
 
 _TIMEOUT_SECONDS = 120.0  # limits on pixels and sizes keep a sound file far below
+_PREVIEW_SECONDS = 20.0  # a report has many of them, and can do without one
 
 
 def probed(path: Path, name: str, form: Format, **limits: int) -> dict[str, Any]:
     """What is known of a media file. Errors: ItemRejected; Unavailable without the library that it needs."""
     asked = {"path": str(path.absolute()), "name": name, "family": form.family, "demuxer": form.demuxer}
-    answer = _prober().ask({**asked, **limits})
+    # what people call the container; an image says its own
+    return {"format": form.name, **_answered(_prober(_TIMEOUT_SECONDS).ask({**asked, **limits}))}
+
+
+def previewed(path: Path, kind: str, seconds: float) -> dict[str, Any]:
+    """A small picture of a media file (`previews.preview`). Errors: as of `probed`."""
+    asked = {"path": str(path.absolute()), "name": "the file", "family": "preview", "kind": kind}
+    return _answered(_prober(_PREVIEW_SECONDS).ask({**asked, "seconds": seconds}))
+
+
+def _answered(answer: dict[str, Any]) -> dict[str, Any]:
     if "rejected" in answer:
         raise ItemRejected(*answer["rejected"])
     if "unavailable" in answer:
         raise Unavailable(answer["unavailable"][0], fix=answer["unavailable"][1])
-    # what people call the container; an image says its own
-    return {"format": form.name, **answer["facts"]}
+    facts: dict[str, Any] = answer["facts"]
+    return facts
 
 
 class Prober:
@@ -71,8 +82,8 @@ class Prober:
         return self._process
 
 
-@lru_cache(maxsize=1)
-def _prober() -> Prober:
-    prober = Prober()
+@lru_cache
+def _prober(timeout_seconds: float) -> Prober:
+    prober = Prober(timeout_seconds)
     atexit.register(prober.close)
     return prober
