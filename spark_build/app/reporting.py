@@ -21,7 +21,7 @@ from spark_build.engine.chain import Past
 from spark_build.engine.plan import Plan
 from spark_build.report.causes import causes_text
 from spark_build.report.dataset.facts import Facts
-from spark_build.report.dataset.gathering import Asked, Version, gathered
+from spark_build.report.dataset.gathering import MOST_SAMPLES, Asked, Version, gathered
 from spark_build.report.dataset.page import MARK, page
 
 _MOST_CAUSES = 5
@@ -36,6 +36,11 @@ class Reported(Struct, frozen=True):
 
 def report(project: Project, text: str, to: Path | None, asked: Asked) -> Reported:
     """Errors: UsageError for anything but a dataset; SparkError where no version of it is here."""
+    if asked.samples > MOST_SAMPLES:
+        raise UsageError(
+            f"--samples {asked.samples}: a page holds {MOST_SAMPLES} of a kind",
+            fix=f"--samples {MOST_SAMPLES}",
+        )
     version = version_here(project, text)
     path = to if to is not None else Path(f"{_file_name(text)}-report.html")
     _refuse_other_files(path)

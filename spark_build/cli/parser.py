@@ -268,7 +268,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
         type=_from_one,
         default=8,
         metavar="N",
-        help="items of each kind, and of each gate (default 8)",
+        help="items of each kind, and of each gate (default 8, at most 200)",
     )
     parser.add_argument(
         "--unredacted",

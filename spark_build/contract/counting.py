@@ -20,7 +20,13 @@ MEDIA_COUNTED = ("format", "mode", "video_codec", "audio_codec")
 
 
 def read_column(shards: Sequence[Path], name: str) -> Iterator["pa.Array"]:
-    return (batch.column(0) for batch in read_batches(shards, [name]))
+    """Of `name.path` the records that have the part `path` alone."""
+    return (in_batch(batch, name) for batch in read_batches(shards, [name]))
+
+
+def in_batch(batch: "pa.RecordBatch", name: str) -> "pa.Array":
+    """By name: what begins like a name, up to a dot, comes with it from Parquet, and in the file's order."""
+    return batch.column(name if name in batch.schema.names else name.rpartition(".")[0])
 
 
 def read_batches(shards: Sequence[Path], names: Sequence[str]) -> Iterator["pa.RecordBatch"]:

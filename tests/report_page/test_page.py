@@ -41,11 +41,10 @@ def test_nothing_hangs_over_the_edge(file: Path, opened: Opened, width: int) -> 
 
 def test_pictures_decode(media: Folder, album: Any, opened: Opened) -> None:
     page = opened(media.path / "page.html")
-    sizes = page.evaluate("[...document.images].map(image => image.decode().then(() => image.naturalWidth))")
     widths = page.evaluate(
         "Promise.all([...document.images].map(i => i.decode().then(() => i.naturalWidth)))"
     )
-    assert len(sizes) == len(widths) > 10
+    assert len(widths) > 10
     assert min(widths) > 0
     assert page.locator("#kept .frames img").count() == 4
     assert page.locator("#kept svg .wave").count() == 1

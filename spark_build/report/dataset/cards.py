@@ -41,7 +41,8 @@ def cluster_card(cluster: Cluster, contents: Contents) -> Html:
         sides.append(_side(contents.get(example.id), example.source, example.id, told))
     more = cluster.items - 1 - len(cluster.examples)
     rest = element("p", f"and {more:,} more", class_="quiet") if more else ""
-    return element("article", head, element("div", sides, class_="strip"), rest, class_="card whole")
+    kind = "card whole" if len(sides) > 3 else "card"
+    return element("article", head, element("div", sides, class_="strip"), rest, class_=kind)
 
 
 def _side(content: Content | None, source: str, item: str, told: str = "") -> Html:

@@ -16,6 +16,7 @@ from spark_build.core.values import Struct
 EXCERPT = 600  # characters of a field
 _OF_A_MESSAGE, _MESSAGES = 240, 4
 _FIELDS = 8  # of an item are shown
+_SLOW, _TOO_SLOW = 3, "no picture: too_slow"  # so many are waited for
 
 Blobs = Callable[[Digest], Path]  # where the store has an object
 
@@ -59,17 +60,20 @@ def contents(
 
 
 class Budget:
-    """How many bytes of pictures a page may hold; what does not fit is left out, and counted."""
+    """How many bytes of pictures a page may hold, and for how many that take too long it waits."""
 
-    def __init__(self, size: int) -> None:
-        self._left, self.left_out = size, 0
+    def __init__(self, size: int, slow: int = _SLOW) -> None:
+        self._left, self._slow, self.left_out = size, slow, 0
 
-    def take(self, picture: Picture) -> Picture:
-        if picture.size > self._left:
-            self.left_out += 1
-            return Picture(picture.kind, picture.told, lacks="left out: the page holds enough pictures")
-        self._left -= picture.size
-        return picture
+    def make(self, kind: str, told: str, made: Callable[[], Picture]) -> Picture:
+        if self._left > 0 and self._slow > 0:
+            picture = made()
+            self._left -= picture.size
+            self._slow -= picture.lacks == _TOO_SLOW
+            if self._left >= 0:
+                return picture
+        self.left_out += 1
+        return Picture(kind, told, lacks="left out: the page holds enough pictures")
 
 
 def _rows(shard: Path, wanted: Collection[str]) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
@@ -97,7 +101,7 @@ def _content(row: Mapping[str, Any], fields: Mapping[str, str], blobs: Blobs, bu
         row["id"],
         row["source"],
         tuple(_excerpt(n, kind, row[n]) for n, kind in filled if kind in ("text", "messages", "json")),
-        tuple(budget.take(_picture(row, name, kind, blobs)) for name, kind in filled if kind in MEDIA_KINDS),
+        tuple(_picture(row, name, kind, blobs, budget) for name, kind in filled if kind in MEDIA_KINDS),
         tuple((n, _plain(row[n])) for n, kind in filled if kind in ("label", "number")),
     )
 
@@ -118,31 +122,36 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def _picture(row: Mapping[str, Any], name: str, kind: str, blobs: Blobs) -> Picture:
+def _picture(row: Mapping[str, Any], name: str, kind: str, blobs: Blobs, budget: Budget) -> Picture:
     """Of a value that holds its bytes, or that says by digest where they lie."""
     value = row[name]
     facts = value["facts"] if is_reference(value) else facts_in(row["meta"], name)
+    data = None if is_reference(value) else value["bytes"]
+    digest = value["digest"] if is_reference(value) else facts.get("digest")
+
+    def made() -> Picture:
+        if data is None:
+            return _pictured(blobs(digest) if digest else None, kind, facts)
+        with TemporaryDirectory(prefix="spark-report-") as folder:
+            file = Path(folder, "media")
+            file.write_bytes(data)
+            return _pictured(file, kind, facts)
+
+    return budget.make(kind, _told(facts), made)
+
+
+def _pictured(path: Path | None, kind: str, facts: Mapping[str, Any]) -> Picture:
+    from spark_build.modalities.media.probing import previewed
+
     told = _told(facts)
+    if path is None or not path.exists():
+        return Picture(kind, told, lacks="not in the store")
     try:
-        if (data := None if is_reference(value) else value["bytes"]) is not None:
-            with TemporaryDirectory(prefix="spark-report-") as folder:
-                file = Path(folder, "media")
-                file.write_bytes(data)
-                return _pictured(file, kind, told, facts)
-        digest = value["digest"] if is_reference(value) else facts["digest"]
-        return _pictured(blobs(digest), kind, told, facts)
+        found = previewed(path, kind, float(facts.get("duration") or 0))
     except ItemRejected as why:
         return Picture(kind, told, lacks=f"no picture: {why.reason}")
     except Unavailable as error:
         return Picture(kind, told, lacks=f"{error.message}: {error.fix}")
-
-
-def _pictured(path: Path, kind: str, told: str, facts: Mapping[str, Any]) -> Picture:
-    from spark_build.modalities.media.probing import previewed
-
-    if not path.exists():
-        return Picture(kind, told, lacks="not in the store")
-    found = previewed(path, kind, float(facts.get("duration") or 0))
     return Picture(kind, told, tuple(found.get("images", ())), tuple(found.get("wave", ())))
 
 

@@ -15,7 +15,9 @@ class Labels(Struct, frozen=True):
     unit: str  # label, format, language …
     values: int
     counts: Mapping[str, int]  # the most frequent first
-    others: int = 0  # values that are not counted by name
+    others: int = 0  # values that are not among these
+    distinct: int = 0  # different values, at least
+    are_more: bool = False  # whether there are more of them than that
 
 
 class Gate(Struct, frozen=True):

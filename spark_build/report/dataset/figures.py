@@ -7,6 +7,7 @@ from spark_build.report.dataset.tallies import Histogram
 from spark_build.report.words import count, duration, printable, size
 
 _MOST_LABELS = 12
+_LONGEST_LABEL = 60  # characters
 
 
 def tiles(facts: Facts) -> Html:
@@ -183,37 +184,28 @@ def _histogram(h: Histogram) -> Html:
 
 def _labels(labels: Labels) -> Html:
     shown = dict(list(labels.counts.items())[:_MOST_LABELS])
-    rest = len(labels.counts) - len(shown)
-    most = max(shown.values(), default=1)
-    rows = [
-        element(
-            "li",
-            element("span", printable(name)[:60] or "(empty)", class_="name"),
-            bar(f"{name}: {many:,}", [("bar", many / most)]),
-            element("span", f"{many:,}", class_="told"),
-        )
-        for name, many in shown.items()
-    ]
-    more = (
-        f"{rest:,} more values: {labels.values - sum(shown.values()):,} items"
-        if rest or labels.others
-        else ""
-    )
-    head = element(
-        "h3",
-        printable(labels.field),
-        element("small", f" {labels.unit}" if labels.unit != labels.field else ""),
-    )
-    figures = element(
-        "details",
-        element("summary", "Figures"),
-        counts_table(dict(list(labels.counts.items())[:200]), (labels.unit, "items")),
-    )
-    return element(
-        "div",
-        head,
+    most = max(shown.values())
+    rows = [_label(name, many, most) for name, many in shown.items()]
+    unit = f" {labels.unit}" if labels.unit != labels.field else ""
+    parts: list[Part] = [
+        element("h3", printable(labels.field), element("small", unit)),
         element("ul", rows, class_="labels"),
-        element("p", more, class_="quiet") if more else "",
-        figures if rest else "",
-        class_="chart",
+    ]
+    if rest := labels.values - sum(shown.values()):
+        more = "many" if labels.are_more else f"{max(labels.distinct, len(labels.counts)) - len(shown):,}"
+        parts.append(element("p", f"{count(rest, 'item')} with {more} other values", class_="quiet"))
+        if len(labels.counts) > len(shown):
+            table_of_all = counts_table(labels.counts, (labels.unit, "items"))
+            parts.append(element("details", element("summary", "Figures"), table_of_all))
+    return element("div", parts, class_="chart")
+
+
+def _label(name: str, many: int, most: int) -> Html:
+    shown = printable(name)
+    own = shown if len(shown) <= _LONGEST_LABEL else f"{shown[:_LONGEST_LABEL]}…"
+    return element(
+        "li",
+        element("span", own or "(empty)", class_="name"),
+        bar(f"{shown}: {many:,}", [("bar", many / most)]),
+        element("span", f"{many:,}", class_="told"),
     )

@@ -16,6 +16,7 @@ from spark_build.report.dataset.page import Shown
 from spark_build.report.dataset.survey import surveyed
 from spark_build.report.versions import DatasetVersion
 
+MOST_SAMPLES = 200
 PICTURE_BYTES = 4_000_000  # of all pictures of a page
 _MOST_GATES = 24  # with samples of what they found
 _REDACTED = "the text is not shown, as a gate hides a part of what it lets pass; --unredacted shows it"
@@ -38,7 +39,7 @@ class Version(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    samples: int = 8  # of each kind of kept items, and of each gate
+    samples: int = 8  # of each kind of kept items, and of each gate; MOST_SAMPLES at most
     shows_unredacted: bool = False
 
 
@@ -155,7 +156,7 @@ def _left_out(
     yield (
         f"{shown:,} of {facts.funnel.kept:,} kept items and {sum(map(len, rejected.values())):,} of "
         f"{facts.funnel.rejected:,} rejected ones are shown: those whose ids have the smallest hashes, so that "
-        "another look shows the same. --samples N shows more."
+        "another look shows the same. --samples N shows others besides."
     )
     yield "Of texts the beginning is shown, of videos four frames, of sounds the shape of the first ten minutes."
     if more := sum(max(0, of_gate.clusters - len(of_gate.largest)) for of_gate in facts.clusters):

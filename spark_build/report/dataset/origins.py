@@ -13,6 +13,7 @@ _LONGEST_PARAM = 200
 
 
 def versions_section(facts: Facts) -> Part:
+    """Columns that say something of at least one of them."""
     header = ("version", "tags", "digest", "built", "items", "published")
     rows: list[list[Html | str | int]] = [
         [
@@ -25,7 +26,8 @@ def versions_section(facts: Facts) -> Part:
         ]
         for v in facts.versions
     ]
-    return table(header, rows)
+    used = [place for place in range(len(header)) if any(row[place] not in ("", "-") for row in rows)]
+    return table([header[place] for place in used], [[row[place] for place in used] for row in rows])
 
 
 def _digest(output: str, *, is_this: bool) -> Html:

@@ -150,6 +150,6 @@ def _clusters(facts: Facts, shown: Shown) -> list[Part]:
             element("h3", printable(found.gate)),
             element("p", told),
             element("details", element("summary", "Sizes"), table(("size", "clusters"), sizes)),
-            element("div", cards, class_="cards"),
+            element("div", cards, class_="cards pairs"),
         ]
     return parts

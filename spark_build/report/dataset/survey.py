@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from spark_build.contract.counting import (
     MEDIA_COUNTED,
     MEDIA_FIGURES,
     counts_of,
+    in_batch,
     read_batches,
     read_column,
     text_of,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _LANGUAGE = ("language", "lang")
+_MOST_LABELS = 200  # are told, of each field
 _LONGEST_CODE = 35  # characters of a language tag (BCP 47 recommends room for so many)
 
 
@@ -84,7 +87,9 @@ class _Measured(Struct, frozen=True):
 
 def _labels(name: str, unit: str, counted: Counted) -> Labels:
     counts = counted.by_frequency()
-    return Labels(name, unit, sum(counts.values()) + counted.others, counts, counted.others)
+    told = dict(islice(counts.items(), _MOST_LABELS))
+    values = sum(counts.values()) + counted.others
+    return Labels(name, unit, values, told, values - sum(told.values()), len(counts), counted.others > 0)
 
 
 class _Meta:
@@ -154,7 +159,7 @@ def _samples(shards: Sequence[Path], fields: Mapping[str, str], most: int) -> di
 def _is_there(batch: Any, names: Sequence[str]) -> "np.ndarray[Any, Any]":
     import numpy as np
 
-    columns = [batch.column(name.removesuffix(".path")) for name in names]
+    columns = [in_batch(batch, name) for name in names]
     there: np.ndarray[Any, Any] = np.any(
         [c.is_valid().to_numpy(zero_copy_only=False) for c in columns], axis=0
     )
