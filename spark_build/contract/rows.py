@@ -101,8 +101,20 @@ class Rows(Struct, frozen=True, dict=True):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         from spark_build.contract.shards import rows_of
 
-        for batch in self.table.to_batches(max_chunksize=1024):
+        for batch in self._batches():
             yield from rows_of(batch)
+
+    def _batches(self) -> Iterator["pa.RecordBatch"]:
+        """A row group at a time, where not all is in memory anyway."""
+        import pyarrow.parquet as pq
+
+        if "table" in self.__dict__:
+            yield from self.table.to_batches(max_chunksize=1024)
+            return
+        for shard in self.shards:
+            with pq.ParquetFile(shard, memory_map=True) as file:
+                for group in range(file.num_row_groups):
+                    yield from file.read_row_group(group, use_threads=False).to_batches(max_chunksize=1024)
 
     def take(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         import numpy as np

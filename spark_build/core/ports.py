@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spark_build.core.acceptance import Acceptance
 from spark_build.core.digest import Digest
@@ -10,7 +10,10 @@ from spark_build.core.job import Outcome
 from spark_build.core.moved import Seen
 from spark_build.core.record import Record
 from spark_build.core.tree import Entry, Tree
-from spark_build.core.values import Struct
+from spark_build.core.values import Struct, field
+
+if TYPE_CHECKING:
+    from spark_build.core.spool import Spool
 
 
 class Objects(Protocol):
@@ -144,6 +147,13 @@ class Services(Struct, frozen=True):
     memo: Memo
     report: Reporter
     blobs: Blobs = NoBlobs()
+    spool: "Spool" = field(default_factory=lambda: _spool())
+
+
+def _spool() -> "Spool":
+    from spark_build.core.spool import Spool
+
+    return Spool()
 
 
 class World(Protocol):

@@ -9,6 +9,7 @@ from pathlib import Path
 from spark_build.core.errors import UsageError
 from spark_build.core.job import Job, JobResult, Outcome
 from spark_build.core.ports import Blobs, Memo, NoBlobs, Services
+from spark_build.core.spool import Spool
 from spark_build.core.values import replace
 from spark_build.executors.audit import watching
 from spark_build.executors.environment import secrets_of
@@ -37,7 +38,8 @@ def run_worker(
     report = EventStream(job.events, secrets_of(job, os.environ).values())
 
     def run() -> Outcome:
-        services = Services(make_memo(job, report.log), report, make_blobs(job))
+        memo, blobs = make_memo(job, report.log), make_blobs(job)
+        services = Services(memo, report, blobs, Spool(Path(job.output).parent))
         with watching(allowance_of(job, os.environ)) as undeclared:
             outcome = run_stage(job, services)
         refuse_undeclared(job, undeclared)

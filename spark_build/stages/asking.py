@@ -22,10 +22,10 @@ def asked_of(
     rule: AskingTransform,
     views: Sequence[View],
     progress: Progress,
-) -> tuple[list[bytes], set[int]]:
+) -> tuple[Sequence[bytes], set[int]]:
     """What was found of each item, as it is remembered, and the positions of those that were asked for now."""
     return remember_each(
-        services.memo,
+        services,
         step.operation,
         [view.key for view in views],
         lambda positions: _asked(job, services, step, rule, views, positions),

@@ -1,12 +1,14 @@
 """Records on their way through ingest: as typed items with a split, in canonical order, each with an id of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from spark_build.contract.items import Bad, Item, Raw
 from spark_build.contract.media import content_of
 from spark_build.core.errors import ItemRejected
 from spark_build.core.job import JobStep
+from spark_build.core.spool import Spool
+from spark_build.core.values import replace
 from spark_build.stages.fields import converted, own_columns_out, plain_fields
 from spark_build.stages.ids import content_id, unique
 from spark_build.stages.records import Record
@@ -16,7 +18,11 @@ from spark_build.stages.transforming import Draft
 
 
 def drafts_of(
-    records: Sequence[Record], step: JobStep, declared: Mapping[str, str], splits: SplitPlan
+    records: Sequence[Record],
+    step: JobStep,
+    declared: Mapping[str, str],
+    splits: SplitPlan,
+    spool: Spool,
 ) -> tuple[list[Draft], list[Rejected]]:
     """Records as items with a type, a split and an id; and those that can't be."""
     drafts, rejected = [], []
@@ -35,7 +41,8 @@ def drafts_of(
             meta,
         )
         try:
-            drafts.append(Draft(_in_split(item, found, declared, splits), place, number))
+            item = _in_split(item, found, declared, splits)
+            drafts.append(Draft(replace(item, fields=spool.fields(item.fields)), place, number))
         except ItemRejected as why:
             gate = "splits" if why.reason in ("no_group", "bad_split") else "fields"
             rejected.append(Rejected(place, item.id, item.source, None, gate, why.reason, detail=why.detail))
@@ -62,9 +69,13 @@ def _renamed(item: Item, own_id: str) -> Item:
     return item if item.id == own_id else Item(own_id, item.source, item.split, item.fields, item.meta)
 
 
-def rows_by_split(items: Sequence[Item]) -> dict[str, list[dict[str, Any]]]:
-    rows: dict[str, list[dict[str, Any]]] = {}
+def rows_by_split(items: Iterable[Item]) -> dict[str, Iterator[dict[str, Any]]]:
+    """Each row is made when it is asked for."""
+    by_split: dict[str, list[Item]] = {}
     for item in items:
-        own = {"id": item.id, "source": item.source, "meta": dict(item.meta)}
-        rows.setdefault(item.split, []).append({**item.fields, **own})
-    return rows
+        by_split.setdefault(item.split, []).append(item)
+    return {split: map(row_of, own) for split, own in by_split.items()}
+
+
+def row_of(item: Item) -> dict[str, Any]:
+    return {**item.fields, "id": item.id, "source": item.source, "meta": dict(item.meta)}

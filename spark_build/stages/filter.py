@@ -11,6 +11,7 @@ from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.core.errors import BadInput
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
+from spark_build.core.spool import Spool
 from spark_build.stages.drafting import rows_by_split
 from spark_build.stages.filter_changes import filter_changes
 from spark_build.stages.gating import Candidate
@@ -37,14 +38,14 @@ def run(job: Job, context: Context, services: Services) -> Outcome:
 def _filter_all(job: Job, context: Context, services: Services, handled_before: set[str]) -> Outcome:
     folder = DatasetFolder(context.inputs["dataset"])
     fields = folder.fields
-    candidates = _candidates(folder)
+    candidates = _candidates(folder, services.spool)
     passed = through_gates(job, services, candidates, fields)
     if not passed.kept:
         raise _nothing_left(len(candidates), passed.notes)
     handled = passed.handled | {c.number for c in candidates if c.item.id in handled_before}
     counts = Counter(c.item.split for c in passed.kept)
     warn_of_empty_splits(folder.splits, counts, services)
-    write_rows(Path(job.output), rows_by_split([c.item for c in passed.kept]), fields)
+    write_rows(Path(job.output), rows_by_split(c.item for c in passed.kept), fields)
     take_media(job, services.blobs)
     write_rejected(Path(job.output), "filter", in_order(passed.rejected))
     return Outcome(
@@ -54,13 +55,14 @@ def _filter_all(job: Job, context: Context, services: Services, handled_before: 
     )
 
 
-def _candidates(folder: DatasetFolder) -> list[Candidate]:
+def _candidates(folder: DatasetFolder, spool: Spool) -> list[Candidate]:
     """Every item in canonical order; its number is what `handled` counts."""
     candidates: list[Candidate] = []
     names = list(folder.fields)
     for split in folder.splits:
         for row in folder.rows(split):
-            item = Item(row["id"], row["source"], split, {name: row[name] for name in names}, row["meta"])
+            fields = spool.fields({name: row[name] for name in names})
+            item = Item(row["id"], row["source"], split, fields, row["meta"])
             candidates.append(Candidate(item, len(candidates)))
     return candidates
 

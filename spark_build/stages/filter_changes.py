@@ -15,7 +15,7 @@ from spark_build.core.errors import BadInput
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Memo, Services
 from spark_build.core.values import Struct, replace
-from spark_build.stages.drafting import rows_by_split
+from spark_build.stages.drafting import row_of
 from spark_build.stages.gating import Candidate
 from spark_build.stages.loading import rule_class
 from spark_build.stages.media import take_media
@@ -206,7 +206,7 @@ def _change(split: _Split, gone: Passed, new: Passed, witness: Candidate) -> Cha
         position = candidate.number - split.first_number
         following = (place.get(own_id) for own_id in split.now.ids[position + 1 :])
         before = next((p for p in following if p is not None and p not in dropped), len(place))
-        added.append((before, rows_by_split([candidate.item])[split.name][0]))
+        added.append((before, row_of(candidate.item)))
     return Change(dropped, added)
 
 

@@ -53,7 +53,7 @@ def _ingest_all(
     source_step, *transforms = job.steps
     records = read_records(job, context, services, source_step, source)
     splits = SplitPlan.of(job.options.get("splits"))
-    drafts, rejected = drafts_of(records, source_step, declared, splits)
+    drafts, rejected = drafts_of(records, source_step, declared, splits, services.spool)
     handled = {n for n, r in enumerate(records) if r.is_new or r.identity in handled_before}
     for step in transforms:
         transformed = apply_transform(job, services, step, drafts, declared)

@@ -20,7 +20,7 @@ from spark_build.core.ports import Services
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.dataset_changes import changed_rows
-from spark_build.stages.drafting import drafts_of, finished, rows_by_split
+from spark_build.stages.drafting import drafts_of, finished, row_of
 from spark_build.stages.fields import fits, type_of
 from spark_build.stages.listing import files_of, is_read, listed
 from spark_build.stages.media import take_media
@@ -146,7 +146,7 @@ def _items(
 ) -> tuple[list[Item], list[str]]:
     """The new records' items, and the ids that they had before transforms."""
     handled |= {r.identity for r in records if r.is_new}
-    drafts, rejected = drafts_of(records, job.steps[0], declared, splits)
+    drafts, rejected = drafts_of(records, job.steps[0], declared, splits, services.spool)
     first_ids = [draft.item.id for draft in drafts]
     for step in job.steps[1:]:
         transformed = apply_transform(job, services, step, drafts, declared)
@@ -162,7 +162,7 @@ def _splits(items: Iterable[Item]) -> set[str]:
 
 
 def _change(part: OldSplit | None, split: str, items: Sequence[Item], changes: _Changes) -> Change:
-    rows = rows_by_split([item for item in items if item.split == split]).get(split, [])
+    rows = [row_of(item) for item in items if item.split == split]
     if part is None:
         return Change(added=[(0, row) for row in rows])
     dropped: set[int] = set()

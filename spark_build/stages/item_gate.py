@@ -8,6 +8,7 @@ from spark_build.contract.rules import ItemGate
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Services
+from spark_build.core.spool import Spool
 from spark_build.core.values import replace
 from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
@@ -30,7 +31,7 @@ def run_item_gate(
     """`is_mixed`: of several modalities. There an item without a value that the gate reads has nothing to measure."""
     asked = [p for p, c in enumerate(candidates) if not is_mixed or has_any(c.item, read[p])]
     values, ran = remember(
-        services.memo,
+        services,
         step.operation,
         [candidates[p].digest(read[p]) for p in asked],
         lambda positions: _measured(
@@ -40,14 +41,15 @@ def run_item_gate(
         progress=Progress(services.report, len(asked), "items"),
     )
     gated = Gated(action_of(params), handled={candidates[asked[p]].number for p in ran})
-    found = dict(zip(asked, values, strict=True))
+    numbers = {position: number for number, position in enumerate(asked)}
     for position, candidate in enumerate(candidates):
-        if position not in found:
+        if position not in numbers:
             gated.kept.append(candidate)
             continue
         try:
-            verdict = _verdict(services, step, gate, params, candidate, found[position])
-            _settle(gated, step, candidate, verdict)
+            value = values[numbers[position]]
+            verdict = _verdict(services, step, gate, params, candidate, value)
+            _settle(gated, step, candidate, verdict, services.spool)
         except ItemRejected as why:
             gated.rejected.append(rejection(candidate, step, why.reason, detail=why.detail))
     return gated
@@ -110,7 +112,7 @@ def _verdict(
         raise failed(step, f"deciding on item '{item.id}' of {item.source}", error) from error
 
 
-def _settle(gated: Gated, step: JobStep, candidate: Candidate, verdict: Verdict) -> None:
+def _settle(gated: Gated, step: JobStep, candidate: Candidate, verdict: Verdict, spool: Spool) -> None:
     gated.counts.update(verdict.counts)
     if verdict.action == "drop":
         found = {name: getattr(verdict, name) for name in ("score", "threshold", "matched", "detail")}
@@ -118,6 +120,6 @@ def _settle(gated: Gated, step: JobStep, candidate: Candidate, verdict: Verdict)
     elif verdict.action == "replace":
         gated.replaced += 1
         item = candidate.item.with_fields(verdict.fields or {})
-        gated.kept.append(Candidate(item, candidate.number))
+        gated.kept.append(Candidate(replace(item, fields=spool.fields(item.fields)), candidate.number))
     else:
         gated.kept.append(candidate)

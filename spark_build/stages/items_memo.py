@@ -1,24 +1,26 @@
 """One remembered value per item: looked up, computed where it is missing, kept every now and then."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spark_build.core.digest import Digest
-from spark_build.core.ports import Memo
+from spark_build.core.ports import Memo, Services
+from spark_build.core.spool import Picked, Values
 
 if TYPE_CHECKING:
     from spark_build.stages.progress import Progress
 
 # a killed run keeps what it had, up to this much of work
 CHUNK_ITEMS, CHUNK_BYTES, CHUNK_SECONDS = 2000, 32 << 20, 10.0
+_ASKED_AT_ONCE = 16_384  # keys; their values are in memory together
 
 Compute = Callable[[Sequence[int]], Iterable[bytes]]  # values of these positions, in order
 Usable = Callable[[Sequence[bytes]], Sequence[bool]]  # of remembered values, each
 
 
 def remember(
-    memo: Memo,
+    services: Services,
     operation: Digest,
     keys: Sequence[bytes],
     compute: Compute,
@@ -26,75 +28,100 @@ def remember(
     batch: int = 1,
     progress: "Progress | None" = None,
     usable: Usable | None = None,
-) -> tuple[list[bytes], set[int]]:
+) -> tuple[Sequence[bytes], set[int]]:
     """A value for each key, and the positions that `compute` was asked for.
 
     Of equal keys the first alone is computed, and so is what is remembered and not `usable` any more. Where `compute`
     raises, what it gave before is kept.
     """
-    known = _known(memo, operation, keys, usable)
-    missing = _first_of_each(keys, known)
-    if progress is not None:
-        progress.advance(len(keys) - len(missing))
-    chunk = Chunk(memo, operation)
+    numbers, values, missing = _known(services, operation, keys, usable, progress)
+    chunk = Chunk(services.memo, operation)
     try:
         for start in range(0, len(missing), batch):
             positions = missing[start : start + batch]
             for position, value in zip(positions, compute(positions), strict=True):
-                known[keys[position]] = value
+                values[numbers[position]] = value
                 chunk.add(keys[position], value)
                 if progress is not None:
                     progress.advance()
     finally:
         chunk.keep()
-    return [known[key] for key in keys], set(missing)
+    return Picked(values, numbers), set(missing)
 
 
 def remember_each(
-    memo: Memo,
+    services: Services,
     operation: Digest,
     keys: Sequence[bytes],
     compute: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
     *,
     progress: "Progress | None" = None,
-) -> tuple[list[bytes], set[int]]:
+) -> tuple[Sequence[bytes], set[int]]:
     """As `remember`, of what has to be paid for: values come with their positions in any order, and each is on the
     disk before the next is waited for.
     """
-    known = _known(memo, operation, keys, None)
-    missing = _first_of_each(keys, known)
-    if progress is not None:
-        progress.advance(len(keys) - len(missing))
-    chunk = Chunk(memo, operation)
+    numbers, values, missing = _known(services, operation, keys, None, progress)
+    chunk = Chunk(services.memo, operation)
     try:
         for position, value in compute(missing) if missing else ():
-            memo.jot(operation, keys[position], value)
-            known[keys[position]] = value
+            services.memo.jot(operation, keys[position], value)
+            values[numbers[position]] = value
             chunk.add(keys[position], value)
             if progress is not None:
                 progress.advance()
     finally:
         chunk.keep()
-    return [known[key] for key in keys], set(missing)
+    return Picked(values, numbers), set(missing)
 
 
-def _known(memo: Memo, operation: Digest, keys: Sequence[bytes], usable: Usable | None) -> dict[bytes, bytes]:
-    distinct = list(dict.fromkeys(keys))
-    found = memo.get(operation, distinct)
-    known = {key: value for key, value in zip(distinct, found, strict=True) if value is not None}
-    if usable is None:
-        return known
-    checked = zip(known.items(), usable(list(known.values())), strict=True)
-    return {key: value for (key, value), is_usable in checked if is_usable}
+def _known(
+    services: Services,
+    operation: Digest,
+    keys: Sequence[bytes],
+    usable: Usable | None,
+    progress: "Progress | None",
+) -> tuple[list[int], Values, list[int]]:
+    """Each key's number among the distinct ones, values by number, and the positions that lack one."""
+    firsts: dict[bytes, int] = {}
+    numbers = [firsts.setdefault(key, len(firsts)) for key in keys]
+    values = services.spool.values(len(firsts))
+    _look_up(services.memo, operation, [*firsts], values, usable)
+    missing = _first_of_each(numbers, values)
+    if progress is not None:
+        progress.advance(len(keys) - len(missing))
+    return numbers, values, missing
 
 
-def _first_of_each(keys: Sequence[bytes], known: dict[bytes, bytes]) -> list[int]:
-    seen: set[bytes] = set()
-    missing = []
-    for position, key in enumerate(keys):
-        if key not in known and key not in seen:
-            seen.add(key)
-            missing.append(position)
+def _look_up(
+    memo: Memo, operation: Digest, keys: Sequence[bytes], values: Values, usable: Usable | None
+) -> None:
+    for asked in _windows(keys):
+        found = memo.get(operation, [keys[number] for number in asked])
+        known = [(number, value) for number, value in zip(asked, found, strict=True) if value is not None]
+        are_usable = [True] * len(known) if usable is None else usable([value for _, value in known])
+        for (number, value), is_usable in zip(known, are_usable, strict=True):
+            if is_usable:
+                values[number] = value
+
+
+def _windows(keys: Sequence[bytes]) -> Iterator[Sequence[int]]:
+    """Numbers of many keys in the order of the keys: so do they lie in the memo, and each part of it is read once."""
+    if len(keys) <= _ASKED_AT_ONCE:
+        yield range(len(keys))
+        return
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    for start in range(0, len(order), _ASKED_AT_ONCE):
+        yield order[start : start + _ASKED_AT_ONCE]
+
+
+def _first_of_each(numbers: Sequence[int], values: Values) -> list[int]:
+    """Positions of the first of each of the values that are not there."""
+    following, missing = 0, []
+    for position, number in enumerate(numbers):
+        if number == following:  # they are counted as they come
+            following += 1
+            if not values.has(number):
+                missing.append(position)
     return missing
 
 

@@ -113,7 +113,7 @@ class _Join:
     def _signatures(self, first: Sequence[int]) -> tuple[list[int], list[bytes]]:
         """Of those that have one; an item that can't be handled is set aside."""
         values, ran = remember(
-            self._services.memo,
+            self._services,
             self._step.operation,
             [self._digests[p] for p in first],
             lambda asked: (self._signature(first[i]) for i in asked),

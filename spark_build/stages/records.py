@@ -1,7 +1,7 @@
 """Records of a source: each file is read once in its life, and remembered by its path and digest."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from spark_build.core.digest import Digest, digest_bytes, digest_json
 from spark_build.core.errors import BadInput, ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
+from spark_build.core.spool import Spool
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.fields import checked_json
@@ -20,6 +21,9 @@ from spark_build.stages.listing import check_unchanged, files_of
 from spark_build.stages.loading import failed, shown_path
 from spark_build.stages.media import is_usable, referred
 from spark_build.stages.progress import Progress
+
+_LONG_BYTES = 64 << 20  # of one file's records, as JSON
+_LONG = b"null"  # in place of so many: the file is read again instead
 
 
 class Record(Struct, frozen=True):
@@ -37,7 +41,7 @@ class Record(Struct, frozen=True):
 
 class ReadFile(Struct, frozen=True):
     file: SourceFile
-    records: bytes  # JSON, as it is remembered
+    rows: Iterable[bytes | dict[str, Any]]  # each as JSON, or parsed
     is_new: bool
 
 
@@ -95,7 +99,9 @@ def _gathered(source: Source, records: Sequence[Record], services: Services) -> 
 def count_remembered(services: Services, operation: Digest, files: Sequence[SourceFile]) -> int | None:
     """How many records these files had; None where one of them is not remembered."""
     values = services.memo.get(operation, [_key_of(file) for file in files])
-    return None if None in values else sum(len(json.loads(value)) for value in values if value is not None)
+    if None in values or _LONG in values:
+        return None
+    return sum(len(json.loads(value)) for value in values if value is not None)
 
 
 def is_listed(job: Job, context: Context, place: Path) -> bool:
@@ -124,42 +130,55 @@ def _read_files(
     files: Sequence[SourceFile],
     operation: Digest,
     limit: int | None,
-) -> list[ReadFile]:
+) -> Iterator[ReadFile]:
     if limit is not None:  # any few files, but always the same ones
         files = sorted(files, key=lambda file: digest_bytes(file.path.encode()))[:limit]
         files.sort(key=lambda file: file.path)
     if not source.is_remembered:
-        return [ReadFile(file, _read(step, source, file, services.blobs), is_new=True) for file in files]
+        yield from (ReadFile(file, _read(step, source, file, services.blobs), is_new=True) for file in files)
+        return
     values, new = remember(
-        services.memo,
+        services,
         operation,
         [_key_of(file) for file in files],
-        lambda positions: (_read(step, source, files[p], services.blobs) for p in positions),
+        lambda positions: (_read_at_once(step, source, files[p], services.blobs) for p in positions),
         usable=is_usable(services.blobs),
         progress=Progress(services.report, len(files), "files"),
     )
-    return [ReadFile(file, values[i], i in new) for i, file in enumerate(files)]
+    for position, file in enumerate(files):
+        value = values[position]
+        rows = _read(step, source, file, services.blobs) if value == _LONG else json.loads(value)
+        yield ReadFile(file, rows, position in new)
 
 
 def _key_of(file: SourceFile) -> bytes:
     return bytes.fromhex(digest_json([file.path, file.digest]))
 
 
-def _read(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> bytes:
-    """A JSON list of the file's records; media that they refer to are in the store then."""
-    rows = []
+def _read_at_once(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> bytes:
+    """A JSON list of the file's records, or that they are too many to be remembered: reading them is as quick."""
+    rows, size = [], 0
+    for row in _read(step, source, file, blobs):
+        rows.append(row)
+        size += len(row)
+        if size > _LONG_BYTES and len(rows) > 1:
+            return _LONG
+    return b"[" + b",".join(rows) + b"]"
+
+
+def _read(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> Iterator[bytes]:
+    """The file's records as JSON; media that they refer to are in the store then."""
     try:
         for found in source.read(file):
-            rows.append(_encoded(found, file, blobs))
+            yield _encoded(found, file, blobs)
     except ItemRejected as rejected:
-        rows.append(_encoded_bad(Bad(rejected.reason, rejected.detail), file))
+        yield _encoded_bad(Bad(rejected.reason, rejected.detail), file)
     except SparkError:
         raise
     except Exception as error:
         check_unchanged(file)
         raise failed(step, f"on {file.path}", error) from error
     check_unchanged(file)
-    return b"[" + b",".join(rows) + b"]"
 
 
 def _encoded(found: Raw | Bad, file: SourceFile, blobs: Blobs) -> bytes:
@@ -181,11 +200,11 @@ def _encoded_bad(bad: Bad, file: SourceFile) -> bytes:
     return checked_json({"bad": told})
 
 
-def _decoded(row: Mapping[str, Any]) -> Raw | Bad:
+def _decoded(row: Mapping[str, Any], spool: Spool) -> Raw | Bad:
     if "bad" in row:
         return Bad(*row["bad"])
     return Raw(
-        row.get("fields", {}),
+        spool.fields(row.get("fields", {})),
         row.get("key", ""),
         row.get("id"),
         row.get("split"),
@@ -195,31 +214,35 @@ def _decoded(row: Mapping[str, Any]) -> Raw | Bad:
 
 
 def _records(
-    services: Services, operation: Digest, read: Sequence[ReadFile], limit: int | None
+    services: Services, operation: Digest, read: Iterable[ReadFile], limit: int | None
 ) -> Iterator[Record]:
     count = 0
     for one in read:
-        rows = json.loads(one.records)
-        new = _new_rows(services, operation, one, rows) if one.is_new else frozenset[int]()
-        for position, row in enumerate(rows):
+        found, new = _rows(services, operation, one)
+        for position, row in enumerate(found):
             if limit is not None and count >= limit:
                 return
             count += 1
-            found, is_new = _decoded(row), position in new
-            if found.source is None:
-                yield Record(one.file.path, position, found, is_new)
+            if row.source is None:
+                yield Record(one.file.path, position, row, position in new)
             else:  # of which other files may tell as well
-                yield Record(found.source, count, found, is_new)
+                yield Record(row.source, count, row, position in new)
 
 
-def _new_rows(services: Services, operation: Digest, read: ReadFile, rows: Sequence[Any]) -> frozenset[int]:
-    """Rows whose content is new to this file: where a file grew, these alone count as handled."""
-    if len(rows) == 1 and rows[0].get("key") == read.file.path:
-        return frozenset({0})  # a document: the file is the item
-    # a row that says where it comes from is the same in whichever file it stands
-    keys = [bytes.fromhex(digest_json(["" if "source" in row else read.file.path, row])) for row in rows]
+def _rows(services: Services, operation: Digest, read: ReadFile) -> tuple[list[Raw | Bad], set[int]]:
+    """A file's records, and positions of those whose content is new to it: where a file grew, these alone count as
+    handled."""
+    found, keys = list[Raw | Bad](), list[bytes]()
+    for given in read.rows:
+        row = json.loads(given) if isinstance(given, bytes) else given
+        found.append(_decoded(row, services.spool))
+        if read.is_new:  # a row that says where it comes from is the same in whichever file it stands
+            place = "" if "source" in row else read.file.path
+            keys.append(bytes.fromhex(digest_json([place, row])))
+    if not read.is_new:
+        return found, set()
+    if len(found) == 1 and isinstance(found[0], Raw) and found[0].key == read.file.path:
+        return found, {0}  # a document: the file is the item
     seen = digest_json(["rows seen", operation])
-    _, new = remember(
-        services.memo, seen, keys, lambda positions: [b""] * len(positions), batch=len(rows) or 1
-    )
-    return frozenset(new)
+    _, new = remember(services, seen, keys, lambda positions: [b""] * len(positions), batch=len(keys) or 1)
+    return found, new

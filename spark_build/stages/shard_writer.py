@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def write_rows(
     output: Path,
-    splits: Mapping[str, Sequence[Mapping[str, Any]]],
+    splits: Mapping[str, Iterable[Mapping[str, Any]]],
     fields: Mapping[str, str],
     target_bytes: int | None = None,
 ) -> None:

@@ -8,6 +8,7 @@ from spark_build.contract.rules import AskingTransform, Transform
 from spark_build.core.errors import ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
+from spark_build.core.spool import Spool
 from spark_build.core.values import Struct, replace
 from spark_build.stages.asking import asked_of, became
 from spark_build.stages.fields import plain_fields, reconverted
@@ -48,17 +49,17 @@ def apply_transform(
         values, ran = asked_of(job, services, step, rule, views, progress)
     else:
         values, ran = _applied(services, step, rule, views, progress)
-    given = dict(zip(chosen, values, strict=True))
+    numbers = {position: number for number, position in enumerate(chosen)}
     result = Transformed([], [], {drafts[chosen[i]].record for i in ran})
     for position, draft in enumerate(drafts):
-        if position not in given:
+        if position not in numbers:
             result.drafts.append(draft)
             continue
         try:
-            found = _found(given[position])
+            found = _found(values[numbers[position]])
             if isinstance(rule, AskingTransform):
                 found = became(step, rule, params, View(draft.item, read[position]), found, blobs)
-            result.drafts.extend(_pieces(draft, found, read[position], declared))
+            result.drafts.extend(_pieces(draft, found, read[position], declared, services.spool))
         except ItemRejected as rejected:
             result.rejected.append(_rejected(draft, step, rejected))
     return replace(result, drafts=_replaced(result.drafts))
@@ -66,10 +67,10 @@ def apply_transform(
 
 def _applied(
     services: Services, step: JobStep, rule: Transform, views: Sequence[View], progress: Progress
-) -> tuple[list[bytes], set[int]]:
+) -> tuple[Sequence[bytes], set[int]]:
     blobs = services.blobs
     return remember(
-        services.memo,
+        services,
         step.operation,
         [view.key for view in views],
         lambda asked: (_apply(step, rule, views[i], blobs) for i in asked),
@@ -104,7 +105,11 @@ def _found(value: bytes) -> Any:
 
 
 def _pieces(
-    draft: Draft, found: Sequence[Mapping[str, Any]], names: Sequence[str], declared: Mapping[str, str]
+    draft: Draft,
+    found: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    declared: Mapping[str, str],
+    spool: Spool,
 ) -> Iterator[Draft]:
     """The items that one became. Fields that the transform does not read stay as they are."""
     if not found:
@@ -113,7 +118,7 @@ def _pieces(
     ids = numbered(draft.item.id, len(found))
     for own_id, fields in zip(ids, found, strict=True):
         fields = named(fields, {n: draft.item.fields[n] for n in names if n in draft.item.fields})
-        whole = {**unread, **reconverted(plain_fields(fields), declared)}
+        whole = spool.fields({**unread, **reconverted(plain_fields(fields), declared)})
         yield Draft(replace(draft.item, id=own_id, fields=whole), draft.place, draft.record)
 
 

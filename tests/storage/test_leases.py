@@ -102,9 +102,9 @@ def test_a_second_release_takes_nothing_from_the_next_holder(tmp_path: Path) -> 
 
 def test_many_at_once_give_it_to_one_after_the_other(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from spark_build.storage.leases import take\n"
+        "import sys, time; from pathlib import Path; from spark_build.storage.leases import take\n"
         "for _ in range(20):\n"
-        "    while (lease := take(sys.argv[1])) is None: pass\n"
+        "    while (lease := take(sys.argv[1])) is None: time.sleep(0.001)\n"
         "    n = Path(sys.argv[2]); n.write_text(str(int(n.read_text()) + 1)); lease.release()\n"
     )
     counter = tmp_path / "counter"
