@@ -9,7 +9,7 @@ from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-MEMORY_BYTES = 256 << 20  # of what all items hold
+MEMORY_BYTES = 128 << 20  # of what all items hold; Python takes about twice as much for it
 _SMALL_BYTES = 128  # a value up to here takes about as much as the place where it would lie
 _BUFFER_BYTES = 1 << 20
 _RECENT = 4  # two items are compared at a time, each by its fields

@@ -1,8 +1,10 @@
 """Filter: gates in order, each seeing what the earlier ones left; measurements are remembered."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from spark_build.contract.context import Context
@@ -21,6 +23,8 @@ from spark_build.stages.previous import clear
 from spark_build.stages.rejected import in_order
 from spark_build.stages.shard_writer import write_rejected, write_rows
 from spark_build.stages.splicing import DoesNotFit
+
+_NO_META: Mapping[str, Any] = MappingProxyType({})  # one for all: many items
 
 
 def run(job: Job, context: Context, services: Services) -> Outcome:
@@ -62,7 +66,7 @@ def _candidates(folder: DatasetFolder, spool: Spool) -> list[Candidate]:
     for split in folder.splits:
         for row in folder.rows(split):
             fields = spool.fields({name: row[name] for name in names})
-            item = Item(row["id"], row["source"], split, fields, row["meta"])
+            item = Item(row["id"], sys.intern(row["source"]), split, fields, row["meta"] or _NO_META)
             candidates.append(Candidate(item, len(candidates)))
     return candidates
 

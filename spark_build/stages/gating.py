@@ -19,14 +19,14 @@ class Candidate(Struct):
 
     item: Item
     number: int  # in canonical order
-    _digests: dict[tuple[str, ...], bytes] = field(default_factory=dict)
+    _digested: tuple[str, ...] | None = None
+    _digest: bytes = b""
 
     def digest(self, names: Sequence[str]) -> bytes:
-        """Of the fields that an operation reads; gates that read the same ones share it."""
-        key = tuple(names)
-        if key not in self._digests:
-            self._digests[key] = digest_of_fields(self.item, key)
-        return self._digests[key]
+        """Of the fields that an operation reads; gates one after the other that read the same ones share it."""
+        if self._digested != names:
+            self._digested, self._digest = tuple(names), digest_of_fields(self.item, names)
+        return self._digest
 
     def flagged(self, finding: Rejected) -> "Candidate":
         """The same with the finding in its meta, behind those of earlier gates."""
@@ -34,7 +34,7 @@ class Candidate(Struct):
         before = self.item.meta.get(FLAGS, [])
         flags = [*(before if isinstance(before, list) else [before]), told]
         item = replace(self.item, meta={**self.item.meta, FLAGS: flags})
-        return Candidate(item, self.number, self._digests)
+        return Candidate(item, self.number, self._digested, self._digest)
 
 
 class Gated(Struct):

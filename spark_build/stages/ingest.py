@@ -55,22 +55,24 @@ def _ingest_all(
     splits = SplitPlan.of(job.options.get("splits"))
     drafts, rejected = drafts_of(records, source_step, declared, splits, services.spool)
     handled = {n for n, r in enumerate(records) if r.is_new or r.identity in handled_before}
+    total = len(records)
+    del records  # drafts hold what is left of them
     for step in transforms:
         transformed = apply_transform(job, services, step, drafts, declared)
         drafts, handled = transformed.drafts, handled | transformed.handled
         rejected += transformed.rejected
     rejected = in_order(rejected)
-    _check_rejected(job, len(records), drafts, rejected)
+    _check_rejected(job, total, drafts, rejected)
     items = finished(drafts)
     counts = Counter(item.split for item in items)
-    splits.check(counts, len(records), job.limit)
+    splits.check(counts, total, job.limit)
     fields = typed((item.fields for item in items), declared, source.field_types())
     write_rows(Path(job.output), rows_by_split(items), fields)
     take_media(job, services.blobs)
     write_rejected(Path(job.output), "ingest", rejected)
     return Outcome(
         metrics=figures_of({**dict(sorted(counts.items())), "rejected": len(rejected)}),
-        items={"handled": len(handled), "remembered": len(records) - len(handled)},
+        items={"handled": len(handled), "remembered": total - len(handled)},
         notes=_notes(items, rejected, splits, services),
     )
 

@@ -42,7 +42,12 @@ def _run_gate(
     job: Job, services: Services, step: JobStep, candidates: Sequence[Candidate], fields: Mapping[str, str]
 ) -> Gated:
     gate, params = load_blind(job, step, Gate)
-    read = [gate.fields_read(seen(c.item, services.blobs)) for c in candidates]
+    names = dict[tuple[str, ...], tuple[str, ...]]()  # items of one kind share what is read of them
+    read = [
+        names.setdefault(own, own)
+        for c in candidates
+        for own in [tuple(gate.fields_read(seen(c.item, services.blobs)))]
+    ]
     check_fields_exist(step, read, list(fields))
     if isinstance(gate, ItemGate):
         is_mixed = any(kind in MEDIA_KINDS for kind in fields.values())

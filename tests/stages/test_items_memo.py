@@ -16,7 +16,6 @@ OPERATION = "a" * 64
 KEYS = [bytes.fromhex(digest_bytes(b"%d" % n)) for n in range(CHUNK_ITEMS + 500)]
 
 
-
 def services(folder: Path) -> Services:
     return Services(LocalMemo(folder), Heard())
 
