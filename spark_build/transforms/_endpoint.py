@@ -24,6 +24,7 @@ _MOST_BYTES = 64 << 20  # of one answer
 _MOST_WAIT_SECONDS = 600.0  # where a server asks to be left alone for longer, the build ends
 _LONGEST_PAUSE_SECONDS = 60.0  # between two tries that nobody asked to be further apart
 _MOST_DETAIL = 300  # characters of what a server says
+_NOT_ASKED = "not_asked"
 _OVERLOADED = 529  # of some servers, as 503
 
 
@@ -96,7 +97,10 @@ class Endpoint:
             message, fix = self._ended_by.message, self._ended_by.fix
             raise type(self._ended_by)(f"{name}: {message}; {kept}", fix=fix)
         if self._unanswered:
-            last, left = self._unanswered[-1], len(self._unanswered) + never_asked
+            last = next(
+                (f for f in reversed(self._unanswered) if f.reason != _NOT_ASKED), self._unanswered[-1]
+            )
+            left = len(self._unanswered) + never_asked
             counted = f"{left:,} questions have" if left > 1 else "1 question has"
             raise TransientError(
                 f"{name}: {counted} no answer; the last one: {last.reason} ({last.detail}); {kept}",
@@ -236,7 +240,7 @@ class _Pace:
             turn = max(time.monotonic(), self._next)
             self._next = turn + self._between
         if self._over.wait(max(0.0, turn - time.monotonic())):
-            raise Failed("not_asked", "the asking is over")
+            raise Failed(_NOT_ASKED, "the asking is over")
 
     def pause(self, seconds: float, why: Failed) -> None:
         """Of this request; where the server has too many of them, of all."""

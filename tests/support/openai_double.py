@@ -86,7 +86,7 @@ class Server:
         with self._lock:
             number = self.asked[question]
             self.asked[question] += 1
-            self.bodies.append(body)
+            self.bodies.append(dict(body))
             self.headers.append(dict(handler.headers))
             self.times.append(time.monotonic())
             self._at_a_time += 1

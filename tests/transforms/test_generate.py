@@ -3,13 +3,21 @@
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
-from typing import Any
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from openai_double import Call, Server, openai_double
 
+from spark_build.contract import Item
+from spark_build.core.errors import BadInput, ItemRejected, SparkError, TransientError
+from spark_build.transforms.generate import Generate, Params
+from tests.golden import Heard
+from tests.golden.data_cases import context
 from tests.spark import Folder
 
 SPARKFILE = """\
@@ -105,40 +113,6 @@ def test_only_for_one_split_asks_only_there_and_moving_it_asks_for_the_rest_alon
     assert (len(server.asked), set(server.asked.values())) == (20, {1})
 
 
-def test_what_the_server_can_not_do_now_is_tried_again(project: Folder, server: Server) -> None:
-    def reply(call: Call) -> None:
-        faults = {
-            "Say one a": lambda: call.fail(429, headers={"Retry-After": "0"}),
-            "Say two b": lambda: call.fail(500),
-            "Say three c": lambda: call.send(200, b'{"choices": [{"mess', length=400),
-            "Say four d": lambda: call.send(200, b"<html>gateway</html>"),
-            "Say five e": lambda: call.handler.connection.close(),
-        }
-        if call.number < 2:
-            faults[call.question]()
-        else:
-            call.say()
-
-    server.reply = reply
-    rows(project, "one a", "two b", "three c", "four d", "five e")
-    project.build()
-    assert set(server.asked.values()) == {3}
-    assert len(given(project)) == 5
-
-
-def test_retry_after_holds_all_requests(project: Folder, server: Server) -> None:
-    def reply(call: Call) -> None:
-        if sum(server.asked.values()) == 1:
-            call.fail(429, headers={"Retry-After": "1"})
-        else:
-            call.say()
-
-    server.reply = reply
-    option(project, "concurrency: 1")
-    project.build()
-    assert server.times[1] - server.times[0] >= 1.0
-
-
 def test_what_was_answered_is_kept_where_the_build_fails(project: Folder, server: Server) -> None:
     server.reply = lambda call: call.fail(503, "busy") if "two" in call.question else call.say()
     failed = project.build(code=1)
@@ -147,13 +121,6 @@ def test_what_was_answered_is_kept_where_the_build_fails(project: Folder, server
     server.reply = Call.say
     project.build()
     assert server.asked == {"Say one a": 1, "Say three c": 1, "Say two b": 3 + 1}
-
-
-def test_a_slow_answer_is_given_up(project: Folder, server: Server) -> None:
-    server.reply = lambda call: time.sleep(1.0) if call.number == 0 else call.say()
-    option(project, "timeout: 0.3")
-    project.build()
-    assert set(server.asked.values()) == {2}
 
 
 def test_a_killed_build_loses_no_answer(project: Folder, server: Server) -> None:
@@ -180,35 +147,6 @@ def test_a_killed_build_loses_no_answer(project: Folder, server: Server) -> None
     assert len(server.asked) == 30
     assert sum(server.asked.values()) <= 30 + 2
     assert 10 <= before < 30
-
-
-def test_a_dead_server_ends_the_build_soon(folder: Folder) -> None:
-    folder.sparkfile(SPARKFILE.replace("URL", "http://127.0.0.1:9/v1"))
-    rows(folder, *(f"{n} word" for n in range(500)))
-    began = time.monotonic()
-    failed = folder.build(code=1)
-    assert "500 questions have no answer; the last one: no_connection (" in failed.err
-    assert time.monotonic() - began < 20
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "said"),
-    [
-        (401, {"message": "Incorrect API key provided: sk-secret"}, "Incorrect API key provided: ***"),
-        (404, {"message": "The model 'teacher' does not exist"}, "The model 'teacher' does not exist"),
-        (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}, "no credit left"),
-        (400, {"message": "Unsupported parameter", "param": "temperature"}, "'temperature' is what the server"),
-    ],
-)  # fmt: skip
-def test_what_holds_for_all_questions_ends_the_build_at_once(
-    project: Folder, server: Server, status: int, error: dict[str, Any], said: str
-) -> None:
-    server.reply = lambda call: call.fail(status, **error)
-    option(project, "concurrency: 1", 'api_key: "${secret.TEACHER_KEY}"')
-    project.env["TEACHER_KEY"] = "sk-secret"
-    failed = project.build(code=1)
-    assert said in failed.err
-    assert sum(server.asked.values()) == 1
 
 
 def test_the_key_is_sent_and_written_nowhere(project: Folder, server: Server) -> None:
@@ -251,78 +189,6 @@ def test_an_answer_that_is_none_is_a_rejected_item(project: Folder, server: Serv
     assert set(server.asked.values()) == {1}
 
 
-def test_several_answers_are_a_list(project: Folder, server: Server) -> None:
-    """Also of a server that gives one, however many are wanted."""
-
-    def reply(call: Call) -> None:
-        call.body["n"] = 2 if "two" in call.question else 1
-        call.say(f"{call.question} {call.number}")
-
-    server.reply = reply
-    option(project, "n: 2", "temperature: 0.7", "seed: 5")
-    project.build()
-    assert json.loads(given(project)["two"]) == ["Say two b 0"] * 2
-    assert json.loads(given(project)["one"]) == ["Say one a 0", "Say one a 1"]
-    assert [b["seed"] for b in server.bodies if "one" in b["messages"][-1]["content"]] == [5, 6]
-
-
-def test_chat_messages_are_asked_as_they_are(folder: Folder, server: Server) -> None:
-    turns = [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Yes?"},
-        {"role": "user", "content": "Go"},
-    ]
-    folder.write("data/rows.jsonl", json.dumps({"chat": turns, "tone": "kind", "id": "a"}) + "\n")
-    folder.sparkfile(SPARKFILE.replace("URL", server.url).replace('prompt: "Say {text}"', "messages: chat"))
-    option(folder, 'system: "Be {tone}."', "top_p: 0.9", "stop: [END]", "extra: {reasoning_effort: low}")
-    folder.build()
-    assert server.bodies == [
-        {
-            "model": "teacher", "max_tokens": 512, "temperature": 0.0, "top_p": 0.9, "stop": ["END"],
-            "reasoning_effort": "low", "messages": [{"role": "system", "content": "Be kind."}, *turns],
-        }
-    ]  # fmt: skip
-
-
-def test_the_budget_is_never_overrun(project: Folder, server: Server) -> None:
-    """Ten words a question, five an answer; each may cost up to its body's bytes and 20 tokens."""
-    server.reply = lambda call: call.say("five words of an answer")
-    rows(project, *(f"{n} " + "word " * 8 for n in range(100)))
-    option(
-        project,
-        "price: {input: 1000000, output: 1000000}",
-        "budget: 1000",
-        "max_tokens: 20",
-        "concurrency: 4",
-    )
-    failed = project.build(code=1)
-    asked = sum(server.asked.values())
-    assert 30 <= asked <= 1000 // 15
-    assert "the budget of 1000 does not allow for the next question" in failed.err
-    assert f"cost {asked * 15}" in failed.err
-    project.edit("budget: 1000", "budget: 2000")
-    built = project.build()
-    assert set(server.asked.values()) == {1}
-    log = project.spark("log", "dataset:notes/ingest").out
-    assert f"cost {(100 - asked) * 15}" in log
-    assert built.ran
-
-
-def test_requests_are_spread_over_the_minute_and_no_more_than_allowed_are_under_way(
-    project: Folder, server: Server
-) -> None:
-    def reply(call: Call) -> None:
-        time.sleep(0.02)
-        call.say()
-
-    server.reply = reply
-    rows(project, *(f"{n} word" for n in range(12)))
-    option(project, "requests_per_minute: 1200", "concurrency: 2")
-    project.build()
-    assert server.times[-1] - server.times[0] >= 11 * 0.05 - 0.02
-    assert server.most_at_a_time <= 2
-
-
 def test_a_question_without_its_field_is_a_rejected_item(project: Folder, server: Server) -> None:
     project.edit("Say {text}", "Say {txet}")
     failed = project.build(code=1)
@@ -357,3 +223,235 @@ def test_verify_says_that_an_endpoint_answers_as_it_likes(project: Folder, serve
     project.build()
     told = project.spark("verify", "dataset:notes", code=None)
     assert "what an endpoint answers is its own" in told.out + told.err
+
+
+# the asking itself, without a build around it
+
+
+def asking(server: Server | None, *texts: str, folder: Path, **params: Any) -> tuple[dict[int, Any], Heard]:
+    """What comes of each question, and what is told. Errors: as `ask`."""
+    url = "http://127.0.0.1:9/v1" if server is None else server.url
+    given = {
+        "endpoint": url,
+        "model": "teacher",
+        "wait": 0.01,
+        "retries": 2,
+        "prompt": "Say {text}",
+        **params,
+    }
+    rule, around = Generate(Params(**given)), context(folder, {})
+    items = [Item(str(n), "a", "train", {"text": text}) for n, text in enumerate(texts)]
+    found: dict[int, Any] = {}
+    for number, answer in rule.ask(items, around):
+        found[number] = answer
+    return found, cast(Heard, around.report)
+
+
+def texts_of(found: Any) -> list[str]:
+    return [one["text"] for one in found["answers"]]
+
+
+def test_what_the_server_can_not_do_now_is_tried_again(tmp_path: Path, server: Server) -> None:
+    faults = {
+        "Say a": lambda call: call.fail(429, headers={"Retry-After": "0"}),
+        "Say b": lambda call: call.fail(500),
+        "Say c": lambda call: call.send(200, b'{"choices": [{"mess', length=400),
+        "Say d": lambda call: call.send(200, b"<html>gateway</html>"),
+        "Say e": lambda call: call.handler.connection.shutdown(socket.SHUT_RDWR),
+        "Say f": lambda call: call.send(200, {"error": {"message": "overloaded"}}),
+        "Say g": lambda call: call.send(200, {"choices": []}),
+        "Say h": lambda call: call.fail(503, headers={"Retry-After": formatdate(time.time() - 5, usegmt=True)}),
+    }  # fmt: skip
+    server.reply = lambda call: call.say() if call.number == 2 else faults[call.question](call)
+    found, _ = asking(server, *"abcdefgh", folder=tmp_path)
+    assert set(server.asked.values()) == {3}
+    assert [texts_of(found[n]) for n in range(8)] == [[f"{letter} Say"] for letter in "abcdefgh"]
+
+
+def test_retry_after_holds_all_requests(tmp_path: Path, server: Server) -> None:
+    server.reply = lambda call: (
+        call.fail(429, headers={"Retry-After": "1"}) if sum(server.asked.values()) == 1 else call.say()
+    )
+    asking(server, *"abcd", folder=tmp_path, concurrency=1)
+    assert server.times[1] - server.times[0] >= 1.0
+
+
+def test_a_slow_answer_is_given_up(tmp_path: Path, server: Server) -> None:
+    server.reply = lambda call: time.sleep(0.6) if call.number == 0 else call.say()
+    found, _ = asking(server, "a", "b", folder=tmp_path, timeout=0.2)
+    assert (len(found), set(server.asked.values())) == (2, {2})
+
+
+def test_a_dead_server_is_given_up_soon(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(TransientError, match="500 questions have no answer; the last one: no_connection"):
+        asking(None, *map(str, range(500)), folder=tmp_path)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (401, {"message": "Incorrect API key provided: sk-secret"}, r"Incorrect API key provided: \*\*\*"),
+        (404, {"message": "The model 'teacher' does not exist"}, "The model 'teacher' does not exist"),
+        (429, {"message": "You exceeded your quota", "code": "insufficient_quota"}, "no credit left"),
+        (
+            400,
+            {"message": "Unsupported parameter", "param": "temperature"},
+            "'temperature' is what the server",
+        ),
+        (302, {"message": "moved"}, "check endpoint and model"),
+        (429, {"message": "later"}, "it asks to be left alone for 7,200 s"),
+    ],
+)
+def test_what_holds_for_all_questions_ends_the_asking_at_once(
+    tmp_path: Path, server: Server, status: int, error: dict[str, Any], said: str
+) -> None:
+    server.reply = lambda call: call.fail(status, headers={"Retry-After": "7200"}, **error)
+    with pytest.raises(SparkError, match=said):
+        asking(server, *"abc", folder=tmp_path, concurrency=1, api_key="sk-secret")
+    assert sum(server.asked.values()) == 1
+
+
+def test_several_answers_also_of_a_server_that_gives_one(tmp_path: Path, server: Server) -> None:
+    def reply(call: Call) -> None:
+        call.body["n"] = call.body["n"] if "a" in call.question.split() else 1
+        call.say(f"{call.question} {call.number}")
+
+    server.reply = lambda call: (
+        reply(call) if "n" in call.body else call.say(f"{call.question} {call.number}")
+    )
+    found, _ = asking(server, "a", "b", folder=tmp_path, n=2, temperature=0.7, seed=5)
+    assert [texts_of(found[n]) for n in (0, 1)] == [["Say a 0", "Say a 0"], ["Say b 0", "Say b 1"]]
+    assert found[1]["tokens"] == [4, 6]
+    asked = [body for body in server.bodies if body["messages"][-1]["content"] == "Say b"]
+    assert [(body.get("n"), body["seed"]) for body in asked] == [(2, 5), (None, 6)]
+
+
+def test_chat_messages_are_asked_as_they_are(tmp_path: Path, server: Server) -> None:
+    turns = [
+        {"role": role, "content": said}
+        for role, said in (("user", "Hi"), ("assistant", "Yes?"), ("user", "Go"))
+    ]
+    more = {
+        "messages": "chat",
+        "system": "Be {tone}.",
+        "top_p": 0.9,
+        "stop": ["END"],
+        "extra": {"verbosity": "low"},
+    }
+    rule = Generate(Params(endpoint=server.url, model="teacher", **more))
+    item = Item("a", "a", "train", {"chat": turns, "tone": "kind", "other": 1.0})
+    assert rule.fields_read(item) == ("chat", "tone")
+    list(rule.ask([item], context(tmp_path, {})))
+    assert server.bodies == [
+        {
+            "model": "teacher", "max_tokens": 512, "temperature": 0.0, "top_p": 0.9, "stop": ["END"],
+            "verbosity": "low", "messages": [{"role": "system", "content": "Be kind."}, *turns],
+        }
+    ]  # fmt: skip
+
+
+def test_a_prompt_may_go_on_as_text(tmp_path: Path, server: Server) -> None:
+    found, _ = asking(server, "a", folder=tmp_path, chat=False)
+    assert (texts_of(found[0]), server.bodies[0]["prompt"]) == (["a Say"], "Say a")
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_the_budget_is_never_overrun(tmp_path: Path, server: Server, concurrency: int) -> None:
+    """Ten words a question, five an answer, at a price of 1 a token; each may cost its body's bytes and 20 tokens."""
+    server.reply = lambda call: call.say("five words of an answer")
+    price = {"input": 1_000_000, "output": 1_000_000}
+    spending = {"price": price, "budget": 1000, "max_tokens": 20, "concurrency": concurrency}
+    with pytest.raises(BadInput, match="the budget of 1000 does not allow for the next question") as refused:
+        asking(server, *(f"{n} " + "word " * 8 for n in range(100)), folder=tmp_path, **spending)
+    asked = sum(server.asked.values())
+    assert 1000 - 15 * asked < 300, "it stops where the next one could overrun it, not long before"
+    assert 15 * asked <= 1000
+    assert (
+        f"{asked} answers of this build are kept ({asked * 10} tokens in, {asked * 5} out, cost {asked * 15})"
+        in str(refused.value)
+    )
+
+
+def test_what_may_have_been_charged_for_counts_against_the_budget(tmp_path: Path, server: Server) -> None:
+    server.reply = lambda call: time.sleep(0.5)
+    spending = {"price": {"input": 0, "output": 1_000_000}, "budget": 50, "max_tokens": 20}
+    with pytest.raises(BadInput, match="40 is spent, and it may cost 20"):
+        asking(server, "a", folder=tmp_path, timeout=0.1, retries=5, **spending)
+    assert sum(server.asked.values()) == 2
+
+
+def test_counts_and_cost_are_noted(tmp_path: Path, server: Server) -> None:
+    _, heard = asking(server, "a", "b", folder=tmp_path, price={"input": 2, "output": 3})
+    (noted,) = heard.notes.values()
+    assert noted == {"answers": 2, "input_tokens": 4, "output_tokens": 4, "cost": pytest.approx(20e-6)}
+
+
+def test_requests_are_spread_over_the_minute_and_no_more_than_allowed_are_under_way(
+    tmp_path: Path, server: Server
+) -> None:
+    def reply(call: Call) -> None:
+        time.sleep(0.02)
+        call.say()
+
+    server.reply = reply
+    asking(server, *map(str, range(12)), folder=tmp_path, requests_per_minute=1200, concurrency=2)
+    assert server.times[-1] - server.times[0] >= 11 * 0.05 - 0.02
+    assert server.most_at_a_time <= 2
+
+
+def test_all_that_is_under_way_is_waited_for_where_one_ends_it(tmp_path: Path, server: Server) -> None:
+    def reply(call: Call) -> None:
+        if call.question == "Say bad":
+            call.fail(401)
+        else:
+            time.sleep(0.2)
+            call.say()
+
+    server.reply = reply
+    around = context(tmp_path, {})
+    rule = Generate(Params(endpoint=server.url, model="m", prompt="Say {text}", concurrency=3))
+    asked = rule.ask([Item(t, "a", "train", {"text": t}) for t in ("a", "b", "bad", "c", "d")], around)
+    found: list[int] = []
+    with pytest.raises(SparkError):
+        found.extend(number for number, _ in asked)
+    assert sorted(found) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "params", "read"),
+    [
+        ('{"a": 1}', {"answer": "json"}, {"a": 1}),
+        ('Sure!\n```json\n{"a": [1]}\n```\nHope it helps', {"answer": "json", "key": "a"}, [1]),
+        ('It is {"a": {"b": "x"}}, I think', {"answer": "json", "key": "a.b"}, "x"),
+        ("7", {"answer": "number"}, 7.0),
+        ("I say 7.5 of 10", {"answer": "number"}, 7.5),
+        ("10 points? No: -3", {"answer": "number", "pattern": r"No: (-?\d+)"}, -3.0),
+        ('{"score": "8"}', {"answer": "number", "key": "score"}, 8.0),
+        ("no idea", {"answer": "number"}, "no_number"),
+        ("true", {"answer": "number"}, "no_number"),
+        ('{"score": true}', {"answer": "number", "key": "score"}, "no_number"),
+        ('{"score": 1}', {"answer": "number", "key": "points"}, "no_key"),
+        ("1" * 400, {"answer": "number"}, "no_number"),
+        ("11", {"answer": "number", "max": 10}, "out_of_range"),
+        ("{'a': 1}", {"answer": "json"}, "not_json"),
+        ("[" * 100_000, {"answer": "json"}, "not_json"),
+        ('{"a": NaN}', {"answer": "json"}, "not_json"),
+        ('"\\ud800"', {"answer": "json"}, "not_json"),
+        ("", {"answer": "json"}, "no_answer"),
+    ],
+)
+def test_what_is_read_of_an_answer(said: str, params: dict[str, Any], read: Any) -> None:
+    rule = Generate(Params(model="m", prompt="x", **params))
+    found = {"answers": [{"text": said, "end": "stop"}], "tokens": [1, 1], "by": "m"}
+    assert read_of(rule, found) == read
+
+
+def read_of(rule: Generate, found: Any) -> Any:
+    """What the answer is read as, or the reason of the refusal."""
+    try:
+        (made,) = rule.becomes(Item("a", "a", "train", {}), found, rule.params)
+    except ItemRejected as why:
+        return why.reason
+    return made["answer"]

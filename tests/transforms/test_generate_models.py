@@ -1,10 +1,16 @@
 """generate with models of the file: by name, and through the server that spark starts for them."""
 
 import json
-import shutil
+from pathlib import Path
+from typing import Any
 
+import pytest
 from tiny_models import TEXT, bert, llama
 
+from spark_build.contract import Item
+from spark_build.core.errors import BadInput, ItemRejected
+from spark_build.transforms.generate import Generate
+from tests.golden.data_cases import context
 from tests.spark import Folder
 
 SPARKFILE = """\
@@ -63,40 +69,45 @@ def test_a_model_of_the_file_answers_by_name_as_it_does_through_its_server(folde
         folder.spark("down", "chat", code=None)
 
 
-def test_a_models_folder_answers_alone_and_among_others_alike_and_an_item_is_asked_once(
-    folder: Folder,
+def asking(folder: Path, model: Path, *texts: str, **params: Any) -> list[Any]:
+    """What comes of each question, of refused ones the reason."""
+    given = {"model": "models/m", "prompt": "{text}", "max_tokens": 8, **params}
+    rule = Generate(Generate.Params(**given), {"model": model})
+    items = [Item(str(n), "a", "train", {"text": text}) for n, text in enumerate(texts)]
+    found = dict(rule.ask(items, context(folder, {})))
+    return [one.reason if isinstance(one, ItemRejected) else one for _, one in sorted(found.items())]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.mark.parametrize("params", [{}, {"temperature": 0.8, "n": 2, "seed": 7}])
+def test_a_question_is_answered_alike_alone_and_among_others(
+    tmp_path: Path, tiny: Path, params: dict[str, Any]
 ) -> None:
-    llama(folder.path / "models/tiny")
-    folder.sparkfile(SPARKFILE.replace('"model:tiny"', "models/tiny"))
-    rows(folder, QUESTIONS[0])
-    folder.build("dataset:named")
-    alone = answers(folder, "named")
-    rows(folder, *QUESTIONS)
-    built = folder.build("dataset:named")
-    assert built.items["dataset:named/ingest"]["handled"] >= len(QUESTIONS) - 1
-    assert answers(folder, "named")["0"] == alone["0"]
-    folder.edit("max_tokens: 8", "temperature: 0.8, n: 2, max_tokens: 8")
-    folder.build("dataset:named")
-    sampled = answers(folder, "named")
-    rows(folder, *QUESTIONS[1:])
-    shutil.rmtree(folder.path / ".spark")
-    folder.build("dataset:named")
-    assert answers(folder, "named")["0"] == sampled["1"], "what is drawn hangs on the question alone"
+    among = asking(tmp_path, tiny, *QUESTIONS, **params)
+    assert [asking(tmp_path, tiny, text, **params)[0] for text in reversed(QUESTIONS)] == among[::-1]
+    assert {len(found["answers"]) for found in among} == {params.get("n", 1)}
 
 
-def test_a_classifier_answers_nothing(folder: Folder) -> None:
-    bert(folder.path / "models/tiny")
-    folder.sparkfile(SPARKFILE.replace('"model:tiny"', "models/tiny"))
-    rows(folder, *QUESTIONS)
-    assert "this is BertForSequenceClassification" in folder.build("dataset:named", code=1).err
+def test_what_is_drawn_follows_the_seed(tmp_path: Path, tiny: Path) -> None:
+    drawn = [asking(tmp_path, tiny, *QUESTIONS, temperature=1.5, seed=seed) for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_question_longer_than_the_models_context_is_a_rejected_item(folder: Folder) -> None:
-    llama(folder.path / "models/tiny")
-    folder.sparkfile(SPARKFILE.replace('"model:tiny"', "models/tiny"))
-    rows(folder, QUESTIONS[0], "word " * 500)
-    folder.build("dataset:named")
-    assert set(answers(folder, "named")) == {"0"}
+def test_a_question_longer_than_the_context_is_refused_and_odd_characters_are_taken(
+    tmp_path: Path, tiny: Path
+) -> None:
+    assert asking(tmp_path, tiny, "word " * 500, "", chat=False) == ["too_long", "no_question"]
+    (found,) = asking(tmp_path, tiny, "lone \ud800 surrogate")
+    assert found["tokens"][0] > 0
+
+
+def test_a_classifier_answers_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="this is BertForSequenceClassification"):
+        asking(tmp_path, bert(tmp_path / "bert"), "a")
 
 
 def test_what_an_endpoint_needs_is_refused_without_one(folder: Folder) -> None:
