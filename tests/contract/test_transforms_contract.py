@@ -16,9 +16,10 @@ from openai_double import openai_double
 from pydantic import ValidationError
 
 import spark_build.transforms
-from spark_build.contract import AskingTransform, Item, Transform
-from spark_build.core.digest import canonical_json
+from spark_build.contract import AskingTransform, Item, Media, Transform
+from spark_build.core.digest import canonical_json, digest_file
 from spark_build.core.errors import ItemRejected
+from spark_build.core.values import replace
 from spark_build.stages.loading import without_deciding
 from tests.golden.data_cases import context
 
@@ -35,6 +36,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
         {"model": "m", "prompt": "{text}", "chat": False, "answer": "json", "key": "a.b"},
     ],
     "frames": [{"every": 1.0}, {"count": 3}, {"keyframes": True}],
+    "render_text": [{"width": 200, "height": 100}, {"pages": "first", "text": "none", "missing": 1.0}],
     "resample": [{}],
     "strip_exif": [{}],
     "normalize_text": [{}, {"fields": ["text"], "unicode": "NFKC", "whitespace": "collapse", "quotes": True}],
@@ -97,9 +99,14 @@ def applied(rule: Transform, one: Item) -> list[Mapping[str, Any]] | str:
     try:
         if isinstance(rule, AskingTransform):
             return list(rule.becomes(one, asked(rule, one), rule.params))
-        return list(rule.apply(one))
+        return [{name: kept(value) for name, value in fields.items()} for fields in rule.apply(one)]
     except ItemRejected as rejected:
         return rejected.reason
+
+
+def kept(value: Any) -> Any:
+    """Media as the runner keeps it: by content."""
+    return replace(value, digest=digest_file(value.path)).reference() if isinstance(value, Media) else value
 
 
 def asked(rule: AskingTransform, one: Item) -> Any:

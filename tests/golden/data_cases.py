@@ -364,6 +364,31 @@ def _frames(folder: Path) -> Golden:
     return Golden({"times": times}, figures=means)
 
 
+@golden("transform", "render_text")
+def _render_text(folder: Path) -> Golden:
+    """By pixels, which Pillow and the font library that it brings shape; both are in the key."""
+    from PIL import Image
+
+    rule, found = rule_of("transform", "render_text"), {}
+    small = {"width": 240, "height": 120, "font_size": 12}
+    ways: dict[str, dict[str, Any]] = {
+        "pages": {}, "joined": {"pages": "join", "text": "whole"}, "first": {"pages": "first", "text": "none"},
+        "colors": {"color": "#203040", "background": "#fffbe6", "margin": 4, "line_spacing": 2.0},
+    }  # fmt: skip
+    text = "\n".join([*TEXTS[:3], "    indented", "", "x" * 90, "a\tb\x07\u200bc", "r\u00e9sum\u00e9"])
+    for way, params in ways.items():
+        pages = rule(rule.Params(**small, **params)).apply(Item("a", "a", "train", {"text": text}))
+        for number, page in enumerate(pages):
+            with Image.open(page["image"].path) as image:
+                shown = [
+                    *image.size,
+                    page["image"].facts.get("missing_characters"),
+                    digest_bytes(image.tobytes()),
+                ]
+            found[f"{way} {number}"] = [page.get("text"), *shown]
+    return Golden({"drawn": found})
+
+
 @golden("transform", "extract_audio")
 def _extract_audio(folder: Path) -> Golden:
     (made,) = _sound_rule("extract_audio", rate=8000, channels=1).apply(_clip(folder))
