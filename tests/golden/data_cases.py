@@ -364,6 +364,36 @@ def _frames(folder: Path) -> Golden:
     return Golden({"times": times}, figures=means)
 
 
+@golden("transform", "augment")
+def _augment(folder: Path) -> Golden:
+    """Flips and crops by pixels; what filters, colors and noise give by the mean, which a processor moves little."""
+    import numpy as np
+    from PIL import Image
+
+    rule, image = rule_of("transform", "augment"), _images(folder)[0]
+    exact: dict[str, Any] = {}
+    figures: dict[str, float] = {}
+    whole = rule(rule.Params(copies=3, flip=0.5, crop=0.5, number_in="n", image_format="png"))
+    for number, made in enumerate(whole.apply(image)):
+        with Image.open(made["image"].path) as shown:
+            exact[f"image {number}"] = [made["n"], *shown.size, digest_bytes(shown.tobytes())]
+    colors = {
+        "rotate": 20,
+        "brightness": [0.5, 1.5],
+        "contrast": [0.5, 1],
+        "saturation": 0.5,
+        "noise": [1, 9],
+    }
+    (made,) = rule(rule.Params(keep=False, image_format="png", **colors)).apply(image)
+    figures["colors"] = round(float(np.asarray(Image.open(made["image"].path)).mean()))
+    (audio,) = _sound_rule("extract_audio").apply(_clip(folder))
+    sound = rule(rule.Params(keep=False, copies=2, snr=[10, 30], speed=[0.8, 1.2], gain=[-6, 6]))
+    for number, made in enumerate(sound.apply(Item("a", "a", "train", {"audio": audio["audio"]}))):
+        exact[f"sound {number}"] = _sound(made["audio"])
+        figures[f"sound {number}"] = _loudness(made["audio"])["loudness"]
+    return Golden(exact, figures=figures)
+
+
 @golden("transform", "render_text")
 def _render_text(folder: Path) -> Golden:
     """By pixels, which Pillow and the font library that it brings shape; both are in the key."""

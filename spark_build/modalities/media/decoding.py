@@ -132,6 +132,23 @@ def write_sound(path: Path, to: Path, *, rate: int | None, channels: int | None)
         write(to, _resampled(first, frames, rate, channels), rate, channels)
 
 
+def write_faster(path: Path, to: Path, factor: float) -> None:
+    """A WAV of 16 bits, so much faster and higher, at the rate that it has. Errors: ItemRejected."""
+    with _opened(path) as container:
+        stream = container.streams.audio[0]
+        rate, channels = stream.rate, len(stream.layout.channels)
+        frames = (_as_if_at(frame, round(rate * factor)) for frame in _decoded(container, stream))
+        first = next(frames, None)
+        if first is None:
+            raise ItemRejected("empty", "not one sample of its sound")
+        _write_wav(to, _resampled(first, frames, rate, channels), rate, channels)
+
+
+def _as_if_at(frame: Any, rate: int) -> Any:
+    frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), None
+    return frame
+
+
 def _resampled(first: Any, frames: Iterator[Any], rate: int, channels: int) -> Iterator[Any]:
     import av
 
