@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
+import errno
 import json
 import os
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Digest = str  # 64 lower-case hex digits
 
 _MMAP_FROM_BYTES = 1 << 20
+_WINDOW_BYTES = 256 << 20
 # made once: json.dumps makes one per call where an option is not the default
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -24,17 +26,36 @@ def digest_bytes(data: bytes) -> Digest:
 
 
 def digest_file(path: Path | str, size: int | None = None) -> Digest:
-    """The digest of a file's content; large files are mapped and hashed on all cores."""
+    """The digest of a file's content; large files are mapped, a window at a time, and hashed on all cores."""
     hasher = blake3(max_threads=blake3.AUTO) if size is None or size >= _MMAP_FROM_BYTES else blake3()
-    if size is not None and size < _MMAP_FROM_BYTES:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if size is not None and size < _MMAP_FROM_BYTES:
             while chunk := os.read(fd, size + 1):
                 hasher.update(chunk)
-        finally:
-            os.close(fd)
-        return hasher.hexdigest()
-    return hasher.update_mmap(path).hexdigest()
+            return hasher.hexdigest()
+        if os.fstat(fd).st_size <= _WINDOW_BYTES:
+            return hasher.update_mmap(path).hexdigest()
+        return _in_windows(hasher, fd)
+    finally:
+        os.close(fd)
+
+
+def _in_windows(hasher: blake3, fd: int) -> Digest:
+    """So that a process takes no more memory for a larger file."""
+    import mmap
+
+    start, size = 0, os.fstat(fd).st_size
+    while start < size:
+        length = min(_WINDOW_BYTES, size - start)
+        try:
+            window = mmap.mmap(fd, length, access=mmap.ACCESS_READ, offset=start)
+        except ValueError as error:
+            raise OSError(errno.ESTALE, "it became shorter while it was read") from error
+        with window:
+            hasher.update(window)
+        start += length
+    return hasher.hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:
