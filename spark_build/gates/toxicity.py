@@ -1,6 +1,5 @@
 """Drops items that a classifier calls toxic."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -9,9 +8,10 @@ from pydantic import Field
 
 from spark_build.contract import Decides, GateParams, Item, ItemGate, ModelRef, Needs, Project, Verdict
 from spark_build.contract.rules import needs_of_marked_fields
-from spark_build.core.errors import BadInput
+from spark_build.gates._labels import verdict_on
 from spark_build.gates._text import joined_text, text_and_chat_fields
-from spark_build.modalities.text.classifier import load_classifier, neutral_labels
+from spark_build.modalities.labels import neutral_labels
+from spark_build.modalities.text.classifier import load_classifier
 
 
 class Params(GateParams):
@@ -69,23 +69,4 @@ class Toxicity(ItemGate):
         )
 
     def decide(self, found: dict[str, float], params: Any) -> Verdict:
-        counting = _labels_that_count(found, params.labels)
-        label = max(counting, key=lambda name: (found[name], name))
-        if found[label] < params.threshold:
-            return Verdict.keep(score=found[label])
-        slug = re.sub(r"\W+", "_", label.lower())
-        return Verdict.drop(f"toxic:{slug}", score=found[label], threshold=params.threshold)
-
-
-def _labels_that_count(found: Mapping[str, float], labels: list[str] | None) -> list[str]:
-    known = f"the model has {', '.join(found)}"
-    if labels is None:
-        counting = sorted(set(found) - neutral_labels(found))
-        if not counting:
-            raise BadInput("no label of the toxicity model counts", fix=f"say which in 'labels'; {known}")
-        return counting
-    if unknown := [name for name in labels if name not in found]:
-        raise BadInput(f"the toxicity model has no label '{unknown[0]}'", fix=known)
-    if not labels:
-        raise BadInput("'labels' of the toxicity gate is empty", fix=known)
-    return labels
+        return verdict_on(found, params, "toxicity", "toxic", neutral_labels(found))

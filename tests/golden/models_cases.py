@@ -83,6 +83,41 @@ def bert(folder: Path) -> Path:
     return folder
 
 
+def vit(folder: Path) -> Path:
+    """A classifier of images of 8 x 8 pixels."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    names: dict[str, Any] = {"id2label": dict(enumerate(LABELS))}
+    config = ViTConfig(image_size=8, patch_size=4, **TINY, **names)
+    return _saved(ViTForImageClassification(config), _processor(), folder)
+
+
+def _processor() -> Any:
+    from transformers import ViTImageProcessorPil
+
+    return ViTImageProcessorPil(size={"height": 8, "width": 8})
+
+
+def pictured(folder: Path, number: int) -> Any:
+    """An item with an image whose pixels follow from a formula; the second is of several frames."""
+    import numpy as np
+    from PIL import Image
+
+    from spark_build.contract import Item, Media
+
+    x, y = np.mgrid[0:24, 0:32]
+    frames = [
+        Image.fromarray((np.stack([x * (number + n + 1), y * 7, x * y], -1) % 256).astype(np.uint8))
+        for n in range(3)
+    ]
+    path = folder / f"{number}.png"
+    several: dict[str, Any] = {"save_all": True, "append_images": frames[1:]} if number == 1 else {}
+    frames[0].save(path, **several)
+    return Item(
+        str(number), "made", "train", {"image": Media("image", path, ".png", {"frames": 3 if several else 1})}
+    )
+
+
 def _bytes() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -94,7 +129,7 @@ def _bytes() -> Any:
     return tokenizer
 
 
-def _saved(model: Any, tokenizer: Any, folder: Path, phase: float = PHASE) -> Path:
+def _saved(model: Any, prepares: Any, folder: Path, phase: float = PHASE) -> Path:
     """With weights that no generator of random numbers has a part in."""
     import torch
 
@@ -106,7 +141,7 @@ def _saved(model: Any, tokenizer: Any, folder: Path, phase: float = PHASE) -> Pa
             )
             weight.copy_((("norm" in name.lower()) * 1.0 + 0.2 * waves).reshape(weight.shape))
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    prepares.save_pretrained(folder)
     return folder
 
 
@@ -245,6 +280,20 @@ def _toxicity(folder: Path) -> Golden:
     measured = [gate.measure(item) for item in items]
     return Golden(
         {"verdicts": [told(gate.decide({"file": score, "loop": 1.0}, params)) for score in (0.0, 0.5, 1.0)]},
+        {f"{label} {n}": score for n, found in enumerate(measured) for label, score in found.items()},
+    )
+
+
+@golden("gate", "nsfw")
+def _nsfw(folder: Path) -> Golden:
+    rule = rule_of("gate", "nsfw")
+    params = rule.Params(model="model:some", threshold=0.5, frames=2)
+    gate = rule(params, {"model": vit(folder / "vit")})
+    items = [pictured(folder, n) for n in range(3)]
+    measured = [gate.measure(item) for item in items]
+    decided = ({"list": 0.9}, {"sfw": 0.9, "file": 0.4}, {"sfw": 0.2, "file": 0.6, "Loop it": 0.7}, {})
+    return Golden(
+        {"verdicts": [told(gate.decide(found, params)) for found in decided]},
         {f"{label} {n}": score for n, found in enumerate(measured) for label, score in found.items()},
     )
 

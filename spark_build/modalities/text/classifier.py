@@ -4,13 +4,14 @@ One window at a time: on a CPU the last bits of a matrix product hang on the siz
 torch 2.13 at every length tried, also without padding), and remembered scores must not.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from spark_build.core.errors import BadInput, Unavailable
+from spark_build.core.errors import BadInput
 from spark_build.core.values import Struct
+from spark_build.modalities.labels import is_multi_label, labels_of, scores_of
+from spark_build.modalities.model_folder import check_libraries, load_model, load_tokenizer
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "xmod", "mpnet", "longformer")
 
@@ -50,9 +51,8 @@ class Classifier(Struct, frozen=True):
 
         with torch.inference_mode():
             ids = torch.tensor([window])
-            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].float()
-            scores = torch.sigmoid(logits) if self.is_multi_label else torch.softmax(logits, -1)
-        return [float(score) for score in scores]
+            logits = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
+        return scores_of(logits, is_multi_label=self.is_multi_label)
 
 
 @lru_cache(maxsize=2)
@@ -61,70 +61,20 @@ def load_classifier(folder: Path) -> Classifier:
 
     Errors: BadInput where the folder holds neither, Unavailable where libraries are missing.
     """
-    try:
-        import torch  # noqa: F401
-        import transformers
-    except ImportError as error:
-        raise Unavailable(
-            f"a text classifier needs {error.name}", fix="pip install 'spark-build[train]'"
-        ) from error
+    check_libraries("text classifier")
     if not (folder / "config.json").is_file():
-        raise BadInput(f"'{folder.name}' holds no classifier", fix=_LAYOUT)
-    logging: Any = transformers.logging
-    logging.set_verbosity_error()
+        raise BadInput(f"'{folder.name}' holds no classifier", fix=f"name a folder with {_LAYOUT}")
     if checkpoints := sorted(folder.glob("*.ckpt")):
         from spark_build.modalities.text.detoxify import load_detoxify
 
         model, labels = load_detoxify(folder, checkpoints)
-        return Classifier(model.eval(), _tokenizer(folder), labels, is_multi_label=True)
-    model = _hugging_face_model(folder)
-    labels = tuple(str(model.config.id2label[n]) for n in range(model.config.num_labels))
-    return Classifier(model.eval(), _tokenizer(folder), labels, _is_multi_label(model.config, folder))
+        return Classifier(model.eval(), load_tokenizer(folder), labels, is_multi_label=True)
+    model = load_model(folder, "AutoModelForSequenceClassification", "text classifier", _LAYOUT)
+    labels = labels_of(model.config)
+    return Classifier(model, load_tokenizer(folder), labels, is_multi_label(model.config, folder))
 
 
-_LAYOUT = (
-    "name a folder with config.json, tokenizer.json and model.safetensors (or a detoxify *.ckpt in its place)"
-)
-
-
-def _hugging_face_model(folder: Path) -> Any:
-    from transformers import AutoModelForSequenceClassification
-
-    if not any(folder.glob("*.safetensors")):
-        raise BadInput(f"'{folder.name}' holds no weights in safetensors", fix=_LAYOUT)
-    try:
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            dtype="float32",
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadInput(f"'{folder.name}' can't be loaded: {_first_line(error)}", fix=_LAYOUT) from error
-    if missing := sorted(loading["missing_keys"]):
-        raise BadInput(
-            f"'{folder.name}' is no text classifier: it lacks {', '.join(missing[:3])}",
-            fix="name a model that was trained to classify",
-        )
-    return model
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise BadInput(f"'{folder.name}' has no tokenizer: {_first_line(error)}", fix=_LAYOUT) from error
-
-
-def _is_multi_label(config: Any, folder: Path) -> bool:
-    if config.problem_type == "regression":
-        fix = "name a model that gives scores for labels"
-        raise BadInput(f"'{folder.name}' is a regression model", fix=fix)
-    return bool(config.problem_type == "multi_label_classification" or config.num_labels == 1)
+_LAYOUT = "config.json, tokenizer.json and model.safetensors (or a detoxify *.ckpt in its place)"
 
 
 def _positions(config: Any) -> int:
@@ -132,43 +82,3 @@ def _positions(config: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None) or 1 << 20
     offset = (config.pad_token_id or 0) + 1 if config.model_type in _OFFSET_POSITIONS else 0
     return int(positions) - offset
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def neutral_labels(scores: Mapping[str, float]) -> set[str]:
-    """Labels that say that nothing is wrong, by their name; LABEL_0 where there are two."""
-    names = {label: "".join(filter(str.isalnum, label.lower())) for label in scores}
-    neutral = {label for label, name in names.items() if name in _NEUTRAL}
-    if set(names.values()) == {"label0", "label1"}:
-        neutral |= {label for label, name in names.items() if name == "label0"}
-    return neutral
-
-
-_NEUTRAL = frozenset(
-    {
-        "neutral",
-        "nontoxic",
-        "nottoxic",
-        "normal",
-        "clean",
-        "safe",
-        "ok",
-        "okay",
-        "none",
-        "acceptable",
-        "benign",
-    }
-    | {
-        "nothate",
-        "nonhate",
-        "nothatespeech",
-        "nohate",
-        "notoffensive",
-        "nonoffensive",
-        "notinsult",
-        "harmless",
-    }
-)
