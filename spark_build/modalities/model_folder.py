@@ -5,6 +5,7 @@ where torchvision is installed: the two give other pixels.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,11 @@ def load_processor(folder: Path, model_type: str) -> Any:
 
     Errors: BadInput.
     """
-    cls = _without_videos(_processor_class(folder, model_type))
-    parts = {
+    cls: Any = _without_videos(_processor_class(folder, model_type))
+    parts: dict[str, Callable[[Path], Any]] = {
         "image_processor": load_image_processor,
         "tokenizer": load_tokenizer,
-        "video_processor": lambda folder: None,
+        "video_processor": lambda _: None,
     }
     wanted = cls.get_attributes()
     if unknown := sorted(set(wanted) - set(parts)):
@@ -133,14 +134,12 @@ def _processor_class(folder: Path, model_type: str) -> Any:
 
 def _without_videos(cls: Any) -> Any:
     class Images(cls):  # type: ignore[misc]
-        """Its name is what errors of transformers show."""
-
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             return (
                 None if argument is None else super().check_argument_for_proper_class(argument_name, argument)
             )
 
-    Images.__name__ = cls.__name__
+    Images.__name__ = cls.__name__  # errors of transformers show it
     return Images
 
 
