@@ -12,6 +12,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.core.values import replace
+from spark_build.engine.action import operation_of
 from spark_build.engine.plan import Plan, Planner
 from spark_build.report.difference import Difference, first_difference
 from spark_build.report.verified import Level, Verification, Verified
@@ -44,6 +45,7 @@ def verify(
         store = LocalStore(folder)
         if is_stage_alone:
             _lend(project, store, [record for stage, record in records.items() if stage not in asked])
+        _lend_answers(project, store, records)
         result = _build(project, store, asked, BuildOptions(jobs=jobs, publishes=False), listener)
         compared = {stage: r for stage, r in records.items() if stage in asked or not is_stage_alone}
         drift = {s.stage: s.drift for s in plan.stages}
@@ -91,6 +93,24 @@ def _copy(project: Project, store: LocalStore, output: Digest) -> None:
     beside = Path(store.folder) / "lent"
     project.objects.check_out(project.objects.tree(output), beside, link=False)
     store.objects.add_folder(beside)  # takes the folder away
+
+
+def _lend_answers(project: Project, store: LocalStore, records: Mapping[str, Record]) -> None:
+    """What was answered once and paid for: nobody can work it out again; what is made of it can be checked."""
+    for stage, record in records.items():
+        node = project.graph.nodes[stage]
+        for step, manifest in zip(node.steps, record.manifest.get("steps", []), strict=False):
+            if (step.family, step.reproducible) != ("transform", "none"):
+                continue
+            operation = operation_of(
+                manifest,
+                step.decides,
+                node.numerics if step.uses_model else None,
+                is_strict=project.graph.hermetic == "strict",
+            )
+            answers = Path(project.store, "memo", operation)
+            if answers.is_dir():
+                shutil.copytree(answers, Path(store.folder, "memo", operation), dirs_exist_ok=True)
 
 
 def _build(

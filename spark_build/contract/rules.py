@@ -183,8 +183,9 @@ class AskingTransform(Transform):
     def ask(self, items: Iterable[Item], context: Context) -> Iterator[tuple[int, Any]]:
         """For each item, by its number, a JSON value or an ItemRejected, in whatever order they are there.
 
-        It can't read `Decides` params. Errors: TransientError, once all is given that could be had; the next build
-        asks for the rest.
+        `Unanswered` is an ItemRejected that is not remembered. Params that decide can't be read; what they are stands
+        in `context.facts`. Errors: TransientError, once all is given that could be had: the next build asks for the
+        rest.
         """
 
     @abstractmethod

@@ -34,6 +34,10 @@ class ItemRejected(Exception):
         self.detail = detail
 
 
+class Unanswered(ItemRejected):
+    """Nothing could be found out of one item for now: it is rejected, and asked about again; never remembered."""
+
+
 class TransientError(SparkError):
     """Something outside failed for now; never remembered, worth another try."""
 

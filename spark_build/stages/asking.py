@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spark_build.contract.rules import AskingTransform
-from spark_build.core.errors import ItemRejected, SparkError
+from spark_build.core.errors import ItemRejected, SparkError, Unanswered
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
 from spark_build.stages.contexts import base_context, step_context
@@ -40,16 +40,17 @@ def _asked(
     rule: AskingTransform,
     views: Sequence[View],
     positions: Sequence[int],
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, bytes, bool]]:
+    """Positions, values, and whether these are to be remembered."""
     context = step_context(base_context(job, services.report), job, step)
     items = (views[position].narrowed(services.blobs) for position in positions)
     try:
         for number, found in rule.ask(items, context):
             position = positions[number]
             if isinstance(found, ItemRejected):
-                yield position, encoded_rejection(found)
+                yield position, encoded_rejection(found), not isinstance(found, Unanswered)
             else:
-                yield position, encoded_found(found, step, views[position].item)
+                yield position, encoded_found(found, step, views[position].item), True
     except SparkError:
         raise
     except Exception as error:

@@ -53,20 +53,21 @@ def remember_each(
     services: Services,
     operation: Digest,
     keys: Sequence[bytes],
-    compute: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
+    compute: Callable[[Sequence[int]], Iterable[tuple[int, bytes, bool]]],
     *,
     progress: "Progress | None" = None,
 ) -> tuple[Sequence[bytes], set[int]]:
-    """As `remember`, of what has to be paid for: values come with their positions in any order, and each is on the
-    disk before the next is waited for.
+    """As `remember`, of what has to be paid for: values come with their positions in any order, and each that is to
+    be remembered is on the disk before the next is waited for.
     """
     numbers, values, missing = _known(services, operation, keys, None, progress)
     chunk = Chunk(services.memo, operation)
     try:
-        for position, value in compute(missing) if missing else ():
-            services.memo.jot(operation, keys[position], value)
+        for position, value, is_kept in compute(missing) if missing else ():
             values[numbers[position]] = value
-            chunk.add(keys[position], value)
+            if is_kept:
+                services.memo.jot(operation, keys[position], value)
+                chunk.add(keys[position], value)
             if progress is not None:
                 progress.advance()
     finally:

@@ -12,7 +12,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from spark_build.core.digest import canonical_json
-from spark_build.core.errors import BadInput, ItemRejected, SparkError, TransientError, Unavailable
+from spark_build.core.errors import (
+    BadInput,
+    ItemRejected,
+    SparkError,
+    TransientError,
+    Unanswered,
+    Unavailable,
+)
 from spark_build.core.exchange import Exchange, Failed, Request, checked
 from spark_build.core.ports import Reporter
 from spark_build.transforms._spending import Purse
@@ -29,15 +36,18 @@ _OVERLOADED = 529  # of some servers, as 503
 
 
 class Endpoint:
-    def __init__(self, params: Any, report: Reporter) -> None:
-        self._params, self._report = params, report
+    """`may_reject`: a question that stays without an answer while others have one does not end the build."""
+
+    def __init__(self, params: Any, report: Reporter, *, may_reject: bool = False) -> None:
+        self._params, self._report, self._may_reject = params, report, may_reject
         self._path = "/chat/completions" if params.chat else "/completions"
         self._parts = checked(params.endpoint + self._path)
         self._over = threading.Event()
         self._pace = _Pace(params.requests_per_minute, self._over)
         self._purse = Purse(params)
-        self._unanswered: list[Failed] = []
+        self._unanswered: dict[int, Failed] = {}
         self._lost_in_a_row = 0
+        self._has_given_up = False
         self._ended_by: SparkError | None = None
 
     def answers(self, questions: Iterable[Question | ItemRejected]) -> Iterator[tuple[int, Any]]:
@@ -60,13 +70,14 @@ class Endpoint:
                         break
                     for future in wait(asked, return_when=FIRST_COMPLETED).done:
                         number = asked.pop(future)
-                        if (found := self._settled(future)) is not None:
+                        if (found := self._settled(number, future)) is not None:
                             yield number, found
             finally:
                 self._over.set()
         self._tell(sum(1 for _ in following))
+        yield from ((number, Unanswered("unanswered", str(why))) for number, why in self._unanswered.items())
 
-    def _settled(self, future: "Future[Found]") -> Found | ItemRejected | None:
+    def _settled(self, number: int, future: "Future[Found]") -> Found | ItemRejected | None:
         """None where there is no answer: it is noted, and may end the asking."""
         try:
             found = future.result()
@@ -74,10 +85,11 @@ class Endpoint:
             self._lost_in_a_row = 0
             return why
         except Failed as why:
-            self._unanswered.append(why)
+            self._unanswered[number] = why
             self._lost_in_a_row += 1
             if self._lost_in_a_row > self._params.concurrency:
                 self._over.set()  # it answers nobody any more
+                self._has_given_up = True
             return None
         except SparkError as error:
             self._ended_by = self._ended_by or error
@@ -87,24 +99,23 @@ class Endpoint:
         return found
 
     def _tell(self, never_asked: int) -> None:
-        """Errors: SparkError where questions are left."""
+        """Errors: SparkError where questions are left that may not be."""
         purse, name = self._purse, f"{self._params.model} at {self._parts.netloc}"
         if purse.answers:
             self._report.note(f"asked {name}", purse.told())
             self._report.log(f"{name}: {purse.text()}")
-        kept = f"{purse.answers:,} answers of this build are kept ({purse.text()})"
+        kept = f"; {purse.answers:,} answers of this build are kept ({purse.text()})" if purse.answers else ""
         if self._ended_by is not None:
             message, fix = self._ended_by.message, self._ended_by.fix
-            raise type(self._ended_by)(f"{name}: {message}; {kept}", fix=fix)
-        if self._unanswered:
-            last = next(
-                (f for f in reversed(self._unanswered) if f.reason != _NOT_ASKED), self._unanswered[-1]
-            )
+            raise type(self._ended_by)(f"{name}: {message}{kept}", fix=fix)
+        if self._unanswered and (self._has_given_up or not self._may_reject):
+            lost = [failed for failed in self._unanswered.values() if failed.reason != _NOT_ASKED]
+            last = (lost or [*self._unanswered.values()])[-1]
             left = len(self._unanswered) + never_asked
             counted = f"{left:,} questions have" if left > 1 else "1 question has"
             raise TransientError(
-                f"{name}: {counted} no answer; the last one: {last.reason} ({last.detail}); {kept}",
-                fix="build again: what is left is asked, and nothing twice",
+                f"{name}: {counted} no answer; the last one: {last.reason} ({last.detail}){kept}",
+                fix="build again: what is left is asked, and nothing twice; `unanswered: reject` goes on without it",
             )
 
     def _answer(self, question: Question) -> Found:
@@ -207,6 +218,8 @@ def _found(content: bytes) -> dict[str, Any]:
 
 def _answer_in(choice: Mapping[str, Any]) -> dict[str, Any]:
     text = choice["message"].get("content") if "message" in choice else choice["text"]
+    if isinstance(text, list):
+        text = "".join(str(part.get("text") or "") for part in text)
     if isinstance(text, str):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no lone surrogates
     elif text is not None:

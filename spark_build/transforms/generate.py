@@ -99,6 +99,11 @@ class Params(RuleParams):
     cut_off: Decides[Literal["reject", "keep"]] = Field(
         "reject", description="What becomes of an item whose answer was longer than `max_tokens`."
     )
+    unanswered: Decides[Literal["fail", "reject"]] = Field(
+        "fail",
+        description="What becomes of an item that has no answer after all tries while others have one. fail: the build "
+        "does, once all are asked; reject: the item, which is asked about again when the stage runs again.",
+    )
     requests_per_minute: Unkeyed[float | None] = Field(
         None, gt=0, description="Requests in a minute, at most."
     )
@@ -238,7 +243,8 @@ class Generate(AskingTransform):
         else:
             from spark_build.transforms._endpoint import Endpoint
 
-            yield from Endpoint(self.params, context.report).answers(questions)
+            may_reject = context.facts.get("params", {}).get("unanswered") == "reject"
+            yield from Endpoint(self.params, context.report, may_reject=may_reject).answers(questions)
 
     def becomes(self, item: Item, found: Any, params: Any) -> Sequence[Mapping[str, Any]]:
         texts = [_whole(one, params) for one in found["answers"]]

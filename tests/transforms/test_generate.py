@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 from openai_double import Call, Server, openai_double
+from pydantic import ValidationError
 
 from spark_build.contract import Item
 from spark_build.core.errors import BadInput, ItemRejected, SparkError, TransientError
@@ -123,6 +125,20 @@ def test_what_was_answered_is_kept_where_the_build_fails(project: Folder, server
     assert server.asked == {"Say one a": 1, "Say three c": 1, "Say two b": 3 + 1}
 
 
+def test_an_item_that_is_never_answered_may_be_left_out_and_is_asked_about_again(
+    project: Folder, server: Server
+) -> None:
+    server.reply = lambda call: call.fail(500, "boom") if "two" in call.question else call.say()
+    option(project, "unanswered: reject")
+    project.build()
+    assert (set(given(project)), rejected(project)) == ({"one", "three"}, {"two": "unanswered"})
+    server.reply = Call.say
+    rows(project, "one a", "two b", "three c", "four d")
+    project.build()
+    assert set(given(project)) == {"one", "two", "three", "four"}
+    assert server.asked == {"Say one a": 1, "Say three c": 1, "Say four d": 1, "Say two b": 3 + 1}
+
+
 def test_a_killed_build_loses_no_answer(project: Folder, server: Server) -> None:
     """SIGKILL of the build while answers come; what was answered stands, only what was under way is asked again."""
     rows(project, *(f"{n} word" for n in range(30)))
@@ -197,20 +213,34 @@ def test_a_question_without_its_field_is_a_rejected_item(project: Folder, server
     assert not server.asked
 
 
-def test_what_can_not_be_meant_is_told_at_its_line(project: Folder, server: Server) -> None:
-    for lines, said in (
-        (["messages: chat"], "give one of 'prompt', a template, and 'messages'"),
-        (["n: 3"], "3 answers at temperature 0 are 3 times the same"),
-        (["budget: 1"], "a budget needs 'price' and 'max_tokens'"),
-        (["max: 1"], "'max' is of an answer that is a number"),
-        (["answer: number", 'pattern: "("'], "'(' is no regular expression"),
-        (["extra: {seed: 1}"], "'seed' has a param of its own"),
-        (["base_url: x"], "did you mean 'endpoint'?"),
-    ):
-        text = (project.path / "Sparkfile.yaml").read_text()
-        option(project, *lines)
-        assert said in project.spark("check", code=2).err
-        project.write("Sparkfile.yaml", text)
+def test_a_param_that_is_called_otherwise_is_told_at_its_line(project: Folder, server: Server) -> None:
+    option(project, "base_url: x")
+    told = project.spark("check", code=2).err
+    assert told.startswith("Sparkfile.yaml:11:11: unknown key 'base_url'")
+    assert "did you mean 'endpoint'?" in told
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"messages": "chat"}, "give one of 'prompt', a template, and 'messages'"),
+        ({"chat": False, "system": "Be brief."}, "'messages' and 'system' need chat"),
+        ({"n": 3}, "3 answers at temperature 0 are 3 times the same"),
+        ({"budget": 1}, "a budget needs 'price' and 'max_tokens'"),
+        ({"max": 1}, "'max' is of an answer that is a number"),
+        ({"key": "a"}, "'key' is of an answer in JSON"),
+        ({"answer": "number", "pattern": "("}, r"'\(' is no regular expression"),
+        ({"extra": {"seed": 1}}, "'seed' has a param of its own"),
+        ({"endpoint": "ftp://host/v1"}, "no http or https URL"),
+        ({"endpoint": "https://me:pw@host/v1"}, "a URL with a password in it"),
+        ({"endpoint": "https://host/v1?key=x"}, "is no base URL"),
+        ({"endpoint": None, "api_key": "x"}, "'api_key' goes with an endpoint"),
+        ({"prompt": "{a b}"}, "is no field's name"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(params: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Params(**{"endpoint": "https://host/v1", "model": "m", "prompt": "x", **params})
 
 
 def test_a_strict_build_may_ask_the_endpoint_that_it_names(project: Folder, server: Server) -> None:
@@ -219,8 +249,13 @@ def test_a_strict_build_may_ask_the_endpoint_that_it_names(project: Folder, serv
     assert set(server.asked.values()) == {1}
 
 
-def test_verify_says_that_an_endpoint_answers_as_it_likes(project: Folder, server: Server) -> None:
+def test_verify_asks_nothing_and_makes_the_same_of_the_answers(project: Folder, server: Server) -> None:
+    server.reply = lambda call: call.say(f"{time.time_ns()}")
     project.build()
+    told = project.spark("verify", "dataset:notes")
+    assert "equal" in told.out + told.err
+    assert set(server.asked.values()) == {1}
+    shutil.rmtree(project.path / ".spark/memo")
     told = project.spark("verify", "dataset:notes", code=None)
     assert "what an endpoint answers is its own" in told.out + told.err
 
