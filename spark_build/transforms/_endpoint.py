@@ -31,6 +31,7 @@ _MOST_BYTES = 64 << 20  # of one answer
 _MOST_WAIT_SECONDS = 600.0  # where a server asks to be left alone for longer, the build ends
 _LONGEST_PAUSE_SECONDS = 60.0  # between two tries that nobody asked to be further apart
 _MOST_DETAIL = 300  # characters of what a server says
+_MOST_IN_A_ROW = 16  # questions without an answer, of a server that did answer others
 _NOT_ASKED = "not_asked"
 _OVERLOADED = 529  # of some servers, as 503
 
@@ -48,7 +49,7 @@ class Endpoint:
         self._unanswered: dict[int, Failed] = {}
         self._lost_in_a_row = 0
         self._has_given_up = False
-        self._ended_by: SparkError | None = None
+        self._ended_by: Exception | None = None
 
     def answers(self, questions: Iterable[Question | ItemRejected]) -> Iterator[tuple[int, Any]]:
         """`{answers: [{text, end}], tokens: [asked, answered], by}` of each that has one, as they come, or why there is
@@ -87,16 +88,23 @@ class Endpoint:
         except Failed as why:
             self._unanswered[number] = why
             self._lost_in_a_row += 1
-            if self._lost_in_a_row > self._params.concurrency:
+            if self._lost_in_a_row > self._most_in_a_row:
                 self._over.set()  # it answers nobody any more
                 self._has_given_up = True
             return None
-        except SparkError as error:
+        except Exception as error:  # whatever it is, what the others were answered comes first
             self._ended_by = self._ended_by or error
             self._over.set()
             return None
         self._lost_in_a_row = 0
         return found
+
+    @property
+    def _most_in_a_row(self) -> int:
+        has_answered = self._purse.answers > 0
+        return (
+            max(self._params.concurrency, _MOST_IN_A_ROW) if has_answered else int(self._params.concurrency)
+        )
 
     def _tell(self, never_asked: int) -> None:
         """Errors: SparkError where questions are left that may not be."""
@@ -105,6 +113,8 @@ class Endpoint:
             self._report.note(f"asked {name}", purse.told())
             self._report.log(f"{name}: {purse.text()}")
         kept = f"; {purse.answers:,} answers of this build are kept ({purse.text()})" if purse.answers else ""
+        if self._ended_by is not None and not isinstance(self._ended_by, SparkError):
+            raise self._ended_by
         if self._ended_by is not None:
             message, fix = self._ended_by.message, self._ended_by.fix
             raise type(self._ended_by)(f"{name}: {message}{kept}", fix=fix)
@@ -161,7 +171,10 @@ class Endpoint:
         asked["n"] = params.n - given if params.n - given > 1 else None
         asked["seed"] = None if params.seed is None else params.seed + given
         asked["messages" if params.chat else "prompt"] = question
-        return canonical_json({**{name: v for name, v in asked.items() if v is not None}, **params.extra})
+        try:
+            return canonical_json({**{name: v for name, v in asked.items() if v is not None}, **params.extra})
+        except UnicodeEncodeError:
+            raise ItemRejected("bad_text", "it holds half a character (a lone surrogate)") from None
 
     def _try(self, body: bytes) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Accept": "application/json", "Connection": "close"}

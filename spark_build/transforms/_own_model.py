@@ -21,14 +21,15 @@ def answers(
     numerics = context.numerics
     model = Model.load(folder, numerics.device, numerics.dtype, numerics.threads)
     prompts = Prompts.of(model.tokenizer)
+    asked, answered = 0, 0
     for number, question in enumerate(questions):
-        if isinstance(question, ItemRejected):
-            yield number, question
-            continue
-        try:
-            yield number, _answered(model, _tokens(prompts, question), params)
-        except ItemRejected as why:
-            yield number, why
+        found = (
+            question if isinstance(question, ItemRejected) else _answered(model, prompts, question, params)
+        )
+        if not isinstance(found, ItemRejected):
+            asked, answered = asked + found["tokens"][0], answered + found["tokens"][1]
+        yield number, found
+    context.report.note(f"asked {params.model}", {"input_tokens": asked, "output_tokens": answered})
 
 
 def _tokens(prompts: Prompts, question: Question) -> tuple[int, ...]:
@@ -46,7 +47,16 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # tokenizers take no lone surrogates
 
 
-def _answered(model: Model, prompt: tuple[int, ...], params: Any) -> dict[str, Any]:
+def _answered(
+    model: Model, prompts: Prompts, question: Question, params: Any
+) -> dict[str, Any] | ItemRejected:
+    try:
+        return _said(model, _tokens(prompts, question), params)
+    except ItemRejected as why:
+        return why
+
+
+def _said(model: Model, prompt: tuple[int, ...], params: Any) -> dict[str, Any]:
     room = model.context_length - len(prompt)
     if not prompt or room < 1:
         detail = (

@@ -23,6 +23,7 @@ class Purse:
         self._changed = threading.Condition()
         self._taken = self._spent = 0.0
         self._under_way = 0
+        self._by: set[str] = set()
         self.answers = self.asked_tokens = self.answered_tokens = 0
 
     def take(self, body_bytes: int, answers: int) -> float:
@@ -44,6 +45,7 @@ class Purse:
     def pay(self, share: float, found: Any) -> None:
         asked, answered = found["tokens"]
         with self._changed:
+            self._by.add(found["by"])
             self.answers += 1
             self.asked_tokens += asked
             self.answered_tokens += answered
@@ -58,6 +60,9 @@ class Purse:
     def told(self) -> dict[str, Any]:
         told: dict[str, Any] = {"answers": self.answers}
         told |= {"input_tokens": self.asked_tokens, "output_tokens": self.answered_tokens}
+        told |= {
+            "by": sorted(self._by)
+        }  # as the server calls what answered: often a version of what was asked
         return told if self._price is None else {**told, "cost": round(self._total(), 6)}
 
     def text(self) -> str:

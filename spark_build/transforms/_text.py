@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spark_build.contract.items import Item
+from spark_build.contract.media import Media
 from spark_build.core.digest import canonical_json
 from spark_build.core.errors import ItemRejected
 from spark_build.training.forms import names_in
@@ -49,7 +50,9 @@ def well_formed(template: str | None) -> str | None:
 
 
 def as_text(value: Any) -> str:
-    """As a reader would write it: 3 for 3.0, nothing for null, JSON for what is nested."""
+    """As a reader would write it: 3 for 3.0, nothing for null, JSON for what is nested. Media: ItemRejected."""
+    if isinstance(value, Media):
+        raise ItemRejected("not_text", f"{value.kind} does not go into a template")
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, float) and value.is_integer():

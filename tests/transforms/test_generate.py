@@ -15,7 +15,7 @@ import pytest
 from openai_double import Call, Server, openai_double
 from pydantic import ValidationError
 
-from spark_build.contract import Item
+from spark_build.contract import Item, Media
 from spark_build.core.errors import BadInput, ItemRejected, SparkError, TransientError
 from spark_build.transforms.generate import Generate, Params
 from tests.golden import Heard
@@ -216,7 +216,7 @@ def test_a_question_without_its_field_is_a_rejected_item(project: Folder, server
 def test_a_param_that_is_called_otherwise_is_told_at_its_line(project: Folder, server: Server) -> None:
     option(project, "base_url: x")
     told = project.spark("check", code=2).err
-    assert told.startswith("Sparkfile.yaml:11:11: unknown key 'base_url'")
+    assert told.startswith("Sparkfile.yaml:12:11: unknown key 'base_url'")
     assert "did you mean 'endpoint'?" in told
 
 
@@ -420,7 +420,8 @@ def test_what_may_have_been_charged_for_counts_against_the_budget(tmp_path: Path
 def test_counts_and_cost_are_noted(tmp_path: Path, server: Server) -> None:
     _, heard = asking(server, "a", "b", folder=tmp_path, price={"input": 2, "output": 3})
     (noted,) = heard.notes.values()
-    assert noted == {"answers": 2, "input_tokens": 4, "output_tokens": 4, "cost": pytest.approx(20e-6)}
+    counted = {"answers": 2, "input_tokens": 4, "output_tokens": 4, "by": ["teacher-2026"]}
+    assert noted == {**counted, "cost": pytest.approx(20e-6)}
 
 
 def test_requests_are_spread_over_the_minute_and_no_more_than_allowed_are_under_way(
@@ -434,6 +435,22 @@ def test_requests_are_spread_over_the_minute_and_no_more_than_allowed_are_under_
     asking(server, *map(str, range(12)), folder=tmp_path, requests_per_minute=1200, concurrency=2)
     assert server.times[-1] - server.times[0] >= 11 * 0.05 - 0.02
     assert server.most_at_a_time <= 2
+
+
+def test_what_no_server_can_be_asked_is_a_rejected_item(tmp_path: Path, server: Server) -> None:
+    found, _ = asking(server, "lone \ud800 surrogate", "a", folder=tmp_path)
+    assert (found[0].reason, texts_of(found[1])) == ("bad_text", ["a Say"])
+    rule = Generate(Params(endpoint=server.url, model="m", prompt="See {image}"))
+    item = Item("a", "a", "train", {"image": Media("image", tmp_path / "a.png", ".png")})
+    ((_, why),) = rule.ask([item], context(tmp_path, {}))
+    assert (why.reason, why.detail) == ("not_text", "image does not go into a template")
+
+
+def test_a_server_that_answers_most_is_not_given_up(tmp_path: Path, server: Server) -> None:
+    server.reply = lambda call: call.fail(500) if call.question[4:] in "abcde" else call.say()
+    with pytest.raises(TransientError, match="5 questions have no answer"):
+        asking(server, "first", *"abcdefgh", folder=tmp_path, concurrency=1, retries=0)
+    assert len(server.asked) == 9
 
 
 def test_all_that_is_under_way_is_waited_for_where_one_ends_it(tmp_path: Path, server: Server) -> None:
