@@ -47,8 +47,9 @@ def pin_outside(project: Project, store: LocalStore, use: Outside) -> tuple[str 
 
     keep_from_git(Path(store.folder))
     known = project.lock.get("pins", use.pin)
-    tree = _brought(project, store, use, _before(project, store, use))
-    project.lock.put("pins", use.pin, {"output": tree.digest, "parts": tree.parts(), "dataset": use.dataset})
+    tree, told = _brought(project, store, use, _before(project, store, use))
+    block = {"output": tree.digest, "parts": tree.parts(), "dataset": use.dataset}
+    project.lock.put("pins", use.pin, {**block, "at": told} if told else block)
     project.save_lock()
     return (str(known["output"]) if known else None), tree.digest
 
@@ -73,13 +74,21 @@ def bring_outside(project: Project, output: Digest) -> bool:
         raise SparkError(
             f"--offline: what {use.dataset} has pinned is not in the store", fix="leave --offline out"
         )
-    tree = _brought(project, project.local_store, use, None)
+    pinned = (project.lock.get("pins", use.pin) or {}).get("at") or {}
+    tree, _ = _brought(project, project.local_store, use, None, pinned)
     if tree.digest != output:
         raise SparkError(f"{use.dataset}: what is outside is no more what {LOCK_NAME} pins", fix=fix)
     return True
 
 
-def _brought(project: Project, store: LocalStore, use: Outside, before: Path | None) -> Tree:
+def _brought(
+    project: Project,
+    store: LocalStore,
+    use: Outside,
+    before: Path | None,
+    pinned: Mapping[str, str] | None = None,
+) -> tuple[Tree, Mapping[str, str] | None]:
+    """What lies in the store now, and what the source tells of it."""
     from spark_build.contract.context import Context
     from spark_build.contract.rules import OutsideSource
     from spark_build.core.job import Job, JobStep
@@ -96,12 +105,13 @@ def _brought(project: Project, store: LocalStore, use: Outside, before: Path | N
     (work / "kept").mkdir(exist_ok=True)
     try:
         source = rule(rule.Params(**with_secrets(rule.Params, step.values)))
-        source.bring(Context({}, output, work / "kept", _Told(use.dataset), base_dir=base), before)
+        source.pinned = pinned or {}
+        told = source.bring(Context({}, output, work / "kept", _Told(use.dataset), base_dir=base), before)
     except SparkError as error:
         error.message = _masked(error.message, step.values)
         error.args = (error.message,)
         raise
-    return store.objects.add_folder(output)
+    return store.objects.add_folder(output), told
 
 
 def _before(project: Project, store: LocalStore, use: Outside) -> Path | None:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from spark_build.contract.context import Context
@@ -133,6 +134,9 @@ class OutsideSource(Source):
 
     outside_params: ClassVar[tuple[str, ...]] = ()  # they shape what is brought and nothing else: in no key
     outside_parts: ClassVar[tuple[str, ...]] = ()  # of what is brought: those that are read
+    pinned: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # what `bring` told, where the same is to be brought again
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:
@@ -148,10 +152,11 @@ class OutsideSource(Source):
         """All that shapes what is brought, as JSON: where it changes, `spark update` has to look again."""
 
     @abstractmethod
-    def bring(self, context: Context, before: Path | None) -> None:
+    def bring(self, context: Context, before: Path | None) -> Mapping[str, str] | None:
         """Writes what is there now into `context.output`; `before` is what it wrote last. Errors: SparkError.
 
-        What it keeps in `context.scratch` is there the next time, on this machine.
+        What it keeps in `context.scratch` is there the next time, on this machine. What it tells stands in the lock
+        beside the digest: which revision that was, say.
         """
 
 

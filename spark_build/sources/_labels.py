@@ -71,7 +71,7 @@ class LabelledParams(ReadingParams):
 class FileSource(Source):
     """A source of files: labels from folders as they are read, fields of a table when all are there."""
 
-    unread = ("join", TABLE)
+    unread: ClassVar[tuple[str, ...]] = ("join", TABLE)
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:

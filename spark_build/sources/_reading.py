@@ -208,14 +208,15 @@ def split_of(path: str) -> str | None:
 
 def _is_wanted(path: str, params: ReadingParams) -> bool:
     include, exclude = _list(params.include), _list(params.exclude)
-    return (not include or _matches(path, include)) and not _matches(path, exclude)
+    return (not include or matches(path, include)) and not matches(path, exclude)
 
 
 def _list(patterns: list[str] | str) -> list[str]:
     return [patterns] if isinstance(patterns, str) else patterns
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns means it; see `_pattern`."""
     return any(_pattern(p).fullmatch(path) for p in patterns)
 
 

@@ -148,6 +148,7 @@ CASES = {
         lambda folder: {},
         reads_files=False,
     ),
+    "huggingface": Case(lambda folder: {"path": "data"}, lambda folder: {"path": folder}, reads_files=False),
     "manifest": Case(
         lambda folder: {"path": "data/rows.jsonl"},
         lambda folder: {"path": folder},
@@ -201,7 +202,7 @@ def read(name: str, source: type[Source], folder: Path, work: Path) -> dict[str,
     context = Context(
         case.inputs(folder), work / "output", work / "scratch", Silent(), base_dir=folder.parent
     )
-    if isinstance(rule, OutsideSource):
+    if isinstance(rule, OutsideSource) and "path" not in case.inputs(folder):
         rule.bring(context, None)
         context.inputs = {"path": context.output}
     place = rule.fetch(context)

@@ -218,6 +218,35 @@ def _sql(folder: Path) -> Golden:
     return Golden({"records": records(source, shards), "keyed": source.keyed(source.params)})
 
 
+@golden("source", "huggingface")
+def _huggingface(folder: Path) -> Golden:
+    """A folder; what the hub's client does with its commits is no rule's business."""
+    import pyarrow as pa
+
+    rule, pixel = rule_of("source", "huggingface"), FILES["pixel.txt"]
+    info = {"label": {"_type": "ClassLabel", "names": ["no", "yes"]}, "picture": {"_type": "Image"}}
+    rows = {
+        "text": ["a", "b", "c", "d"],
+        "label": [0, 1, -1, 7],
+        "picture": [{"bytes": pixel, "path": "x/p.png"}, None, {"bytes": b"none", "path": None}, None],
+        "nested": [{"a": [1]}, {"a": []}, None, None],
+    }
+    table = pa.table(rows).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": info}})})
+    (folder / "data" / "train").mkdir(parents=True)
+    with pa.ipc.new_stream(folder / "data" / "train" / "x.arrow", table.schema) as writer:
+        writer.write_table(table)
+    card = b"---\nconfigs:\n- {config_name: one, data_files: [{split: first, path: 'train/*'}]}\n---\nwords\n"
+    files = {"README.md": card, "train/x.arrow": (folder / "data" / "train" / "x.arrow").read_bytes(),
+             "test.csv": b"text,label\nx,1\n"}  # fmt: skip
+    found, exact = source_files(folder / "data", files), dict[str, Any]()
+    for name, params in {"card": {}, "named": {"columns": {"kind": "label", "image": "picture"}}}.items():
+        source = rule(rule.Params(path="data", **params), {"path": folder / "data"})
+        read = [(file.path, _as_kept(one)) for file in found for one in source.read(file)]
+        exact[name] = [[n, plainly(one)] for n, one in source.gather(read, Heard())]
+        exact[f"{name}, types"] = source.field_types()
+    return Golden(exact)
+
+
 @golden("source", "mix")
 def _mix(folder: Path) -> Golden:
     rule, exact = rule_of("source", "mix"), dict[str, Any]()

@@ -56,7 +56,7 @@ def _parsed(line: str, where: str, reading: Reading) -> Record | ItemRejected:
         value = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         return ItemRejected("not_json", f"{where}: {_json_problem(error)}")
-    return _record(value, where, reading)
+    return record_of_row(value, where, reading)
 
 
 def _json_problem(error: Exception) -> str:
@@ -78,7 +78,7 @@ def read_json(data: bytes, reading: Reading) -> Iterator[Record | ItemRejected]:
     except (ValueError, RecursionError) as error:
         raise ItemRejected("not_json", _json_problem(error)) from None
     for number, row in enumerate(value if isinstance(value, list) else [value], 1):
-        yield _record(row, f"item {number}", reading)
+        yield record_of_row(row, f"item {number}", reading)
 
 
 def read_csv(data: bytes, reading: Reading, *, delimiter: str) -> Iterator[Record | ItemRejected]:
@@ -105,7 +105,9 @@ def read_csv(data: bytes, reading: Reading, *, delimiter: str) -> Iterator[Recor
                 "uneven_row", f"line {line}: {_values(len(row))}, the header has {len(header)}"
             )
         else:
-            yield _record({n: v or None for n, v in zip(header, row, strict=True)}, f"line {line}", reading)
+            yield record_of_row(
+                {n: v or None for n, v in zip(header, row, strict=True)}, f"line {line}", reading
+            )
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str] | ItemRejected]]:
@@ -161,17 +163,21 @@ def read_parquet(location: Path, reading: Reading) -> Iterator[Record | ItemReje
 
     try:
         with pq.ParquetFile(location) as file:
-            names = file.schema_arrow.names
-            if repeated := next((n for n in names if names.count(n) > 1), None):
-                raise ItemRejected("duplicate_header", f"column '{repeated}' twice")
-            _check_columns(names, reading)
-            wanted = [n for n in names if n in _wanted(names, reading)]
+            wanted = columns_to_read(file.schema_arrow.names, reading)
             batches = file.iter_batches(_PARQUET_BATCH_ROWS, columns=wanted)
             rows = (row for batch in batches for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
-                yield _record(row, f"row {number}", reading)
+                yield record_of_row(row, f"row {number}", reading)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ItemRejected("not_parquet", str(error).split("\n", 1)[0]) from None
+
+
+def columns_to_read(names: Sequence[str], reading: Reading) -> list[str]:
+    """Of a table with these columns. Errors: ItemRejected where one is there twice, or one that is asked for is not."""
+    if repeated := next((n for n in names if names.count(n) > 1), None):
+        raise ItemRejected("duplicate_header", f"column '{repeated}' twice")
+    _check_columns(names, reading)
+    return [n for n in names if n in _wanted(names, reading)]
 
 
 def _wanted(names: Sequence[str], reading: Reading) -> set[str]:
@@ -180,7 +186,8 @@ def _wanted(names: Sequence[str], reading: Reading) -> set[str]:
     return {*reading.columns.values(), reading.id_column or "id", "source", "meta"}
 
 
-def _record(row: Any, where: str, reading: Reading) -> Record | ItemRejected:
+def record_of_row(row: Any, where: str, reading: Reading) -> Record | ItemRejected:
+    """Of one row, whatever holds it; `where` is for people."""
     if not isinstance(row, Mapping):
         return ItemRejected("not_an_object", f"{where}: {type(row).__name__} instead of an object")
     try:
