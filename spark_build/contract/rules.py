@@ -358,7 +358,7 @@ def digest_of_fields(item: Item, names: Sequence[str]) -> bytes:
     A field that is not there is told from one that is null, as the operation can tell them.
     """
     from spark_build.contract.media import without_name
-    from spark_build.core.digest import canonical_json
+    from spark_build.core.digest import canonical_row
 
     there = [[name, without_name(item.fields[name])] for name in sorted(names) if name in item.fields]
-    return bytes.fromhex(digest_bytes(canonical_json(there)))
+    return bytes.fromhex(digest_bytes(canonical_row(there)))

@@ -7,7 +7,7 @@ from typing import Any
 from spark_build.contract.items import FIELD_TYPES, Raw
 from spark_build.contract.media import MARK, MEDIA_KINDS, is_reference
 from spark_build.contract.rows import RESERVED_COLUMNS
-from spark_build.core.digest import canonical_json
+from spark_build.core.digest import canonical_row
 from spark_build.core.errors import BadInput, ItemRejected
 
 _EXACT_BELOW = 2**53  # whole numbers up to here are exact as float64
@@ -40,7 +40,7 @@ def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def checked_json(record: Mapping[str, Any]) -> bytes:
     """Canonical JSON. Errors: ItemRejected where a value has none (a date, NaN, half of a surrogate pair)."""
     try:
-        return canonical_json(record)
+        return canonical_row(record)
     except (TypeError, ValueError, RecursionError) as error:
         raise ItemRejected("bad_value", str(error)) from None
 

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from spark_build.core.digest import digest_json
+from spark_build.core.digest import canonical_row, digest_bytes
 
 ID_DIGITS = 32  # of a content digest
 
 
 def content_id(content: Any) -> str:
-    return digest_json(content)[:ID_DIGITS]
+    return digest_bytes(canonical_row(content))[:ID_DIGITS]
 
 
 def unique(wanted: Sequence[str]) -> list[str]:

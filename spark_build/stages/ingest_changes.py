@@ -17,6 +17,7 @@ from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.contract.rules import Source
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
+from spark_build.core.tree import Tree
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.dataset_changes import changed_rows
@@ -24,7 +25,7 @@ from spark_build.stages.drafting import drafts_of, finished, row_of
 from spark_build.stages.fields import fits, type_of
 from spark_build.stages.listing import files_of, is_read, listed
 from spark_build.stages.media import take_media
-from spark_build.stages.previous import OldFolder, OldSplit, differing_files
+from spark_build.stages.previous import Listed, OldFolder, OldSplit, differing_files
 from spark_build.stages.records import (
     Record,
     count_remembered,
@@ -125,10 +126,16 @@ def _changed_files(job: Job, context: Context, source: Source) -> _Changes:
     if not is_folder or before is None or place is None or not is_listed(job, context, place):
         raise DoesNotFit("a source that is no folder of the project")
     then, now, count = differing_files(Path(before), Path(job.options["listing"]))
-    if max(len(then), len(now)) > _MOST_CHANGED_SHARE * count:
+    if max(len(then), len(now)) > _MOST_CHANGED_SHARE * count and _most_bytes(then, now, job):
         raise DoesNotFit("most of it changed")
     gone, new = ([file for file in listed(place, entries) if is_read(file.path)] for entries in (then, now))
     return _Changes(gone, new, [file.path for file in gone])
+
+
+def _most_bytes(then: Sequence[Listed], now: Sequence[Listed], job: Job) -> bool:
+    """Whether it is much, too: of few files one may be small."""
+    total = Tree.parse(Path(job.options["listing"]).read_bytes()).size
+    return max(sum(size for _, size, _ in files) for files in (then, now)) > _MOST_CHANGED_SHARE * total
 
 
 def _records(job: Job, services: Services, source: Source, changes: _Changes) -> list[Record]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spark_build.contract.items import Item
 from spark_build.contract.rules import digest_of_fields
-from spark_build.core.digest import canonical_json
+from spark_build.core.digest import canonical_json, canonical_row
 from spark_build.core.errors import BadInput, ItemRejected, StageFailed
 from spark_build.core.job import JobStep
 from spark_build.core.ports import Blobs
@@ -39,7 +39,7 @@ def has_any(item: Item, names: Sequence[str]) -> bool:
 def encoded_found(found: Any, step: JobStep, item: Item) -> bytes:
     """What an operation found, as it is remembered. Errors: StageFailed where it is not JSON."""
     try:
-        return canonical_json({"found": found})
+        return canonical_row({"found": found})
     except (TypeError, ValueError) as error:
         raise StageFailed(
             f"'{step.label or step.rule}': on item '{item.id}' of {item.source}: what it found is not JSON: {error}",

@@ -8,7 +8,7 @@ from typing import Any
 from spark_build.contract.context import Context
 from spark_build.contract.items import Bad, Raw, SourceFile
 from spark_build.contract.rules import Source
-from spark_build.core.digest import Digest, digest_bytes, digest_json
+from spark_build.core.digest import Digest, canonical_row, digest_bytes, digest_json
 from spark_build.core.errors import BadInput, ItemRejected, SparkError
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
@@ -238,7 +238,7 @@ def _rows(services: Services, operation: Digest, read: ReadFile) -> tuple[list[R
         found.append(_decoded(row, services.spool))
         if read.is_new:  # a row that says where it comes from is the same in whichever file it stands
             place = "" if "source" in row else read.file.path
-            keys.append(bytes.fromhex(digest_json([place, row])))
+            keys.append(bytes.fromhex(digest_bytes(canonical_row([place, row]))))
     if not read.is_new:
         return found, set()
     if len(found) == 1 and isinstance(found[0], Raw) and found[0].key == read.file.path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spark_build.contract.shards import rejected_table, table_of, write_shard
-from spark_build.core.digest import canonical_json
+from spark_build.core.digest import canonical_row
 from spark_build.stages.rejected import Rejected
 
 TARGET_BYTES = 8 << 20  # before compression
@@ -32,7 +32,7 @@ def write_rows(
 
 
 def row_size(row: Mapping[str, Any]) -> int:
-    return len(canonical_json(row))
+    return len(canonical_row(row))
 
 
 def write_rejected(
