@@ -595,18 +595,47 @@ def _near_duplicates(folder: Path) -> Golden:
         exact[f"{method} signatures"] = [signature.hex() for signature in signatures]
         exact[f"{method} candidates"] = [list(pair) for pair in gate.candidates(signatures, params)]
         exact[f"{method} verdicts"] = [[[s, gate.is_similar(s, params)] for s in row] for row in alike]
-    return Golden({**exact, **_near_images(rule, folder)})
+    return Golden(
+        {
+            **exact,
+            **_near_media(rule, "phash", _images(folder)),
+            **_near_media(rule, "chroma", _sounds(folder)),
+        }
+    )
 
 
-def _near_images(rule: Any, folder: Path) -> dict[str, Any]:
-    params = rule.Params(method="phash")
-    gate, found = rule(params), _images(folder)
+def _near_media(rule: Any, method: str, found: list[Item]) -> dict[str, Any]:
+    params = rule.Params(method=method)
+    gate = rule(params)
     signatures = [gate.signature(item) for item in found]
     return {
-        "phash signatures": [signature.hex() for signature in signatures],
-        "phash candidates": [list(pair) for pair in gate.candidates(signatures, params)],
-        "phash verdicts": [[gate.similarity(a, b) for b in found] for a in found],
+        f"{method} signatures": [signature.hex() for signature in signatures],
+        f"{method} candidates": [list(pair) for pair in gate.candidates(signatures, params)],
+        f"{method} verdicts": [[gate.similarity(a, b) for b in found] for a in found],
     }
+
+
+def _sounds(folder: Path) -> list[Item]:
+    """A tune, the same a little later and quieter, and another one; WAV, so that no decoder rounds."""
+    import wave
+
+    import numpy as np
+
+    steps = np.arange(16_000) // 2000
+    tunes = [
+        np.array(notes)[steps % 8]
+        for notes in ((220, 262, 330, 294, 392, 349, 262, 247), (440, 294, 330, 523, 247, 220, 392, 262))
+    ]
+    waves = [np.rint(8000 * np.sin(2 * np.pi * np.cumsum(tune) / 8000)).astype("<i2") for tune in tunes]
+    forms = (waves[0], np.concatenate([np.zeros(1600, "<i2"), waves[0] // 2]), waves[1])
+    made = []
+    for n, samples in enumerate(forms):
+        with wave.open(str(folder / f"{n}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+        media = Media("audio", folder / f"{n}.wav", ".wav", {"duration": len(samples) / 8000})
+        made.append(Item(f"{n}", f"{n}.wav", "train", {"audio": media}))
+    return made
 
 
 def _images(folder: Path) -> list[Item]:

@@ -12,17 +12,19 @@ MOST_BITS = 11
 _BANDS, _BAND_BITS, _BAND_FLIPS = 4, 16, 2
 
 
-def near_pairs(hashes: "np.ndarray[Any, Any]", is_kept: Callable[[int], bool]) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, where the first hash of one is near to any hash of the other; by ascending j, then i.
+def near_pairs(
+    hashes: "np.ndarray[Any, Any]", is_kept: Callable[[int], bool], leading: int = 1
+) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j), i < j, where a leading hash of one is near to any hash of the other; by ascending j, then i.
 
     Shape of `hashes`: (items, hashes of each), uint64. Of items that are not kept none is named as i.
     """
     import numpy as np
 
-    first, all_of_them = _Bands(hashes[:, :1]), _Bands(hashes)
+    first, all_of_them = _Bands(hashes[:, :leading]), _Bands(hashes)
     gone = np.zeros(len(hashes), np.bool_)
     for j in range(1, len(hashes)):
-        found = np.concatenate([all_of_them.near(hashes[j, :1]), first.near(hashes[j])])
+        found = np.concatenate([all_of_them.near(hashes[j, :leading]), first.near(hashes[j])])
         found = np.unique(found[found < j])
         for i in found[~gone[found]].tolist():
             yield i, j
