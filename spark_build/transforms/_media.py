@@ -20,31 +20,43 @@ class MediaTransform(Transform):
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
         """Whether a named field is of that kind is `apply`'s to tell."""
-        named = self.params.field
-        if named is not None:
-            return () if item.fields.get(named) is None else (named,)
-        return tuple(self._of_kind(item))
+        return media_field(item, self.params.field, (self.kind,))
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         names = self.fields_read(item)
         if not names:
             return [{}]  # it has another modality
-        if names[0] not in self._of_kind(item):
-            raise ItemRejected("field_type", f"{names[0]}: no {self.kind}")
-        return self.made_of(names[0], item[names[0]])
+        return self.made_of(names[0], media_in(item, names[0], (self.kind,)))
 
     @abstractmethod
     def made_of(self, name: str, media: Media) -> Sequence[Mapping[str, Any]]:
         """As `apply`, of the field with that name. Errors: ItemRejected where it can't be handled."""
 
-    def _of_kind(self, item: Item) -> list[str]:
-        """Errors: BadInput where there are several and none is named."""
-        found = [n for n, v in item.fields.items() if isinstance(v, Media) and v.kind == self.kind]
-        if len(found) > 1 and self.params.field is None:
+
+def media_field(item: Item, named: str | None, kinds: Sequence[str]) -> tuple[str, ...]:
+    """The named field, else the item's only one of the first of these kinds that it has; () where it has none.
+
+    Errors: BadInput where there are several and none is named.
+    """
+    if named is not None:
+        return () if item.fields.get(named) is None else (named,)
+    for kind in kinds:
+        found = [n for n, v in item.fields.items() if isinstance(v, Media) and v.kind == kind]
+        if len(found) > 1:
             raise BadInput(
-                f"an item has several fields of {self.kind}: {', '.join(found)}", fix="name one: `field: …`"
+                f"an item has several fields of {kind}: {', '.join(found)}", fix="name one: `field: …`"
             )
-        return found
+        if found:
+            return (found[0],)
+    return ()
+
+
+def media_in(item: Item, name: str, kinds: Sequence[str]) -> Media:
+    """Errors: ItemRejected where the field holds something else."""
+    value = item[name]
+    if not isinstance(value, Media) or value.kind not in kinds:
+        raise ItemRejected("field_type", f"{name}: no {' or '.join(kinds)}")
+    return value
 
 
 def made(path: Path) -> Media:

@@ -39,6 +39,7 @@ CASES: dict[str, list[dict[str, Any]]] = {
     "frames": [{"every": 1.0}, {"count": 3}, {"keyframes": True}],
     "render_text": [{"width": 200, "height": 100}, {"pages": "first", "text": "none", "missing": 1.0}],
     "resample": [{}],
+    "transcribe": [{"model": "m"}, {"model": "m", "segments": "parts", "silent": True}],
     "strip_exif": [{}],
     "normalize_text": [{}, {"fields": ["text"], "unicode": "NFKC", "whitespace": "collapse", "quotes": True}],
     "template": [
@@ -85,7 +86,7 @@ def endpoint() -> str:
 
 
 def rule_of(transform: type[Transform], params: dict[str, Any]) -> Transform:
-    asks = {"endpoint": endpoint()} if issubclass(transform, AskingTransform) else {}
+    asks = {"endpoint": endpoint()} if "endpoint" in transform.Params.model_fields else {}
     return transform(transform.Params(**params, **asks))
 
 

@@ -354,6 +354,71 @@ def _generate(folder: Path) -> Golden:
     return Golden(exact)
 
 
+@golden("transform", "transcribe")
+def _transcribe(folder: Path) -> Golden:
+    """What a Whisper of random tokens hears in a sound of two windows, and what becomes of findings."""
+    rule = rule_of("transform", "transcribe")
+    item, inputs = _sounding(folder), {"model": whisper(folder / "whisper")}
+    ways: dict[str, dict[str, Any]] = {"as it is": {}, "translated": {"language": "de", "task": "translate"}}
+    exact: dict[str, Any] = {}
+    for way, params in ways.items():
+        own = rule(rule.Params(model="model:m", max_tokens=5, **params), inputs)
+        ((_, found),) = own.ask([item], context(folder / way, {}))
+        exact[way] = found["segments"]
+    found = {"segments": [[0.0, 1.5, " Good day."], [1.5, 2.0, " Bye."]]}
+    for way, params in {"text": {}, "both": {"into": "said", "segments": "parts"}}.items():
+        one = rule(rule.Params(model="model:m", **params))
+        exact[way] = [{**fields, "audio": "the same"} for fields in one.becomes(item, found, one.params)]
+    silent = rule(rule.Params(model="model:m", silent=True))
+    return Golden({**exact, "silent": silent.said({"segments": None}, silent.params)})
+
+
+def _sounding(folder: Path) -> Any:
+    import wave
+
+    import numpy as np
+
+    from spark_build.contract import Item, Media
+
+    time = np.arange(int(1.5 * 16_000)) / 16_000
+    with wave.open(str(folder / "a.wav"), "wb") as output:
+        output.setparams((1, 2, 16_000, 0, "NONE", ""))
+        output.writeframes((9000 * np.sin(2 * np.pi * (200 + 300 * time) * time)).astype("<i2").tobytes())
+    return Item("a", "a", "train", {"audio": Media("audio", folder / "a.wav", ".wav", {"duration": 1.5})})
+
+
+def whisper(folder: Path) -> Path:
+    """One that hears a second at a time and knows times, two languages and both tasks."""
+    from transformers import (
+        PreTrainedTokenizerFast,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+    )
+
+    marks = [f"<|{name}|>" for name in ("en", "de", "transcribe", "translate", "notimestamps")]
+    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in _WHISPER.items()}
+    config = WhisperConfig(
+        vocab_size=258 + 5 + 51, num_mel_bins=40, d_model=32, max_source_positions=50, max_target_positions=32,
+        pad_token_id=1, decoder_start_token_id=2, bos_token_id=2, eos_token_id=0, **sizes,
+        suppress_tokens=None, begin_suppress_tokens=None,
+    )  # fmt: skip
+    model = WhisperForConditionalGeneration(config)
+    numbers = {mark: 258 + n for n, mark in enumerate(marks)}
+    settings: Any = model.generation_config
+    settings._from_model_config = False  # else what is set here is not read again
+    settings.is_multilingual, settings.max_initial_timestamp_index = True, 10
+    settings.lang_to_id = {mark: numbers[mark] for mark in marks[:2]}
+    settings.task_to_id = {mark[2:-2]: numbers[mark] for mark in marks[2:4]}
+    settings.no_timestamps_token_id = numbers[marks[4]]
+    WhisperFeatureExtractor(feature_size=40, chunk_length=1).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=_bytes(), eos_token="<eos>", pad_token="<pad>")
+    return _saved(model, tokenizer, folder)
+
+
+_WHISPER = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
+
+
 def _answers(folder: Path, *requests: tuple[str, dict[str, Any]]) -> list[Any]:
     from starlette.testclient import TestClient
 

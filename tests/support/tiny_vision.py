@@ -49,6 +49,7 @@ def train_resnet(folder: Path, labels: Sequence[str], wanted: Sequence[int], ste
     """Learns the first digits of scikit-learn, each with the number of its label."""
     import torch
 
+    torch.set_num_threads(1)  # two wait for each other on a busy machine
     model = resnet(folder, labels).train()
     seen, targets = pixels(digits()[: len(wanted)]), torch.tensor(wanted)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SAMPLE_BYTES = 2  # 16 bits
+_FULL_SCALE = 32_768
 _FLAC_SAMPLES = 4096  # a frame
 _TIME_STEP = 0.002  # seconds: Matroska rounds to one thousandth
 
@@ -119,14 +120,7 @@ def samples_of(path: Path) -> Iterator[tuple[int, "np.ndarray[Any, Any]"]]:
 def write_sound(path: Path, to: Path, *, rate: int | None, channels: int | None) -> None:
     """The first audio stream as 16-bit WAV or FLAC, by the suffix of `to`. Errors: ItemRejected."""
     with _opened(path) as container:
-        if not container.streams.audio:
-            raise ItemRejected("no_audio", "it has no sound")
-        stream = container.streams.audio[0]
-        stream.codec_context.thread_count = 1
-        frames = _decoded(container, stream)
-        first = next(frames, None)
-        if first is None:
-            raise ItemRejected("empty", "not one sample of its sound")
+        first, frames = _sound_frames(container)
         rate, channels = rate or first.sample_rate, channels or min(2, len(first.layout.channels))
         write = _write_flac if to.suffix == ".flac" else _write_wav
         write(to, _resampled(first, frames, rate, channels), rate, channels)
@@ -147,6 +141,28 @@ def write_faster(path: Path, to: Path, factor: float) -> None:
 def _as_if_at(frame: Any, rate: int) -> Any:
     frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), None
     return frame
+
+
+def mono_samples(path: Path, rate: int) -> Iterator["np.ndarray[Any, Any]"]:
+    """Its first audio stream at this rate, between -1 and 1, some thousand samples at a time. Errors: ItemRejected."""
+    import numpy as np
+
+    with _opened(path) as container:
+        for frame in _resampled(*_sound_frames(container), rate, 1):
+            yield frame.to_ndarray()[0].astype(np.float32) / _FULL_SCALE
+
+
+def _sound_frames(container: Any) -> tuple[Any, Iterator[Any]]:
+    """The first frame of sound, and those after it."""
+    if not container.streams.audio:
+        raise ItemRejected("no_audio", "it has no sound")
+    stream = container.streams.audio[0]
+    stream.codec_context.thread_count = 1
+    frames = _decoded(container, stream)
+    first = next(frames, None)
+    if first is None:
+        raise ItemRejected("empty", "not one sample of its sound")
+    return first, frames
 
 
 def _resampled(first: Any, frames: Iterator[Any], rate: int, channels: int) -> Iterator[Any]:
