@@ -12,7 +12,7 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.core.values import replace
-from spark_build.engine.action import operation_of
+from spark_build.engine.action import is_asked_outside, operation_in
 from spark_build.engine.plan import Plan, Planner
 from spark_build.report.difference import Difference, first_difference
 from spark_build.report.verified import Level, Verification, Verified
@@ -100,16 +100,9 @@ def _lend_answers(project: Project, store: LocalStore, records: Mapping[str, Rec
     for stage, record in records.items():
         node = project.graph.nodes[stage]
         for step, manifest in zip(node.steps, record.manifest.get("steps", []), strict=False):
-            if (step.family, step.reproducible) != ("transform", "none"):
-                continue
-            operation = operation_of(
-                manifest,
-                step.decides,
-                node.numerics if step.uses_model else None,
-                is_strict=project.graph.hermetic == "strict",
-            )
+            operation = operation_in(node, step, manifest, project.graph.hermetic)
             answers = Path(project.store, "memo", operation)
-            if answers.is_dir():
+            if is_asked_outside(step) and answers.is_dir():
                 shutil.copytree(answers, Path(store.folder, "memo", operation), dirs_exist_ok=True)
 
 

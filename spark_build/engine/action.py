@@ -70,6 +70,20 @@ def operation_of(
     return digest_json([{**measured, "params": params}, numerics, *(["strict"] if is_strict else [])])
 
 
+def operation_in(node: Node, step: Step, manifest: Manifest, hermetic: str) -> Digest:
+    """The same of a step of a node. What an endpoint answered a rule of ours was paid for, and that rule opens no file:
+    `strict` does not ask again.
+    """
+    is_paid = is_asked_outside(step) and step.revision is not None
+    numerics = node.numerics if step.uses_model else None
+    return operation_of(manifest, step.decides, numerics, is_strict=hermetic == "strict" and not is_paid)
+
+
+def is_asked_outside(step: Step) -> bool:
+    """Whether what the step finds of an item is answered by somebody who may answer otherwise the next time."""
+    return (step.family, step.reproducible) == ("transform", "none")
+
+
 def input_digests(given: Input, world: World, parts_of: PartsOf) -> Any:
     if given.path is not None:
         return world.tree(given.path).digest

@@ -20,7 +20,7 @@ from spark_build.core.tree import Entry, Tree
 from spark_build.core.undeclared import NOTE
 from spark_build.core.values import Struct, replace
 from spark_build.engine import previous
-from spark_build.engine.action import loose_key_of, operation_of
+from spark_build.engine.action import loose_key_of, operation_in
 from spark_build.engine.graph import Input, Node, absolute_impl
 from spark_build.engine.moved import Watch
 from spark_build.engine.plan import StagePlan
@@ -227,12 +227,11 @@ class Workshop:
         self, node: Node, index: int, manifest: Mapping[str, Any], folders: Folders, output_of: OutputOf
     ) -> JobStep:
         step, own = node.steps[index], manifest["steps"][index]
-        numerics = node.numerics if step.uses_model else None
         return JobStep(
             rule=step.rule,
             impl=absolute_impl(step.impl, self.project / step.folder),
             params=step.values,
-            operation=operation_of(own, step.decides, numerics, is_strict=self.hermetic == "strict"),
+            operation=operation_in(node, step, own, self.hermetic),
             inputs=self._lay_out(step.inputs, f"{index}.", folders, output_of),
             options=step.options,
             label=step.label,

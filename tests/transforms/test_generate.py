@@ -243,10 +243,14 @@ def test_what_can_not_be_meant_is_refused(params: dict[str, Any], said: str) -> 
         Params(**{"endpoint": "https://host/v1", "model": "m", "prompt": "x", **params})
 
 
-def test_a_strict_build_may_ask_the_endpoint_that_it_names(project: Folder, server: Server) -> None:
-    project.sparkfile("environment: {hermetic: strict}\n" + SPARKFILE.replace("URL", server.url))
+def test_a_strict_build_may_ask_the_endpoint_that_it_names_and_asks_nothing_twice(
+    project: Folder, server: Server
+) -> None:
     project.build()
-    assert set(server.asked.values()) == {1}
+    rows(project, "one a", "two b", "three c", "four d")
+    project.edit("datasets:", "environment: {hermetic: strict}\ndatasets:")
+    project.build()
+    assert server.asked == {"Say one a": 1, "Say two b": 1, "Say three c": 1, "Say four d": 1}
 
 
 def test_verify_asks_nothing_and_makes_the_same_of_the_answers(project: Folder, server: Server) -> None:
