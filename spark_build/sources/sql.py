@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,12 +15,10 @@ from pydantic import field_validator
 
 from spark_build.contract import Bad, Context, OutsideSource, Project, Raw, RuleParams, Secret, SourceFile
 from spark_build.contract.params import Field
-from spark_build.core.digest import canonical_json, digest_bytes, digest_json
+from spark_build.core.digest import canonical_json, digest_json
 from spark_build.core.errors import BadInput, Unavailable
+from spark_build.sources._pinned_rows import ROWS, without_credentials, write_rows
 
-_PIECE_BYTES = 1 << 20  # of rows in one file, on average
-_ROWS = "rows"
-_CREDENTIALS = re.compile(r"://[^/@]*@")
 _PASSWORD = re.compile(r"://[^/@:]*:([^@]*)@")
 
 
@@ -55,20 +53,17 @@ class Sql(OutsideSource):
     Params = Params
     revision = 1
     outside_params = ("query", "max_rows")
-    outside_parts = (f"{_ROWS}/",)
+    outside_parts = (f"{ROWS}/",)
 
     @classmethod
     def asks(cls, params: Any, project: Project) -> Any:
-        return {"url": _CREDENTIALS.sub("://", params.url), "query": params.query}
+        return {"url": without_credentials(params.url), "query": params.query}
 
     def bring(self, context: Context, before: Path | None) -> None:
         rows = sorted(self._rows(context.base_dir))
         if not rows:
             raise BadInput("the query gives no row", fix="ask it in the database's own shell")
-        (context.output / _ROWS).mkdir()
-        for piece in _pieces(rows):
-            name = digest_bytes(piece[0])[:32]
-            (context.output / _ROWS / f"{name}.jsonl").write_bytes(b"\n".join(piece) + b"\n")
+        write_rows(rows, context.output)
         context.report.log(f"{len(rows):,} rows")
 
     def read(self, file: SourceFile) -> Iterator[Raw | Bad]:
@@ -81,10 +76,10 @@ class Sql(OutsideSource):
         named = row.get(self.params.id) if self.params.id is not None else None
         split = fields.pop(self.params.split, None) if self.params.split is not None else None
         if all(value is None for value in fields.values()):
-            return Bad("empty", "no value", _ROWS)
+            return Bad("empty", "no value", ROWS)
         own_id = None if named is None else str(named)
         return Raw(
-            fields, key=digest_json(row), id=own_id, split=None if split is None else str(split), source=_ROWS
+            fields, key=digest_json(row), id=own_id, split=None if split is None else str(split), source=ROWS
         )
 
     def _rows(self, base_dir: Path) -> Iterator[bytes]:
@@ -114,7 +109,7 @@ class Sql(OutsideSource):
         except (sqlalchemy.exc.SQLAlchemyError, ModuleNotFoundError) as error:
             told = getattr(error, "orig", None) or error
             raise Unavailable(
-                f"{_shown(self.params.url)}: {_without(str(told), self.params.url)}",
+                f"{without_credentials(self.params.url)}: {_without(str(told), self.params.url)}",
                 fix="check the URL, the query and that the database's driver is installed",
             ) from None
 
@@ -127,20 +122,6 @@ class Sql(OutsideSource):
         for wanted in filter(None, (self.params.id, self.params.split)):
             if wanted not in names:
                 raise BadInput(f"the query gives no column '{wanted}'", fix=f"it gives {', '.join(names)}")
-
-
-def _pieces(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Cut by content, so that a new row changes one file."""
-    import xxhash
-
-    piece: list[bytes] = []
-    for row in rows:
-        piece.append(row)
-        if xxhash.xxh3_64_intdigest(row) * _PIECE_BYTES < len(row) << 64:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -166,10 +147,6 @@ def _from(url: Any, base_dir: Path) -> Any:
     if not file.is_file():  # a driver would make an empty one
         raise Unavailable(f"{url.database}: no such file", fix="the URL names a database file of the project")
     return url.set(database=str(file))
-
-
-def _shown(url: str) -> str:
-    return _CREDENTIALS.sub("://", url)
 
 
 def _without(text: str, url: str) -> str:

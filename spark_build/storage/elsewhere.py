@@ -5,12 +5,13 @@ a URL both lie side by side: `<url>/Sparkfile.lock`, `<url>/objects/ab/…`. Eve
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from spark_build.core.buckets import open_bucket, told
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
-from spark_build.core.errors import StoreDamaged, TransientError, Unavailable, UsageError
+from spark_build.core.errors import StoreDamaged, Unavailable, UsageError
 from spark_build.core.places import SPARK_FOLDER, git_root
 from spark_build.core.tree import Tree
 
@@ -92,27 +93,17 @@ class FolderElsewhere:
 
 
 class UrlElsewhere:
-    """S3 (credentials and endpoint as the ecosystem does it: AWS_*), or any HTTP server."""
+    """S3, or any HTTP server."""
 
     def __init__(self, url: str) -> None:
-        try:
-            from obstore.store import from_url
-        except ImportError:
-            raise Unavailable(
-                f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'"
-            ) from None
         self.url = url
-        options: Any = {
-            "allow_http": True,
-            "timeout": "60s",
-        }  # an endpoint of one's own may have no certificate
-        self._store: Any = _told(url, lambda: from_url(url.rstrip("/"), client_options=options))
+        self._store: Any = open_bucket(url)
 
     def chunks(self, path: str) -> Iterator[bytes] | None:
         import obstore
 
         try:
-            found = _told(self.url, lambda: obstore.get(self._store, path))
+            found = told(self.url, lambda: obstore.get(self._store, path))
         except FileNotFoundError:
             return None
         return (bytes(chunk) for chunk in found.stream(min_chunk_size=_CHUNK_BYTES))
@@ -122,17 +113,3 @@ def _chunks_of(path: str) -> Iterator[bytes]:
     with disk_problems(path), open(path, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
-
-
-def _told(url: str, ask: Callable[[], Any]) -> Any:
-    """What is asked, or the store's refusal in words. Errors: TransientError, FileNotFoundError."""
-    try:
-        return ask()
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # obstore's own errors share no class with a name of its own
-        first = str(error).splitlines()[0][:300]
-        raise TransientError(
-            f"{url}: {first}",
-            fix="check the URL, AWS_ENDPOINT_URL, AWS_REGION, the credentials and the network",
-        ) from error

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 import shutil
 import sqlite3
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 
 import spark_build.sources
 from spark_build.contract import Bad, Context, OutsideSource, Raw, Source, SourceFile
-from spark_build.core.digest import canonical_json, digest_file
+from spark_build.core.digest import canonical_json, digest_file, digest_json
 
 JSONL = '{"text": "one", "n": 1, "chat": [{"role": "user", "content": "hi"}]}\n{"text": "two", "n": 2.5}\n'
 GOOD = {
@@ -84,6 +85,51 @@ def as_table(folder: Path) -> Path:
         paths = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
         connection.executemany("INSERT INTO files VALUES (?, ?)", enumerate(paths))
     return file
+
+
+def as_points(folder: Path) -> Path:
+    """The names of the files there as points of a collection, beside them."""
+    from qdrant_client import QdrantClient, models
+
+    place = folder.parent / "points"
+    if folder.exists() and not place.exists():
+        client = QdrantClient(path=str(place))
+        size = models.VectorParams(size=1, distance=models.Distance.DOT)
+        client.create_collection("files", size)
+        paths = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+        points = [models.PointStruct(id=n, payload={"text": p}, vector=[1.0]) for n, p in enumerate(paths)]
+        if points:
+            client.upsert("files", points)
+        client.close()
+    return place
+
+
+@cache
+def bucket() -> Any:
+    """Of a server on this machine, which the environment names from then on."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    names = {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_REGION": "us-east-1",
+    }
+    os.environ.update(names, AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="team")
+    return client
+
+
+def in_bucket(folder: Path) -> str:
+    """The files there as objects, below a prefix that hangs on their content."""
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    prefix = digest_json([[f.relative_to(folder).as_posix(), digest_file(f)] for f in files])[:12]
+    for file in files:
+        key = f"{prefix}/{file.relative_to(folder).as_posix()}"
+        bucket().put_object(Bucket="team", Key=key, Body=file.read_bytes())
+    return f"s3://team/{prefix}"
 
 
 class Site(SimpleHTTPRequestHandler):
@@ -149,6 +195,12 @@ CASES = {
         reads_files=False,
     ),
     "huggingface": Case(lambda folder: {"path": "data"}, lambda folder: {"path": folder}, reads_files=False),
+    "s3": Case(lambda folder: {"url": in_bucket(folder)}, lambda folder: {}, reads_files=False),
+    "qdrant": Case(
+        lambda folder: {"path": str(as_points(folder)), "collection": "files"},
+        lambda folder: {},
+        reads_files=False,
+    ),
     "manifest": Case(
         lambda folder: {"path": "data/rows.jsonl"},
         lambda folder: {"path": folder},

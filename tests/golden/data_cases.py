@@ -247,6 +247,32 @@ def _huggingface(folder: Path) -> Golden:
     return Golden(exact)
 
 
+@golden("source", "s3")
+def _s3(folder: Path) -> Golden:
+    """What is read of the objects; what a server lists and gives is no rule's business."""
+    rule = rule_of("source", "s3")
+    source = rule(rule.Params(url="s3://team/calls/", label="parent", exclude="*.csv"))
+    found = source_files(folder, {f"files/x/{path}": data for path, data in FILES.items()})
+    return Golden({"records": records(source, found), "keyed": source.keyed(source.params)})
+
+
+@golden("source", "qdrant")
+def _qdrant(folder: Path) -> Golden:
+    """What is read of the points; the client and its collections are tested elsewhere."""
+    rule, exact = rule_of("source", "qdrant"), dict[str, Any]()
+    points = [
+        {"id": 1, "payload": {"body": "a", "meta": {"lang": "en"}, "set": "test"}, "vector": [0.5, 1]},
+        {"id": "00000000-0000-0000-0000-000000000007", "payload": {"body": None}, "vector": None},
+        {"id": 2, "payload": {"meta.lang": "de"}},
+    ]
+    found = source_files(folder, {"rows/a.jsonl": "\n".join(map(json.dumps, points)).encode()})
+    mapped = {"fields": {"text": "body", "lang": "meta.lang"}, "vector": "v", "split": "set"}
+    for name, params in {"all": {}, "mapped": mapped}.items():
+        source = rule(rule.Params(path="x", collection="c", **params))
+        exact[name] = [records(source, found), source.keyed(source.params)]
+    return Golden(exact)
+
+
 @golden("source", "mix")
 def _mix(folder: Path) -> Golden:
     rule, exact = rule_of("source", "mix"), dict[str, Any]()

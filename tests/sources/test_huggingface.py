@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def made(count: int, *, has_media: bool = True) -> Any:
 def built(folder: Folder) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Rows by split and types of fields, of what ingest left."""
     folder.build()
+    shutil.rmtree(folder.path / "got", ignore_errors=True)
     folder.spark("get", "dataset:d", "--to", "got")
     data = DatasetFolder(folder.path / "got")
     return {split: sorted(data.rows(split), key=lambda row: row["id"]) for split in data.splits}, dict(
