@@ -1,4 +1,4 @@
-"""Audio as a gate compares it by chroma: by the first sound of an item among the fields that it reads."""
+"""Audio as a gate compares it, by our chroma or by Chromaprint: the first sound of an item's fields."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -35,6 +35,33 @@ def sound_likeness(first: Item, second: Item, names: Sequence[str]) -> float:
     return chroma_likeness(
         (one.path, float(one.facts["duration"])), (other.path, float(other.facts["duration"]))
     )
+
+
+def print_hashes(item: Item, names: Sequence[str]) -> bytes:
+    from spark_build.modalities.media.chromaprint import chromaprint_hashes
+
+    return chromaprint_hashes(_sound(item, names).path)
+
+
+def print_candidates(
+    signatures: Sequence[bytes], is_kept: Callable[[int], bool]
+) -> Iterable[tuple[int, int]]:
+    """Sounds that are too short for a fingerprint are like nothing."""
+    import numpy as np
+
+    from spark_build.modalities.media.chromaprint import HASHES
+    from spark_build.modalities.media.hamming import near_pairs
+
+    places = [place for place, signature in enumerate(signatures) if signature]
+    hashes = np.frombuffer(b"".join(signatures), "<u8").reshape(len(places), HASHES)
+    for one, other in near_pairs(hashes, lambda position: is_kept(places[position])):
+        yield places[one], places[other]
+
+
+def print_likeness(first: Item, second: Item, names: Sequence[str]) -> float:
+    from spark_build.modalities.media.chromaprint import chromaprint_likeness
+
+    return chromaprint_likeness(_sound(first, names).path, _sound(second, names).path)
 
 
 def _sound(item: Item, names: Sequence[str]) -> Media:

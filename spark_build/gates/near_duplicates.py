@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from spark_build.contract import Decides, GateParams, Item, JoinGate
-from spark_build.core.values import Struct
+from spark_build.contract.params import Needs, Project
+from spark_build.core.values import Struct, replace
 from spark_build.gates._looks import visual_candidates, visual_fields, visual_hashes, visual_likeness
 from spark_build.gates._text import joined_text, text_and_chat_fields
-from spark_build.gates._tunes import sound_candidates, sound_fields, sound_hashes, sound_likeness
+from spark_build.gates._tunes import (
+    print_candidates,
+    print_hashes,
+    print_likeness,
+    sound_candidates,
+    sound_fields,
+    sound_hashes,
+    sound_likeness,
+)
 from spark_build.modalities.text.candidates import candidate_pairs
 from spark_build.modalities.text.shingles import jaccard, shingles_of
 from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhash, simhash
@@ -20,7 +29,8 @@ if TYPE_CHECKING:
 
 
 _LIBRARIES = {
-    "minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av", "numpy"), "chroma": ("av", "numpy")
+    "minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av", "numpy"), "chroma": ("av", "numpy"),
+    "chromaprint": (),
 }  # fmt: skip
 _Signatures = Sequence[bytes]
 
@@ -37,6 +47,7 @@ class _OfMedia(Struct, frozen=True):
 _MEDIA = {
     "phash": _OfMedia(visual_fields, visual_hashes, visual_candidates, visual_likeness),
     "chroma": _OfMedia(sound_fields, sound_hashes, sound_candidates, sound_likeness),
+    "chromaprint": _OfMedia(sound_fields, print_hashes, print_candidates, print_likeness),
 }
 
 
@@ -57,11 +68,12 @@ class Params(GateParams):
     threshold: Decides[float] = Field(
         0.9, gt=0, le=1, description="Items whose similarity is at least this are near-duplicates."
     )
-    method: Literal["minhash", "simhash", "phash", "chroma"] = Field(
+    method: Literal["minhash", "simhash", "phash", "chroma", "chromaprint"] = Field(
         "minhash",
         description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow. phash is "
         "for images, videos and audio: what was re-encoded, scaled, mildly cropped or made noisy is alike. chroma is "
-        "for audio alone, and surer there: it tells voices apart, and finds what begins up to 3 seconds later.",
+        "for audio alone, and surer there: it tells voices apart, and finds what begins up to 3 seconds later. "
+        "chromaprint asks the program fpcalc, which has to be installed, and compares no sound below 3 seconds.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -77,7 +89,7 @@ class Params(GateParams):
     fields: list[str] | None = Field(
         None,
         description="Fields that are compared; by default all text and chat messages; with phash the media, with "
-        "chroma the audio.",
+        "chroma and chromaprint the audio.",
     )
 
 
@@ -95,6 +107,11 @@ class NearDuplicates(JoinGate):
 
     Params = Params
     libraries = ("rensa",)
+
+    @classmethod
+    def needs(cls, params: Any, project: Project) -> Needs:
+        own = super().needs(params, project)
+        return replace(own, tools=(*own.tools, "fpcalc")) if params.method == "chromaprint" else own
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:

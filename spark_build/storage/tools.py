@@ -33,7 +33,8 @@ def tool_version(name: str, project: str, env: Mapping[str, str], state: State) 
     look = look_of_tool(name, project, env)
     if look is None:
         raise Unavailable(
-            f"tool '{name}': not found on PATH", fix=f"install {name}, or take it out of `tools:`"
+            f"tool '{name}': not found on PATH",
+            fix=f"install {name}, or take out of the Sparkfile what asks for it",
         )
     found, binary, seen = look.split("\0", 2)
     if seen.startswith(_SAYS):

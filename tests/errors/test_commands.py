@@ -58,7 +58,8 @@ def test_what_a_command_said_last_stands_once_in_the_message(folder: Folder) -> 
         ('"cp {inputs.raw} {output}"', ", inputs: {raw: gone.txt}", "gone.txt: not there\n  fix: check the path"),
         ('"echo {params.lr} {output}"', "", "run: {params.lr} has no value\n  fix: add it under params:"),
         ('"echo hi > {output}/a"', ", tools: [nosuchtool]",
-         "tool 'nosuchtool': not found on PATH\n  fix: install nosuchtool, or take it out of `tools:`"),
+         "tool 'nosuchtool': not found on PATH\n"
+         "  fix: install nosuchtool, or take out of the Sparkfile what asks for it"),
         ('"echo ${env.NOPE} > {output}/a"', "", "the environment variable NOPE is not set\n  fix: set it: export NOPE"),
         ('""', "", "run: nothing to run"),
     ],
