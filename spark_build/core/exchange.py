@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from typing import BinaryIO
 from urllib.parse import SplitResult, quote, urlsplit
 
 from spark_build.core.values import Struct
@@ -31,7 +32,7 @@ class Request(Struct, frozen=True):
     parts: SplitResult  # of its URL, `checked`
     headers: Mapping[str, str]
     method: str = "GET"
-    body: bytes | None = None
+    body: bytes | BinaryIO | None = None  # of a file with its Content-Length among the headers
     timeout_seconds: float = 60.0  # as it is told
     allow_private: bool = False
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
@@ -14,6 +14,7 @@ from spark_build.core.errors import BadInput, StageFailed
 from spark_build.core.ports import Reporter
 from spark_build.core.values import Struct
 from spark_build.versioning._programs import Programs
+from spark_build.versioning._published import Version, another_tag
 
 _ATTEMPTS = 3  # at a branch that others push to
 _OVERTAKEN = ("fetch first", "non-fast-forward", "already exists", "cannot lock ref")  # as git says it
@@ -32,13 +33,6 @@ class Place(Struct, frozen=True):
     message: str | None
     author: str | None
     program: str
-
-
-class Version(Struct, frozen=True):
-    digest: str  # of the Artifact
-    tag: str | None
-    files: Mapping[str, Path]
-    lineage: Mapping[str, Any]
 
 
 def publish(place: Place, version: Version, scratch: Path, report: Reporter) -> dict[str, Any]:
@@ -189,16 +183,11 @@ def _check_tag(place: Place, version: Version, programs: Programs) -> None:
     tagged = _told(programs, f"refs/tags/{version.tag}", place.path)
     if tagged is None or tagged.get("artifact") != version.digest:
         what = f"{place.path} with other content" if tagged else f"a commit without {place.path}"
-        other = _another(place, version.tag, is_ours=tagged is not None)
+        other = another_tag(place.path, version.tag, is_ours=tagged is not None)
         raise BadInput(
             f"{place.repository}: the tag '{version.tag}' names {what}",
             fix=f"give this version a tag of its own, like '{other}'",
         )
-
-
-def _another(place: Place, tag: str, *, is_ours: bool) -> str:
-    head, number = re.fullmatch(r"(.*?)(\d*)", tag, re.DOTALL).groups()  # type: ignore[union-attr]
-    return (f"{head}{int(number) + 1}" if number else f"{tag}-2") if is_ours else f"{place.path}-{tag}"
 
 
 def _check_has_remote(place: Place, programs: Programs) -> None:

@@ -9,11 +9,10 @@ from pydantic import field_validator
 
 from spark_build.contract import Context, Versioner
 from spark_build.contract.params import Field, Needs, Project, Unkeyed
-from spark_build.core.digest import digest_file
-from spark_build.core.tree import Entry, Tree
 from spark_build.core.values import replace
 from spark_build.versioning import _dvc_repository, snapshot
-from spark_build.versioning._dvc_repository import Place, Version
+from spark_build.versioning._dvc_repository import Place
+from spark_build.versioning._published import version_of
 
 _PASSWORD = re.compile(r"[a-z+]+://[^/@]*:[^/@]*@")
 _AUTHOR = re.compile(r"[^<>\n]+ <[^<>\s]+>")
@@ -119,7 +118,7 @@ class Dvc(Versioner):
         snapshot.Snapshot(self.params).write(context)
 
     def publish(self, context: Context, files: Mapping[str, Path]) -> None:
-        version = Version(digest_of(files), self.params.tag, files, _lineage(context.facts))
+        version = version_of(files, self.params.tag, context.facts)
         done = _dvc_repository.publish(
             self._place(context.base_dir), version, context.scratch, context.report
         )
@@ -130,16 +129,3 @@ class Dvc(Versioner):
         names = ("repository", "path", "branch", "push", "remote", "message", "author")
         program = str(base / own.program) if "/" in own.program else own.program
         return Place(base=base, program=program, **{name: getattr(own, name) for name in names})
-
-
-def digest_of(files: Mapping[str, Path]) -> str:
-    """As the store calls the Artifact that they make."""
-    sizes = {path: file.stat().st_size for path, file in files.items()}
-    return Tree.of(
-        Entry(path, sizes[path], digest_file(file, sizes[path])) for path, file in files.items()
-    ).digest
-
-
-def _lineage(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the version was made from, by digest, and what it holds; the same wherever it is built."""
-    return {name: value for name in ("inputs", "splits", "gates") if (value := facts.get(name))}

@@ -782,6 +782,20 @@ def _dvc(folder: Path) -> Golden:
     return Golden({path: _without_sizes(text) for path, text in texts.items()})
 
 
+@golden("versioner", "lakefs")
+def _lakefs(folder: Path) -> Golden:
+    """Its result alone, as of dvc."""
+    rule, own = rule_of("versioner", "lakefs"), context(folder, {}, facts=_facts())
+    write_dataset(own.output)
+    where = {"endpoint": "https://lake", "repository": "data", "path": "notes"}
+    params = rule.Params(**where, access_key_id="k", secret_access_key="s", tag="1.0")
+    rule(params).write(own)
+    texts = {path: (own.output / path).read_text() for path in files_of(own.output) if "/" not in path}
+    return Golden(
+        {**{path: _without_sizes(text) for path, text in texts.items()}, "keyed": rule.keyed(params)}
+    )
+
+
 def _facts() -> dict[str, Any]:
     card = {"license": "cc-by-4.0", "language": "en", "title": "Boats", "description": "Of a harbour."}
     return {"card": card, "gates": ["pii"], "inputs": {"dataset": {"data/train-*": "ab" * 32}}}

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from spark_build.contract import Context
 from spark_build.core.errors import BadInput, SparkError, Unavailable
 from spark_build.versioning import _dvc_repository
-from spark_build.versioning.dvc import Dvc, Params, digest_of
+from spark_build.versioning._published import digest_of
+from spark_build.versioning.dvc import Dvc, Params
 from tests.golden import Heard
 from tests.spark import Folder
 
