@@ -37,6 +37,11 @@ class ItemRejected(Exception):
 class Unanswered(ItemRejected):
     """Nothing could be found out of one item for now: it is rejected, and asked about again; never remembered."""
 
+    REASON = "unanswered"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(self.REASON, detail)
+
 
 class TransientError(SparkError):
     """Something outside failed for now; never remembered, worth another try."""

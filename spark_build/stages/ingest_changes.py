@@ -15,6 +15,7 @@ from spark_build.contract.context import Context
 from spark_build.contract.items import Item, SourceFile
 from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.contract.rules import Source
+from spark_build.core.errors import Unanswered
 from spark_build.core.job import Job, Outcome
 from spark_build.core.ports import Services
 from spark_build.core.tree import Tree
@@ -80,6 +81,8 @@ def ingest_changes(
     rejected = old.rejected("ingest")
     if any(start < end for start, end in changes.spans(sorted(row["source"] for row in rejected))):
         raise DoesNotFit("what was rejected changed")
+    if any(row["reason"] == Unanswered.REASON for row in rejected):
+        raise DoesNotFit("an item that nobody answered")
     records = _records(job, services, source, changes)
     items, first_ids = _items(job, services, records, declared, splits, handled)
     parts = {name: old.split(name) for name in old.dataset.splits}

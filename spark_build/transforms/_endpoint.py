@@ -76,7 +76,7 @@ class Endpoint:
             finally:
                 self._over.set()
         self._tell(sum(1 for _ in following))
-        yield from ((number, Unanswered("unanswered", str(why))) for number, why in self._unanswered.items())
+        yield from ((number, Unanswered(str(why))) for number, why in self._unanswered.items())
 
     def _settled(self, number: int, future: "Future[Found]") -> Found | ItemRejected | None:
         """None where there is no answer: it is noted, and may end the asking."""

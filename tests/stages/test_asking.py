@@ -30,7 +30,7 @@ class Oracle(AskingTransform):
             if text == "odd":
                 yield number, ItemRejected("odd", "it is odd")
             elif text == "later":
-                yield number, Unanswered("unanswered")
+                yield number, Unanswered("nobody was there")
             elif text == "break":
                 raise ValueError("broken")
             elif text == "fail":
