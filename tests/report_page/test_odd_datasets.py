@@ -121,6 +121,19 @@ def test_names_of_fields_and_what_is_nested_in_them_are_text(two: Folder, told: 
     assert "&lt;script&gt;document.title=" in page
 
 
+def test_what_may_upset_is_shown_to_who_asks_for_it() -> None:
+    from spark_build.report.dataset.cards import found_card
+    from spark_build.report.dataset.contents import Content, Picture
+    from spark_build.report.dataset.facts import Finding
+
+    finding = Finding("a" * 32, "a.png", "train", "decency", "nsfw", 0.93, 0.8)
+    known = {"a" * 32: Content("a" * 32, "a.png", pictures=(Picture("image", "PNG", ("AAAA",)),))}
+    covered, plain = (found_card(finding, known, is_covered=is_covered) for is_covered in (True, False))
+    assert "<details><summary>Show it</summary><figure>" in covered
+    assert "<details>" not in plain
+    assert covered.count("<img") == plain.count("<img") == 1
+
+
 def test_a_page_holds_no_more_pictures_than_its_budget() -> None:
     from spark_build.report.dataset.contents import Budget, Picture
 

@@ -19,9 +19,12 @@ def kept_card(content: Content) -> Html:
     return element("article", _body(content), _foot(content.source, content.id), class_="card")
 
 
-def found_card(finding: Finding, contents: Contents) -> Html:
-    """The finding first; then the item, beside the one that it was found to be like."""
+def found_card(finding: Finding, contents: Contents, *, is_covered: bool = False) -> Html:
+    """The finding first; then the item, beside the one that it was found to be like. A click uncovers it."""
     own = contents.get(finding.id)
+    if is_covered and own is not None:
+        item = element("details", element("summary", "Show it"), _body(own, most=_BESIDE))
+        return element("article", _verdict(finding), item, _foot(finding.source, finding.id), class_="card")
     if not finding.matched:
         return element("article", _verdict(finding), _side(own, finding.source, finding.id), class_="card")
     other = contents.get(finding.matched)

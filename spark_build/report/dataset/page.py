@@ -15,6 +15,7 @@ from spark_build.report.dataset.origins import origins_section, versions_section
 from spark_build.report.words import count, printable, short
 
 MARK = "spark report"  # by which a page is known that may be written over
+_UPSETTING = ("nsfw", "toxicity")  # what such a gate found is shown to who asks for it
 _KINDS = {"video": "Video", "image": "Images", "audio": "Audio", "text": "Text"}
 
 
@@ -62,7 +63,7 @@ def _head(facts: Facts, style: str) -> Html:
 
 def _header(facts: Facts) -> Html:
     about = facts.card.get("description")
-    tag = facts.versions[0].tag if facts.versions and facts.versions[0].output == facts.output else None
+    tag = next((version.tag for version in facts.versions if version.output == facts.output), None)
     told = [facts.dataset, *([f"version {tag}"] if tag else [])]
     return element(
         "header",
@@ -125,7 +126,8 @@ def _found(samples: Mapping[str, Sequence[Finding]], shown: Shown, facts: Facts)
     for gate, findings in samples.items():
         step = steps.get(gate)
         counts = (step.flags if is_flag else step.reasons) if step is not None else {}
-        cards = [found_card(finding, shown.contents) for finding in findings]
+        is_covered = step is not None and step.rule in _UPSETTING
+        cards = [found_card(finding, shown.contents, is_covered=is_covered) for finding in findings]
         parts += [
             element("h3", printable(gate), element("small", f" {count(sum(counts.values()), 'item')}")),
             element("details", element("summary", "Reasons"), counts_table(counts, ("reason", "items"))),
