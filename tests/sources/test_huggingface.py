@@ -12,10 +12,12 @@ import pytest
 from hub_double import Dataset as Repository
 from hub_double import Hub, running
 
+from spark_build.contract import SourceFile
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.errors import BadInput
 from spark_build.sources._hub_layout import card_of, front_matter, splits_of
-from spark_build.sources.huggingface import Params
+from spark_build.sources.huggingface import HuggingFace, Params
+from tests.golden import Heard
 from tests.spark import Folder
 
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -77,6 +79,15 @@ def built(folder: Folder) -> tuple[dict[str, list[dict[str, Any]]], dict[str, st
     )
 
 
+def items(place: Path, **params: Any) -> tuple[list[Any], HuggingFace]:
+    """What a folder gives, and the source that was asked."""
+    source = HuggingFace(Params(path="data", **params), {"path": place})
+    files = sorted(f for f in place.rglob("*") if f.is_file())
+    named = [SourceFile(f.relative_to(place).as_posix(), f, f.stat().st_size, "") for f in files]
+    read = [(file.path, record) for file in named for record in source.read(file)]
+    return [record for _, record in source.gather(read, Heard())], source
+
+
 def local(folder: Folder, more: str = "") -> None:
     folder.sparkfile(LOCAL.replace(", MORE", f", {more}" if more else ""))
 
@@ -101,9 +112,8 @@ def test_a_saved_dataset_has_its_splits_labels_media_and_nested_values(folder: F
 
 
 @pytest.mark.parametrize("form", ["parquet", "arrow", "one", "json", "csv"])
-def test_each_form_that_the_library_writes_gives_the_same_texts_and_labels(folder: Folder, form: str) -> None:
-    data, place = made(5, has_media=False), folder.path / "data"
-    place.mkdir()
+def test_each_form_that_the_library_writes_gives_the_same_texts_and_labels(tmp_path: Path, form: str) -> None:
+    data, place = made(5, has_media=False), tmp_path
     if form == "one":
         data.save_to_disk(place)
     elif form == "arrow":
@@ -113,11 +123,10 @@ def test_each_form_that_the_library_writes_gives_the_same_texts_and_labels(folde
     names = "".join(f"            '{n}': {name}\n" for n, name in enumerate(NAMES))
     label = f"  - name: label\n    dtype:\n      class_label:\n        names:\n{names}"
     (place / "README.md").write_text(f"---\ndataset_info:\n  features:\n{label}---\n")
-    local(folder)
-    rows, fields = built(folder)
-    assert list(rows) == ["train"]
-    assert fields["label"] == "label"
-    assert sorted((row["text"], row["label"]) for row in rows["train"]) == [
+    found, source = items(place)
+    assert source.field_types() == {"label": "label"}
+    assert {record.split for record in found} <= {"train", None}
+    assert [(record.fields["text"], record.fields["label"]) for record in found] == [
         ("call 0", None), ("call 1", "billing"), ("call 2", "login"), ("call 3", "other"), ("call 4", None)
     ]  # fmt: skip
 
