@@ -26,6 +26,7 @@ from tests.golden.data_cases import context
 # name -> params of several uses
 CASES: dict[str, list[dict[str, Any]]] = {
     "augment": [{"copies": 2, "flip": 0.5, "snr": 20}],
+    "caption": [{"model": "m"}, {"model": "m", "frames": 3, "shots": "frames"}],
     "chunk": [{"words": 5, "stride": 2}, {"tokens": 8}, {"characters": 10, "stride": 3, "min": 2}],
     "clean_html": [{}, {"field": "text", "to": "plain", "whole_page": True}],
     # items without media pass them; tests/transforms/test_media_transforms.py has the others

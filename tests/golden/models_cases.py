@@ -373,6 +373,33 @@ def _transcribe(folder: Path) -> Golden:
     return Golden({**exact, "silent": silent.said({"segments": None}, silent.params)})
 
 
+@golden("transform", "caption")
+def _caption(folder: Path) -> Golden:
+    """What a BLIP of waves says about an image and an animation, and what becomes of findings."""
+    rule = rule_of("transform", "caption")
+    inputs = {"model": blip(folder / "blip")}
+    exact: dict[str, Any] = {}
+    for way, params in {"image": {}, "animation": {"frames": 2, "prompt": "abcd"}}.items():
+        own = rule(rule.Params(model="model:m", max_tokens=5, **params), inputs)
+        ((_, found),) = own.ask([pictured(folder, int(way == "animation"))], context(folder / way, {}))
+        exact[way] = found
+    found = [[0.5, "a boat"], [1.5, "a boat"], [2.5, "the sea"]]
+    for way, params in {"text": {}, "both": {"into": "said", "shots": "parts"}}.items():
+        one = rule(rule.Params(model="model:m", **params))
+        exact[way] = one.said(found, one.params)
+    return Golden(exact)
+
+
+def blip(folder: Path) -> Path:
+    from transformers import BlipConfig, BlipForConditionalGeneration, BlipProcessor, PreTrainedTokenizerFast
+
+    tokens: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0, "sep_token_id": 0, "pad_token_id": 1}
+    text = {**TINY, **tokens, "vocab_size": 258, "encoder_hidden_size": 32, "max_position_embeddings": 64}
+    config = BlipConfig(text_config=text, vision_config={**TINY, "image_size": 8, "patch_size": 4})
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=_bytes(), eos_token="<eos>", pad_token="<pad>")
+    return _saved(BlipForConditionalGeneration(config), BlipProcessor(_processor(), tokenizer), folder)
+
+
 def _sounding(folder: Path) -> Any:
     import wave
 

@@ -1,6 +1,7 @@
 """Tiny models that see: real architectures of transformers, made from a config, trained for seconds or not at all."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 SIDE = 8  # pixels of a digit: nothing is scaled
 
 
+@lru_cache(maxsize=1)
 def digit_labels() -> list[int]:
     from sklearn.datasets import load_digits
 
