@@ -260,6 +260,10 @@ class JoinGate(Gate):
         settled, so that pairs whose i is not kept may be left out. Ten thousand copies are ten thousand pairs then.
         """
 
+    def alike(self, first: bytes, second: bytes) -> float | None:
+        """The exact similarity of two items by their signatures, where these tell it: then `similarity` isn't asked."""
+        return None
+
     @abstractmethod
     def similarity(self, first: Item, second: Item) -> float:
         """The exact similarity of two items; remembered per pair."""

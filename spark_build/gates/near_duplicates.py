@@ -4,11 +4,13 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from spark_build.contract import Decides, GateParams, Item, JoinGate
+from spark_build.contract import Decides, GateParams, Item, JoinGate, ModelRef
 from spark_build.contract.params import Needs, Project
+from spark_build.contract.rules import Reproducible
 from spark_build.core.values import Struct, replace
+from spark_build.gates._embeddings import cosine, embedding, image_fields, near_directions
 from spark_build.gates._looks import visual_candidates, visual_fields, visual_hashes, visual_likeness
 from spark_build.gates._text import joined_text, text_and_chat_fields
 from spark_build.gates._tunes import (
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _LIBRARIES = {
     "minhash": ("rensa",), "simhash": ("xxhash",), "phash": ("pillow", "av", "numpy"), "chroma": ("av", "numpy"),
     "chromaprint": (),
+    "embedding": ("torch", "transformers", "pillow", "numpy"),
 }  # fmt: skip
 _Signatures = Sequence[bytes]
 
@@ -63,17 +66,24 @@ class Params(GateParams):
         "jaccard_threshold": "threshold",
         "similarity": "threshold",
         "algorithm": "method",
+        "checkpoint": "model",
     }
 
     threshold: Decides[float] = Field(
         0.9, gt=0, le=1, description="Items whose similarity is at least this are near-duplicates."
     )
-    method: Literal["minhash", "simhash", "phash", "chroma", "chromaprint"] = Field(
+    method: Literal["minhash", "simhash", "phash", "chroma", "chromaprint", "embedding"] = Field(
         "minhash",
         description="How candidate pairs are found; exact similarity decides. Below 0.7 simhash is slow. phash is "
         "for images, videos and audio: what was re-encoded, scaled, mildly cropped or made noisy is alike. chroma is "
         "for audio alone, and surer there: it tells voices apart, and finds what begins up to 3 seconds later. "
-        "chromaprint asks the program fpcalc, which has to be installed, and compares no sound below 3 seconds.",
+        "chromaprint asks the program fpcalc, which has to be installed, and compares no sound below 3 seconds. "
+        "embedding is for images, by the cosine of what `model` makes of them.",
+    )
+    model: ModelRef | None = Field(
+        None,
+        description="Of embedding: a model like CLIP, SigLIP or DINOv2, by model:NAME, folder or hub id (safetensors). "
+        "Try thresholds from 0.95 on.",
     )
     shingle: int = Field(5, ge=1, le=100, description="Length of a shingle, in `unit`s.")
     unit: Literal["words", "characters"] = Field(
@@ -89,8 +99,14 @@ class Params(GateParams):
     fields: list[str] | None = Field(
         None,
         description="Fields that are compared; by default all text and chat messages; with phash the media, with "
-        "chroma and chromaprint the audio.",
+        "chroma and chromaprint the audio, with embedding the images.",
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        if (self.method == "embedding") != (self.model is not None):
+            raise ValueError("'model' and `method: embedding` go together")
+        return self
 
 
 class NearDuplicates(JoinGate):
@@ -102,7 +118,7 @@ class NearDuplicates(JoinGate):
     Images become candidates where a 64-bit hash of one, or of what a mild crop leaves of it, differs in at most 11
     bits from the other's; videos by their middle frame, and by five of them where their lengths agree; audio by a
     picture of its loudness over time and pitch. With `chroma` audio is compared by twelve pitch classes over time, at
-    the best offset.
+    the best offset. With `embedding` the cosines of all images are worked out, so that no pair is missed.
     """
 
     Params = Params
@@ -117,12 +133,24 @@ class NearDuplicates(JoinGate):
     def libraries_of(cls, params: Any) -> tuple[str, ...]:
         return _LIBRARIES[params.method]
 
+    @classmethod
+    def uses_model_of(cls, params: Any) -> bool:
+        return bool(params.method == "embedding")
+
+    @classmethod
+    def reproducible_of(cls, params: Any) -> Reproducible:
+        return "numerics" if params.method == "embedding" else "bitwise"
+
     def fields_read(self, item: Item) -> tuple[str, ...]:
+        if self.params.method == "embedding":
+            return tuple(self.params.fields or image_fields(item))
         own = method.fields if (method := self._of_media) is not None else text_and_chat_fields
         return tuple(self.params.fields or own(item))
 
     def signature(self, item: Item) -> bytes:
-        """The number of shingles (uint32), then the sketch; of media their hashes."""
+        """The number of shingles (uint32), then the sketch; of media their hashes, or the embedding."""
+        if self.params.method == "embedding":
+            return embedding(item, self.fields_read(item), self.inputs["model"])
         if (method := self._of_media) is not None:
             return method.signature(item, self.fields_read(item))
         shingles = self._shingles(item)
@@ -140,6 +168,8 @@ class NearDuplicates(JoinGate):
     ) -> Iterable[tuple[int, int]]:
         if len(signatures) < 2:
             return ()
+        if params.method == "embedding":
+            return near_directions(signatures, params.threshold, is_kept)
         if (method := self._of_media) is not None:
             return method.candidates(signatures, is_kept)
         counts, sketches = _unpacked(signatures, params.method)
@@ -150,7 +180,12 @@ class NearDuplicates(JoinGate):
 
         return candidate_pairs(sketches.band_keys(params.threshold), plausible, is_kept)
 
+    def alike(self, first: bytes, second: bytes) -> float | None:
+        return cosine(first, second) if self.params.method == "embedding" else None
+
     def similarity(self, first: Item, second: Item) -> float:
+        if self.params.method == "embedding":
+            return cosine(self.signature(first), self.signature(second))
         if (method := self._of_media) is not None:
             return method.similarity(first, second, self.fields_read(first))
         return jaccard(self._shingles(first), self._shingles(second))

@@ -95,7 +95,7 @@ class _Join:
                 matches[loser.number] = (self._gate.reason, winner, score)
         finally:
             similarities.keep()
-        self.compared = similarities.computed + similarities.remembered
+        self.compared += similarities.computed + similarities.remembered
         return self._through_chains(matches)
 
     def _one_of_each(self) -> tuple[list[int], dict[int, Match]]:
@@ -157,8 +157,11 @@ class _Join:
             if not self._gate.verifies:
                 yield one, other, 1.0
                 continue
-            pair = (self._digests[first[one]], self._digests[first[other]])
-            score = similarities.of(pair, lambda a=one, b=other: self._compare(first[a], first[b]))  # type: ignore[misc]
+            score = self._gate.alike(signatures[one], signatures[other])
+            self.compared += score is not None
+            if score is None:
+                pair = (self._digests[first[one]], self._digests[first[other]])
+                score = similarities.of(pair, lambda a=one, b=other: self._compare(first[a], first[b]))  # type: ignore[misc]
             if self._gate.is_similar(score, self._params):
                 yield one, other, score
 

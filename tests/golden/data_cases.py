@@ -626,8 +626,23 @@ def _near_duplicates(folder: Path) -> Golden:
             **exact,
             **_near_media(rule, "phash", _images(folder)),
             **_near_media(rule, "chroma", _sounds(folder)),
+            **_near_directions(rule),
         }
     )
+
+
+def _near_directions(rule: Any) -> dict[str, Any]:
+    """Of embeddings by formula; what models give is the models' own."""
+    import numpy as np
+
+    params = rule.Params(method="embedding", model="model:some", threshold=0.8)
+    gate, places = rule(params), np.arange(8)
+    found = [np.rint(9000 * np.sin(places * (n % 5) + n / 9)).astype("<i2").tobytes() for n in range(1, 12)]
+    cosines = [[gate.alike(one, other) for other in found] for one in found]
+    return {
+        "embedding candidates": list(map(list, gate.candidates(found, params))),
+        "embedding cosines": cosines,
+    }
 
 
 def _near_media(rule: Any, method: str, found: list[Item]) -> dict[str, Any]:
