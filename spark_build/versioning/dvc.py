@@ -108,7 +108,7 @@ class Dvc(Versioner):
     """
 
     Params = Params
-    revision = 1
+    revision = 2
 
     @classmethod
     def needs(cls, params: Any, project: Project) -> Needs:

@@ -54,7 +54,7 @@ class Snapshot(Versioner):
     """
 
     Params = Params
-    revision = 1
+    revision = 2
 
     def write(self, context: Context) -> None:
         measured = measure(context.output)
