@@ -16,6 +16,7 @@ CHUNK_ITEMS, CHUNK_BYTES, CHUNK_SECONDS = 2000, 32 << 20, 10.0
 _ASKED_AT_ONCE = 16_384  # keys; their values are in memory together
 
 Compute = Callable[[Sequence[int]], Iterable[bytes]]  # values of these positions, in order
+Found = tuple[int, bytes, bool]  # position, value, whether it is to be remembered
 Usable = Callable[[Sequence[bytes]], Sequence[bool]]  # of remembered values, each
 
 
@@ -34,39 +35,51 @@ def remember(
     Of equal keys the first alone is computed, and so is what is remembered and not `usable` any more. Where `compute`
     raises, what it gave before is kept.
     """
-    numbers, values, missing = _known(services, operation, keys, usable, progress)
-    chunk = Chunk(services.memo, operation)
-    try:
+
+    def computed(missing: Sequence[int]) -> Iterator[Found]:
         for start in range(0, len(missing), batch):
             positions = missing[start : start + batch]
             for position, value in zip(positions, compute(positions), strict=True):
-                values[numbers[position]] = value
-                chunk.add(keys[position], value)
-                if progress is not None:
-                    progress.advance()
-    finally:
-        chunk.keep()
-    return Picked(values, numbers), set(missing)
+                yield position, value, True
+
+    return _filled(services, operation, keys, computed, progress, usable)
 
 
 def remember_each(
     services: Services,
     operation: Digest,
     keys: Sequence[bytes],
-    compute: Callable[[Sequence[int]], Iterable[tuple[int, bytes, bool]]],
+    compute: Callable[[Sequence[int]], Iterable[Found]],
     *,
     progress: "Progress | None" = None,
 ) -> tuple[Sequence[bytes], set[int]]:
     """As `remember`, of what has to be paid for: values come with their positions in any order, and each that is to
     be remembered is on the disk before the next is waited for.
     """
-    numbers, values, missing = _known(services, operation, keys, None, progress)
-    chunk = Chunk(services.memo, operation)
-    try:
+
+    def jotted(missing: Sequence[int]) -> Iterator[Found]:
         for position, value, is_kept in compute(missing) if missing else ():
-            values[numbers[position]] = value
             if is_kept:
                 services.memo.jot(operation, keys[position], value)
+            yield position, value, is_kept
+
+    return _filled(services, operation, keys, jotted, progress)
+
+
+def _filled(
+    services: Services,
+    operation: Digest,
+    keys: Sequence[bytes],
+    compute: Callable[[Sequence[int]], Iterable[Found]],
+    progress: "Progress | None",
+    usable: Usable | None = None,
+) -> tuple[Sequence[bytes], set[int]]:
+    numbers, values, missing = _known(services, operation, keys, usable, progress)
+    chunk = Chunk(services.memo, operation)
+    try:
+        for position, value, is_kept in compute(missing):
+            values[numbers[position]] = value
+            if is_kept:
                 chunk.add(keys[position], value)
             if progress is not None:
                 progress.advance()

@@ -24,6 +24,14 @@ def text_field(item: Item, named: str | None) -> str:
     raise ItemRejected("no_text", f"{wanted}; the item has {', '.join(item.fields)}")
 
 
+def fields_read_of_text(item: Item, named: str | None) -> tuple[str, ...]:
+    """The text field alone, so that all else stays; everything where it is not clear which one that is."""
+    try:
+        return (text_field(item, named),)
+    except ItemRejected:
+        return tuple(sorted(item.fields))
+
+
 def there(item: Item, names: Sequence[str]) -> tuple[str, ...]:
     """These fields, sorted; all of the item's where one is missing, so that the refusal can tell what there is."""
     return tuple(sorted(set(names) if set(names) <= item.fields.keys() else item.fields))

@@ -10,7 +10,7 @@ from spark_build.core.errors import ItemRejected
 from spark_build.modalities.text.documents import text_of_page
 from spark_build.modalities.text.records import HtmlReading
 from spark_build.modalities.text.whitespace import normalize
-from spark_build.transforms._text import text_field
+from spark_build.transforms._text import fields_read_of_text, text_field
 
 _TAG = re.compile(r"<[A-Za-z!/]")
 
@@ -40,11 +40,7 @@ class CleanHtml(Transform):
     libraries = ("trafilatura",)
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        """The page alone, so that all else stays; everything where it is not clear which field that is."""
-        try:
-            return (text_field(item, self.params.field),)
-        except ItemRejected:
-            return tuple(sorted(item.fields))
+        return fields_read_of_text(item, self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = text_field(item, self.params.field)

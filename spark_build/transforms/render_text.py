@@ -14,7 +14,7 @@ from spark_build.core.errors import ItemRejected
 from spark_build.core.values import replace
 from spark_build.modalities.text.pages import Font, Layout, load_font, pages_of
 from spark_build.transforms._media import made
-from spark_build.transforms._text import text_field
+from spark_build.transforms._text import fields_read_of_text, text_field
 
 _MILLIMETERS = {"a3": (297, 420), "a4": (210, 297), "a5": (148, 210), "letter": (216, 279)}
 _MM_PER_INCH = 25.4
@@ -95,10 +95,7 @@ class RenderText(Transform):
     libraries = ("pillow",)
 
     def fields_read(self, item: Item) -> tuple[str, ...]:
-        try:
-            return (text_field(item, self.params.field),)
-        except ItemRejected:
-            return tuple(sorted(item.fields))
+        return fields_read_of_text(item, self.params.field)
 
     def apply(self, item: Item) -> Sequence[Mapping[str, Any]]:
         name = text_field(item, self.params.field)

@@ -12,7 +12,7 @@ TEXT = st.text(alphabet="ab \t\n\x0b\f\r\x1c\x00\x85\u2003é漢🙂", max_size=9
 
 @settings(deadline=None, derandomize=True)  # others may be busy
 @given(texts=st.lists(TEXT), start=st.integers(0, 3))
-def test_words_and_characters_are_what_pyarrowcounts_of(texts: list[str], start: int) -> None:
+def test_words_and_characters_are_what_pyarrow_counts(texts: list[str], start: int) -> None:
     column: Any = pa.array(texts, pa.string()).slice(min(start, len(texts)))
     counts = {unit: found.tolist() for unit, found in counts_of(column, "text").items()}
     assert counts == {
