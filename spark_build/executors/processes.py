@@ -113,15 +113,44 @@ def end_descendants(spared: frozenset[int] = frozenset()) -> None:
     while True:
         living = _descendants(os.getpid(), spared)
         for process in living:
-            try:
-                os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+            _kill(process, signal.SIGKILL)
         # a scan can miss one whose parent has just died; whether there are children at all, the kernel knows
         if not (_reaped(living) if spared else _has_children()):
             return
         time.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, 0.05)
+
+
+def end_below(keepers: "Sequence[int]") -> None:
+    """Kills what lives below these children of this process, and not themselves.
+
+    A process that ends everything at once may be killed halfway, with the keepers dead and their workers alive. This
+    one leaves those to the last who would go on in its place.
+    """
+    pause_seconds = 0.001
+    for keeper in keepers:
+        _kill(keeper, signal.SIGCONT)  # where somebody stopped it, it would not
+    while living := [p for p in _descendants(os.getpid()) if p not in keepers and not _is_zombie(p)]:
+        for process in living:
+            _kill(process, signal.SIGKILL)
+        time.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, 0.05)
+
+
+def _is_zombie(process: int) -> bool:
+    """Also where it is gone altogether."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True
+
+
+def _kill(process: int, number: int) -> None:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return
 
 
 def _has_children() -> bool:
@@ -142,7 +171,7 @@ def _reaped(living: list[int]) -> bool:
     return bool(living)
 
 
-def _descendants(root: int, spared: frozenset[int]) -> list[int]:
+def _descendants(root: int, spared: frozenset[int] = frozenset()) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():

@@ -90,7 +90,7 @@ class _Watchdog:
                 os.read(self.woken, 4096)
                 self.reap()
             if self.link.fileno() in ready and not self.obey():
-                return
+                return processes.end_below([*self.keepers])
 
     def obey(self) -> bool:
         order, lease = processes.receive(self.link)

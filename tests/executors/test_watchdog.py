@@ -161,6 +161,23 @@ def test_a_killed_watchdog_or_keeper_takes_the_workers_along(tmp_path: Path, kil
     eventually(lambda: is_free(tmp_path), 5)
 
 
+def test_a_watchdog_killed_while_it_ends_the_workers_leaves_none(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    moments = random.Random(seed)
+    for number in range(20):
+        store = tmp_path / str(number)
+        store.mkdir()
+        build = Build(store)
+        build.wait_until_ready()
+        build.process.kill()
+        time.sleep(moments.random() * 0.004)
+        if _lives(build.watchdog):
+            os.kill(build.watchdog, signal.SIGKILL)
+        build.process.wait()
+        eventually(build.is_over, 5)
+
+
 @pytest.mark.parametrize("killed", ["watchdog", "keeper"])
 def test_the_build_is_told_when_watchdog_or_keeper_was_killed(tmp_path: Path, killed: str) -> None:
     executor = shell(tmp_path, "touch ready; sleep 1000")
