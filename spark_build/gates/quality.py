@@ -6,7 +6,7 @@ Penedo et al. 2024, "The FineWeb Datasets: Decanting the Web for the Finest Text
 those of `FineWebQualityFilter` in huggingface/datatrove, which the datasets were made with.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
@@ -18,10 +18,12 @@ from spark_build.modalities.text.prose import (
     LONGEST_LINE,
     STOP_WORDS,
     line_figures,
+    lines_of,
     sentences_by_line_length,
     word_figures,
 )
-from spark_build.modalities.text.repetition import repetition_figures
+from spark_build.modalities.text.repetition import repeated_lines, repeated_runs
+from spark_build.modalities.text.words import words_of
 
 Group = Literal["gopher", "c4", "fineweb"]
 Rule = Literal[
@@ -205,15 +207,15 @@ class Quality(ItemGate):
         return tuple(self.params.fields or text_and_chat_fields(item))
 
     def measure(self, item: Item) -> dict[str, Any]:
-        text = joined_text(item, self.fields_read(item))
-        return {
-            **word_figures(text, self.params.stop_words),
-            **line_figures(text),
-            **repetition_figures(text),
-            "sentences": sentences_by_line_length(text),
-            "lorem_ipsum": text.lower().count("lorem ipsum"),
-            "curly_brackets": text.count("{"),
-        }
+        return self.measure_many([item])[0]
+
+    def measure_many(self, items: Sequence[Item]) -> list[dict[str, Any]]:
+        texts = [joined_text(item, self.fields_read(item)) for item in items]
+        words = words_of(texts)
+        by_text = zip(
+            texts, word_figures(texts, words, self.params.stop_words), repeated_runs(words), strict=True
+        )
+        return [{**of_words, **_of_lines(text), **of_runs} for text, of_words, of_runs in by_text]
 
     def decide(self, found: dict[str, Any], params: Any) -> Verdict:
         for check in _asked(params.rules):
@@ -223,6 +225,17 @@ class Quality(ItemGate):
                 if threshold is not None and is_bad(score, float(threshold)):
                     return Verdict.drop(f"quality:{check.rule}", score=score, threshold=float(threshold))
         return Verdict.keep()
+
+
+def _of_lines(text: str) -> dict[str, Any]:
+    lines = lines_of(text)
+    return {
+        **line_figures(lines),
+        **repeated_lines(text, lines),
+        "sentences": sentences_by_line_length(lines),
+        "lorem_ipsum": text.lower().count("lorem ipsum"),
+        "curly_brackets": text.count("{"),
+    }
 
 
 def _asked(rules: str | list[str]) -> Iterator[Check]:

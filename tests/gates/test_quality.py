@@ -1,14 +1,16 @@
 """Every figure against a text small enough to be worked out by hand."""
 
-from typing import get_args
+import random
+from collections import Counter
+from typing import Any, get_args
 
 import pytest
 from gate_corpus import item
 from pydantic import ValidationError
 
 from spark_build.gates.quality import CHECKS, Params, Quality, Rule
-from spark_build.modalities.text.prose import line_figures, sentences_by_line_length, word_figures
-from spark_build.modalities.text.repetition import repetition_figures
+from spark_build.modalities.text.repetition import repeated_runs
+from spark_build.modalities.text.words import words_of
 
 PROSE = (
     "The harbour was quiet that morning, and the boats lay still with their sails folded away. "
@@ -18,6 +20,10 @@ PROSE = (
     "He would have told you that patience is a habit, and that habits are cheap to keep. "
     "Around noon a small white ferry appeared behind the lighthouse, turned once, and came slowly alongside."
 )
+
+
+def measured(text: str) -> dict[str, Any]:
+    return Quality(Params()).measure(item(text))
 
 
 def verdict_on(text: str, **params: object) -> tuple[str, str, float | None, float | None]:
@@ -43,7 +49,7 @@ def verdict_on(text: str, **params: object) -> tuple[str, str, float | None, flo
     ],
 )
 def test_word_figures(figure: str, text: str, expected: float) -> None:
-    assert word_figures(text)[figure] == expected
+    assert measured(text)[figure] == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_word_figures(figure: str, text: str, expected: float) -> None:
     ],
 )
 def test_line_figures(figure: str, text: str, expected: float) -> None:
-    assert line_figures(text)[figure] == pytest.approx(expected, abs=1e-12)
+    assert measured(text)[figure] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +96,57 @@ def test_line_figures(figure: str, text: str, expected: float) -> None:
     ],
 )
 def test_repetition_figures(figure: str, text: str, expected: float) -> None:
-    assert repetition_figures(text)[figure] == pytest.approx(expected, abs=1e-12)
+    assert measured(text)[figure] == pytest.approx(expected, abs=1e-12)
 
 
 def test_repetition_stays_a_share_of_the_text() -> None:
-    figures = repetition_figures("spam " * 500)
+    (figures,) = repeated_runs(words_of(["spam " * 500]))
     assert all(0 <= value <= 1 for value in figures.values())
     assert figures["top_2_gram"] == 1.0
+
+
+def test_runs_of_many_texts_are_those_of_each_worked_out_one_by_one() -> None:
+    rnd = random.Random(7)
+    texts = [" ".join(rnd.choices(("a", "bb", "ccc"), k=rnd.randrange(60))) for _ in range(300)]
+    figures = repeated_runs(words_of(texts))
+    for text, own in zip(texts, figures, strict=True):
+        words = text.split()
+        total = max(1, sum(map(len, words)))
+        for size in (2, 3, 4):
+            assert own[f"top_{size}_gram"] == most_frequent(words, size) / total, text
+        for size in (5, 6, 7, 8, 9, 10):
+            assert own[f"duplicate_{size}_grams"] == duplicates(words, size) / total, text
+
+
+def most_frequent(words: list[str], size: int) -> int:
+    runs = [tuple(words[i : i + size]) for i in range(len(words) - size + 1)]
+    counts = Counter(runs)
+    if not counts or max(counts.values()) < 2:
+        return 0
+    covered = []
+    for run in (run for run, count in counts.items() if count == max(counts.values())):
+        inside = {i + k for i, other in enumerate(runs) if other == run for k in range(size)}
+        covered.append(sum(len(words[i]) for i in inside))
+    return max(covered)
+
+
+def duplicates(words: list[str], size: int) -> int:
+    place = characters = 0
+    seen = set()
+    while place <= len(words) - size:
+        run = tuple(words[place : place + size])
+        if run in seen:
+            characters += sum(map(len, run))
+            place += size
+        else:
+            seen.add(run)
+            place += 1
+    return characters
+
+
+def test_an_item_is_measured_alike_alone_and_among_others() -> None:
+    texts = ["", PROSE, "\u00fcber " * 40, "a\nb\na\na", PROSE + "\n\n" + PROSE, "\U0001f600 \ud800 #"]
+    assert Quality(Params()).measure_many([item(text) for text in texts]) == [*map(measured, texts)]
 
 
 def test_sentences_are_counted_by_the_length_of_their_line() -> None:
@@ -107,12 +157,12 @@ def test_sentences_are_counted_by_the_length_of_their_line() -> None:
         'He said "stop". She left...',
         "A (b) c d e.",
     ]
-    counts = sentences_by_line_length("\n".join(lines))
+    counts = measured("\n".join(lines))["sentences"]
     assert {n: c for n, c in enumerate(counts) if c} == {5: 3, 1: 1}
 
 
 def test_lines_that_ask_for_javascript_have_no_sentences() -> None:
-    assert sum(sentences_by_line_length("Please enable Javascript now.")) == 0
+    assert sum(measured("Please enable Javascript now.")["sentences"]) == 0
 
 
 def test_prose_passes_all_rules() -> None:
