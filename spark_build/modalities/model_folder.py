@@ -146,7 +146,12 @@ def _without_videos(cls: Any) -> Any:
 def _prepared(auto: Any, folder: Path, what: str, **more: Any) -> Any:
     try:
         return auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **more)
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        fix = "pip install 'spark-build[train,media]', and what else it names"
+        raise Unavailable(
+            f"the {what} of '{folder.name}' needs more: {first_line(error)}", fix=fix
+        ) from error
+    except (OSError, ValueError) as error:
         raise BadInput(f"'{folder.name}' has no {what}: {first_line(error)}", fix=_FILES) from error
 
 
