@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from spark_build.settled import Settled
     from spark_build.storage.local import LocalStore
 
+_SPREAD_AFTER = "SPARK_SPREAD_AFTER_SECONDS"
+
 
 def run_build(
     project: Project, addresses: Sequence[str], options: BuildOptions, listener: Listener | None
@@ -184,7 +186,17 @@ def builder_in(
         gpus=_gpus(),
         fail_fast=options.fail_fast,
         limit=project.limit,
+        spread_after_seconds=_spread_after_seconds(),
     )
+
+
+def _spread_after_seconds() -> float:
+    """As little work as there is in a test goes over several processes where the variable says 0."""
+    try:
+        return max(0.0, float(os.environ.get(_SPREAD_AFTER, 1.0)))
+    except ValueError:
+        fix = "a number of seconds, such as 1.0, or leave it unset"
+        raise UsageError(f"{_SPREAD_AFTER} is no number", fix=fix) from None
 
 
 def _gpus() -> int:

@@ -23,9 +23,21 @@ def run_worker(options: argparse.Namespace) -> int:
         serve(options.link, (__name__, "spark_build.executors.worker", *_OF_DATASETS), main)
     if options.job is None:
         raise UsageError("worker needs a job", fix="a build writes jobs and runs them")
+    from spark_build.storage.blobs import blobs_of
+
+    if options.helper is not None:
+        from spark_build.executors.helper import run_helper
+        from spark_build.stages.spreading import Helping
+
+        run_helper(
+            Path(options.job),
+            options.helper[0],
+            options.helper[1],
+            lambda job, blobs, note: Helping(job, blobs, note).answers,
+            blobs_of,
+        )
     from spark_build.executors.worker import run_worker as run
     from spark_build.stages import run_stage
-    from spark_build.storage.blobs import blobs_of
     from spark_build.storage.guarded_memo import memo_of
 
     return run(Path(options.job), run_stage, memo_of, blobs_of)

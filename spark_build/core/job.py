@@ -43,6 +43,8 @@ class Job(Struct, frozen=True):
     seed: int = 0
     numerics: Mapping[str, Any] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    processes: int = 1  # that may work on its items at once; no byte of the result hangs on it
+    spread_after_seconds: float = 1.0  # of work of one kind; 0: at once, however little there is to do
     secrets: tuple[str, ...] = ()
     env: tuple[str, ...] = ()  # names that the worker's environment holds besides the fixed ones
     hub: Mapping[str, str] = field(default_factory=dict)  # step input name -> 'org/name@revision'

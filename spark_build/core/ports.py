@@ -141,6 +141,60 @@ class Direct(Protocol):
         """Once it has ended; `errno` where it could not be started. Errors: SparkError."""
 
 
+class Helpers(Protocol):
+    """Processes that can do for a stage what it does item by item; by numbers, in the order they were started."""
+
+    most: int  # that there may be
+    after_seconds: float  # of work, before starting one is worth thinking of
+    worked_seconds: float  # what the stage has spent on its items so far
+
+    @property
+    def started(self) -> int: ...
+
+    def start(self, count: int) -> None:
+        """So that `count` were started; they come up beside what goes on."""
+
+    def ready(self) -> Sequence[int]:
+        """Those that are up."""
+
+    def wait(self) -> None:
+        """Until all that were started are up, or have ended."""
+
+    def send(self, number: int, message: bytes) -> None:
+        """Where it has ended, `hear` tells."""
+
+    def hear(self, seconds: float | None) -> list[tuple[int, bytes | None]]:
+        """What has come of which; None once where it has ended. Waits up to `seconds` for the first, None: for ever."""
+
+    def last_words(self, number: int) -> tuple[str, int]:
+        """Of one that has ended: 'was ended by signal 11', and the place that it noted last."""
+
+
+class NoHelpers:
+    """For a stage that is to be one process."""
+
+    most, started = 0, 0
+    after_seconds = worked_seconds = 0.0
+
+    def start(self, count: int) -> None:
+        raise NotImplementedError("BUG: a stage of one process asks for another")
+
+    def ready(self) -> Sequence[int]:
+        return ()
+
+    def wait(self) -> None:
+        """There is none."""
+
+    def send(self, number: int, message: bytes) -> None:
+        raise NotImplementedError("BUG: there is no helper")
+
+    def hear(self, seconds: float | None) -> list[tuple[int, bytes | None]]:
+        return []
+
+    def last_words(self, number: int) -> tuple[str, int]:
+        raise NotImplementedError("BUG: there is no helper")
+
+
 class Services(Struct, frozen=True):
     """What a stage's runner is given besides its job."""
 
@@ -148,6 +202,7 @@ class Services(Struct, frozen=True):
     report: Reporter
     blobs: Blobs = NoBlobs()
     spool: "Spool" = field(default_factory=lambda: _spool())
+    helpers: Helpers = field(default_factory=NoHelpers)
 
 
 def _spool() -> "Spool":

@@ -16,6 +16,7 @@ from spark_build.core.undeclared import FIX, NOTE, touched_text
 from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.jobs import Workshop
+from spark_build.engine.shares import cores_of, gpus_of, processes_of
 from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.engine.results import BuildResult, StageResult, judged
 
@@ -115,11 +116,13 @@ class Builder:
         restorer: Restorer | None = None,
         fail_fast: bool = False,
         limit: int | None = None,
+        spread_after_seconds: float = 1.0,
     ) -> None:
+        """`jobs`: stages at once, and processes that work on their items."""
         self.graph, self.planner, self.workshop = graph, planner, workshop
         self.executor, self.leases, self.listener, self.restorer = executor, leases, listener, restorer
         self.jobs, self.cores, self.gpus = max(1, jobs), cores, gpus
-        self.fail_fast, self.limit = fail_fast, limit
+        self.fail_fast, self.limit, self.spread_after_seconds = fail_fast, limit, spread_after_seconds
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
@@ -195,7 +198,9 @@ class Builder:
         if len(self._running) >= self.jobs:
             return False
         running_keys = {r.plan.key for r in self._running.values()}
-        for stage_plan in self._by_longest_path(plan):
+        ready = self._by_longest_path(plan)
+        starting = self._count_starting(ready, running_keys)
+        for stage_plan in ready:
             node = self.graph.nodes[stage_plan.stage]
             if stage_plan.stage in self.result.results or stage_plan.key in running_keys:
                 continue
@@ -216,9 +221,15 @@ class Builder:
             if self._is_done_meanwhile(stage_plan):
                 lease.release()
                 return True
-            self._start(node, stage_plan, lease)
+            running = [(r.node, r.job) for r in self._running.values()]
+            self._start(node, stage_plan, lease, processes_of(node, running, max(1, starting), self.jobs))
             running_keys.add(stage_plan.key)
+            starting -= 1
         return False
+
+    def _count_starting(self, ready: list[StagePlan], running_keys: set[Digest | None]) -> int:
+        here = (p for p in ready if p.stage not in self.result.results and p.key not in running_keys)
+        return len({p.key for p in here if self._may_run(self.graph.nodes[p.stage])})
 
     def _may_run(self, node: Node) -> bool:
         """Whether everything that it reads or waits for has come to rest, and well."""
@@ -233,9 +244,9 @@ class Builder:
             return True
         if len(self._running) >= self.jobs:
             return False
-        used = sum(_cores(r.node) for r in self._running.values())
-        used_gpus = sum(_gpus(r.node) for r in self._running.values())
-        return used + _cores(node) <= self.cores and used_gpus + _gpus(node) <= self.gpus
+        used = sum(cores_of(r.node) for r in self._running.values())
+        used_gpus = sum(gpus_of(r.node) for r in self._running.values())
+        return used + cores_of(node) <= self.cores and used_gpus + gpus_of(node) <= self.gpus
 
     def _wait_for_other(self, plan: StagePlan) -> None:
         if plan.stage not in self._told_of_waiting:
@@ -254,9 +265,10 @@ class Builder:
         self.planner.forget(plan.stage)
         return True
 
-    def _start(self, node: Node, plan: StagePlan, lease: Lease) -> None:
+    def _start(self, node: Node, plan: StagePlan, lease: Lease, processes: int) -> None:
         try:
             job = self.workshop.prepare(node, plan, self._output_of, limit=self.limit)
+            job = replace(job, processes=processes, spread_after_seconds=self.spread_after_seconds)
             handle = self.executor.start(job, lease)
         except SparkError as error:
             self._finish(self._failed(node, plan, error, 0.0))
@@ -391,14 +403,6 @@ def _failure(running: _Running, status: int, job_result: JobResult | None) -> St
     how = f"was ended by signal {-status}" if status < 0 else f"ended with exit code {status}"
     fix = "out of memory? try a smaller batch or fewer --jobs" if status == -9 else "see its log"
     return StageFailed(f"the worker of {running.node.stage} {how} before it had a result", fix=fix)
-
-
-def _cores(node: Node) -> int:
-    return int(node.resources.get("cpus") or (node.numerics or {}).get("threads") or 1)
-
-
-def _gpus(node: Node) -> int:
-    return int(node.resources.get("gpus") or 0)
 
 
 def _nap() -> list[Any]:

@@ -46,6 +46,12 @@ def environment_of(job: Job, around: Mapping[str, str] | None = None) -> dict[st
     return env | secrets_of(job, around)
 
 
+def import_path() -> dict[str, str]:
+    """Where this package is imported from a folder that Python does not know by itself."""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return {} if os.path.basename(folder) in ("site-packages", "dist-packages") else {"PYTHONPATH": folder}
+
+
 def secrets_of(job: Job, around: Mapping[str, str]) -> dict[str, str]:
     if unset := [name for name in job.secrets if name not in around]:
         raise UsageError(

@@ -18,7 +18,7 @@ from spark_build.core.disk import disk_problems
 from spark_build.core.job import Job, JobResult
 from spark_build.core.ports import Direct, Reporter
 from spark_build.executors import processes
-from spark_build.executors.environment import check_machine, environment_of, secrets_of
+from spark_build.executors.environment import check_machine, environment_of, import_path, secrets_of
 from spark_build.executors.events import EventReader, EventStream, masked_texts
 from spark_build.executors.keeper import GRACE_SECONDS
 from spark_build.executors.link import Link, ready, start_bare, start_process
@@ -131,7 +131,7 @@ class LocalExecutor:
         job.save(job_file)
         return {
             "argv": [*self._command, str(job_file)],
-            "env": {**env, **_import_path()},
+            "env": {**env, **import_path()},
             "cwd": job.scratch,
             "log": handle.log,
             "mask": masked_texts(secrets_of(job, self._around).values()),
@@ -150,7 +150,7 @@ class LocalExecutor:
     def _warm_link(self, env: Mapping[str, str]) -> Link:
         if self._warm is None:
             self._warm_env = env
-            variables = {**env, **_import_path()}
+            variables = {**env, **import_path()}
             words = [sys.executable, *_WORKER, "--link"]
             self._warm = Link(lambda link: start_process([*words, str(link)], variables, link))
         return self._warm
@@ -279,9 +279,3 @@ class _Log:
                 return file.read()
         except OSError:
             return b""
-
-
-def _import_path() -> dict[str, str]:
-    """Where this package is imported from a folder that Python does not know by itself."""
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return {} if os.path.basename(folder) in ("site-packages", "dist-packages") else {"PYTHONPATH": folder}

@@ -12,8 +12,9 @@ from spark_build.core.ports import Blobs, Memo, NoBlobs, Services
 from spark_build.core.spool import Spool
 from spark_build.core.values import replace
 from spark_build.executors.audit import watching
-from spark_build.executors.environment import secrets_of
+from spark_build.executors.environment import import_path, secrets_of
 from spark_build.executors.events import EventStream
+from spark_build.executors.helpers import HelperProcesses
 from spark_build.executors.outcome import result_of
 from spark_build.executors.undeclared import allowance_of, refuse_undeclared, undeclared_note
 
@@ -33,15 +34,19 @@ def run_worker(
     make_blobs: MakeBlobs = lambda job: NoBlobs(),
 ) -> int:
     """The exit code; the JobResult lies at `job.result`, and whatever goes wrong is told there."""
-    _prepare_process()
+    prepare_process()
     job = _job(Path(job_path))
     report = EventStream(job.events, secrets_of(job, os.environ).values())
 
+    helpers = HelperProcesses(job, str(job_path), import_path())
+
     def run() -> Outcome:
         memo, blobs = make_memo(job, report.log), make_blobs(job)
-        services = Services(memo, report, blobs, Spool(Path(job.output).parent))
+        services = Services(memo, report, blobs, Spool(Path(job.output).parent), helpers)
         with watching(allowance_of(job, os.environ)) as undeclared:
             outcome = run_stage(job, services)
+            undeclared.files.update(helpers.seen.files)
+            undeclared.hosts.update(helpers.seen.hosts)
         refuse_undeclared(job, undeclared)
         return replace(outcome, notes={**outcome.notes, **undeclared_note(undeclared)})
 
@@ -50,6 +55,7 @@ def run_worker(
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
+        helpers.close()
         report.close()
     _write(result, job.result)
     return DONE if result.ok else FAILED
@@ -69,7 +75,7 @@ def _job(path: Path) -> Job:
     return job
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     import faulthandler
 
     with suppress(OSError, ValueError):  # a standard error that is no file

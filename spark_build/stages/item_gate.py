@@ -3,19 +3,20 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from spark_build.contract.items import Verdict
+from spark_build.contract.items import Item, Verdict
 from spark_build.contract.rules import ItemGate
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
-from spark_build.core.ports import Services
+from spark_build.core.ports import Blobs, Services
 from spark_build.core.spool import Spool
 from spark_build.core.values import replace
 from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
 from spark_build.stages.media import named, referred, seen
-from spark_build.stages.narrow import decoded, encoded_found, encoded_rejection, has_any, narrowed
+from spark_build.stages.narrow import View, decoded, encoded_found, encoded_rejection, has_any
 from spark_build.stages.progress import Progress
+from spark_build.stages.spreading import Work
 
 
 def run_item_gate(
@@ -34,8 +35,14 @@ def run_item_gate(
         services,
         step.operation,
         [candidates[p].digest(read[p]) for p in asked],
-        lambda positions: _measured(
-            services, step, gate, [(candidates[asked[p]], read[asked[p]]) for p in positions]
+        Work(
+            measured,
+            ItemGate,
+            step,
+            gate,
+            lambda p: View(candidates[asked[p]].item, read[asked[p]]),
+            services.blobs,
+            is_pure=not gate.uses_model_of(params),
         ),
         batch=gate.batch_items,
         progress=Progress(services.report, len(asked), "items"),
@@ -55,37 +62,35 @@ def run_item_gate(
     return gated
 
 
-def _measured(
-    services: Services, step: JobStep, gate: ItemGate, batch: Sequence[tuple[Candidate, tuple[str, ...]]]
-) -> Iterator[bytes]:
+def measured(step: JobStep, gate: ItemGate, batch: Sequence[View], blobs: Blobs) -> Iterator[bytes]:
     """What was found of each, as it is remembered; where one of a batch can't be handled, each by itself."""
-    items = [narrowed(candidate.item, names, services.blobs) for candidate, names in batch]
+    items = [view.narrowed(blobs) for view in batch]
     try:
         found = gate.measure_many(items)
         if len(found) != len(items):
             raise ValueError(f"measure_many gave {len(found)} values for {len(items)} items")
     except ItemRejected:
         yield from (
-            _measured_alone(step, gate, one, item) for (one, _), item in zip(batch, items, strict=True)
+            _measured_alone(step, gate, one.item, item) for one, item in zip(batch, items, strict=True)
         )
         return
     except SparkError:
         raise
     except Exception as error:
-        names = f"item '{batch[0][0].item.id}' of {batch[0][0].item.source}"
+        names = f"item '{batch[0].item.id}' of {batch[0].item.source}"
         raise failed(step, f"on {names}{' and others' if len(batch) > 1 else ''}", error) from error
-    yield from (encoded_found(value, step, one.item) for (one, _), value in zip(batch, found, strict=True))
+    yield from (encoded_found(value, step, one.item) for one, value in zip(batch, found, strict=True))
 
 
-def _measured_alone(step: JobStep, gate: ItemGate, candidate: Candidate, item: Any) -> bytes:
+def _measured_alone(step: JobStep, gate: ItemGate, whole: Item, item: Item) -> bytes:
     try:
-        return encoded_found(gate.measure(item), step, candidate.item)
+        return encoded_found(gate.measure(item), step, whole)
     except ItemRejected as rejected:
         return encoded_rejection(rejected)
     except SparkError:
         raise
     except Exception as error:
-        raise failed(step, f"on item '{candidate.item.id}' of {candidate.item.source}", error) from error
+        raise failed(step, f"on item '{whole.id}' of {whole.source}", error) from error
 
 
 def _verdict(

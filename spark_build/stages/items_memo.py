@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spark_build.core.digest import Digest
 from spark_build.core.ports import Memo, Services
 from spark_build.core.spool import Picked, Values
+from spark_build.stages.spreading import Work, spread
 
 if TYPE_CHECKING:
     from spark_build.stages.progress import Progress
@@ -37,6 +38,9 @@ def remember(
     """
 
     def computed(missing: Sequence[int]) -> Iterator[Found]:
+        if isinstance(compute, Work) and compute.is_pure and services.helpers.most:
+            yield from ((at, value, True) for at, value in spread(services.helpers, compute, missing, batch))
+            return
         for start in range(0, len(missing), batch):
             positions = missing[start : start + batch]
             for position, value in zip(positions, compute(positions), strict=True):

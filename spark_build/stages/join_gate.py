@@ -10,14 +10,15 @@ from spark_build.contract.rules import JoinGate
 from spark_build.core.digest import digest_json
 from spark_build.core.errors import ItemRejected, SparkError, StageFailed
 from spark_build.core.job import JobStep
-from spark_build.core.ports import Services
+from spark_build.core.ports import Blobs, Services
 from spark_build.stages.gating import Candidate, Gated, action_of, rejection
 from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
 from spark_build.stages.media import seen
-from spark_build.stages.narrow import has_any, narrowed
+from spark_build.stages.narrow import View, has_any, narrowed
 from spark_build.stages.progress import Progress
 from spark_build.stages.similarities import Similarities
+from spark_build.stages.spreading import Work
 
 DUPLICATE = "duplicate"  # the very same content
 LARGE_CLUSTER_SHARE, LARGE_CLUSTER_ITEMS = 0.001, 10
@@ -116,7 +117,15 @@ class _Join:
             self._services,
             self._step.operation,
             [self._digests[p] for p in first],
-            lambda asked: (self._signature(first[i]) for i in asked),
+            Work(
+                signatures,
+                JoinGate,
+                self._step,
+                self._gate,
+                lambda i: View(self._candidates[first[i]].item, self._read[first[i]]),
+                self._services.blobs,
+                is_pure=not self._gate.uses_model_of(self._params),
+            ),
             progress=Progress(self._services.report, len(first), "items"),
         )
         self.handled = {self._candidates[first[i]].number for i in ran}
@@ -127,17 +136,6 @@ class _Join:
             else:
                 able.append((position, value[1:]))
         return [position for position, _ in able], [signature for _, signature in able]
-
-    def _signature(self, position: int) -> bytes:
-        item = self._candidates[position].item
-        try:
-            return b"=" + self._gate.signature(self._seen(position))
-        except ItemRejected as why:
-            return b"!" + json.dumps([why.reason, why.detail]).encode()
-        except SparkError:
-            raise
-        except Exception as error:
-            raise failed(self._step, f"on item '{item.id}' of {item.source}", error) from error
 
     def _similar(
         self,
@@ -189,6 +187,19 @@ class _Join:
             else:
                 self.unreadable[number] = self.unreadable[winner.number]
         return followed
+
+
+def signatures(step: JobStep, gate: JoinGate, views: Sequence[View], blobs: Blobs) -> Iterator[bytes]:
+    """Of each, or why it has none, as it is remembered."""
+    for view in views:
+        try:
+            yield b"=" + gate.signature(view.narrowed(blobs))
+        except ItemRejected as why:
+            yield b"!" + json.dumps([why.reason, why.detail]).encode()
+        except SparkError:
+            raise
+        except Exception as error:
+            raise failed(step, f"on item '{view.item.id}' of {view.item.source}", error) from error
 
 
 def _pair_operation(step: JobStep) -> str:

@@ -46,11 +46,11 @@ def rule_class(job: Job, step: JobStep, family: Callable[..., R]) -> type[R]:
     found = getattr(module, name, None)
     shown = Path(place).name if place.endswith(".py") else place
     if not isinstance(found, type):
-        raise UsageError(f"{_called(step)}: {shown} has no class '{name}'", fix="use: ./FILE.py:CLASS")
+        raise UsageError(f"{called(step)}: {shown} has no class '{name}'", fix="use: ./FILE.py:CLASS")
     wanted = cast(type[R], family)  # a Callable to the type checker, which takes abstract classes then
     if not issubclass(found, wanted):
         raise UsageError(
-            f"{_called(step)}: '{name}' in {shown} is no {wanted.__name__}",
+            f"{called(step)}: '{name}' in {shown} is no {wanted.__name__}",
             fix=f"derive it from spark_build.contract.{wanted.__name__}",
         )
     return found
@@ -64,7 +64,7 @@ def params_of(rule: type[Rule], step: JobStep) -> Any:
         return rule.Params(**(step.params if is_pinned else with_secrets(rule.Params, step.params)))
     except ValidationError as error:
         lines = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UsageError(f"{_called(step)}: {'; '.join(lines)}") from None
+        raise UsageError(f"{called(step)}: {'; '.join(lines)}") from None
 
 
 def without_deciding(params: RuleParams) -> RuleParams:
@@ -99,9 +99,9 @@ def failed(step: JobStep, doing: str, error: Exception) -> SparkError:
 
     traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-        return disk_problem(error, f"{_called(step)} {doing}")
+        return disk_problem(error, f"{called(step)} {doing}")
     return StageFailed(
-        f"{_called(step)} failed {doing}: {type(error).__name__}: {error}",
+        f"{called(step)} failed {doing}: {type(error).__name__}: {error}",
         fix="the log has the traceback; a rule says ItemRejected where one item can't be handled",
     )
 
@@ -113,7 +113,7 @@ def shown_path(job: Job, path: Path) -> str:
     return path.name
 
 
-def _called(step: JobStep) -> str:
+def called(step: JobStep) -> str:
     return f"'{step.rule}'" if step.label in ("", step.rule) else f"'{step.label}' ({step.rule})"
 
 
@@ -122,7 +122,7 @@ def _module(name: str, step: JobStep) -> Any:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise Unavailable(
-            f"{_called(step)} needs '{error.name}', which is not installed",
+            f"{called(step)} needs '{error.name}', which is not installed",
             fix="pip install it beside spark; `spark doctor` lists all that this Sparkfile lacks",
         ) from error
 

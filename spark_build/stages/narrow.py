@@ -24,6 +24,11 @@ class View(Struct, frozen=True):
     def key(self) -> bytes:
         return digest_of_fields(self.item, self.names)
 
+    def alone(self) -> "View":
+        """With what the operation reads, and what names the item where something goes wrong."""
+        fields = {name: self.item.fields[name] for name in self.names if name in self.item.fields}
+        return View(Item(self.item.id, self.item.source, "", fields), self.names)
+
     def narrowed(self, blobs: Blobs) -> Item:
         return narrowed(self.item, self.names, blobs)
 

@@ -21,6 +21,7 @@ from spark_build.stages.listing import check_unchanged, files_of
 from spark_build.stages.loading import failed, shown_path
 from spark_build.stages.media import is_usable, referred
 from spark_build.stages.progress import Progress
+from spark_build.stages.spreading import Work
 
 _LONG_BYTES = 64 << 20  # of one file's records, as JSON
 _LONG = b"null"  # in place of so many: the file is read again instead
@@ -141,7 +142,15 @@ def _read_files(
         services,
         operation,
         [_key_of(file) for file in files],
-        lambda positions: (_read_at_once(step, source, files[p], services.blobs) for p in positions),
+        Work(
+            read_at_once,
+            Source,
+            step,
+            source,
+            files.__getitem__,
+            services.blobs,
+            is_pure=not source.uses_model_of(source.params),
+        ),
         usable=is_usable(services.blobs),
         progress=Progress(services.report, len(files), "files"),
     )
@@ -153,6 +162,11 @@ def _read_files(
 
 def _key_of(file: SourceFile) -> bytes:
     return bytes.fromhex(digest_json([file.path, file.digest]))
+
+
+def read_at_once(step: JobStep, source: Source, files: Sequence[SourceFile], blobs: Blobs) -> Iterator[bytes]:
+    """What stands in each, as it is remembered."""
+    return (_read_at_once(step, source, file, blobs) for file in files)
 
 
 def _read_at_once(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> bytes:

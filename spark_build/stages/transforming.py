@@ -19,6 +19,7 @@ from spark_build.stages.media import is_usable, named, referred, seen
 from spark_build.stages.narrow import View, decoded, encoded_found, encoded_rejection
 from spark_build.stages.progress import Progress
 from spark_build.stages.rejected import Place, Rejected
+from spark_build.stages.spreading import Work
 
 
 class Draft(Struct):
@@ -48,7 +49,16 @@ def apply_transform(
     if isinstance(rule, AskingTransform):
         values, ran = asked_of(job, services, step, rule, views, progress)
     else:
-        values, ran = _applied(services, step, rule, views, progress)
+        values, ran = remember(
+            services,
+            step.operation,
+            [view.key for view in views],
+            Work(
+                applied, Transform, step, rule, views.__getitem__, blobs, is_pure=not rule.uses_model_of(params)
+            ),
+            progress=progress,
+            usable=is_usable(blobs),
+        )
     numbers = {position: number for number, position in enumerate(chosen)}
     result = Transformed([], [], {drafts[chosen[i]].record for i in ran})
     for position, draft in enumerate(drafts):
@@ -65,23 +75,14 @@ def apply_transform(
     return replace(result, drafts=_replaced(result.drafts))
 
 
-def _applied(
-    services: Services, step: JobStep, rule: Transform, views: Sequence[View], progress: Progress
-) -> tuple[Sequence[bytes], set[int]]:
-    blobs = services.blobs
-    return remember(
-        services,
-        step.operation,
-        [view.key for view in views],
-        lambda asked: (_apply(step, rule, views[i], blobs) for i in asked),
-        progress=progress,
-        usable=is_usable(blobs),
-    )
-
-
 def _is_for(step: JobStep, split: str) -> bool:
     only = step.options.get("only")
     return only is None or split == only or (isinstance(only, list | tuple) and split in only)
+
+
+def applied(step: JobStep, rule: Transform, views: Sequence[View], blobs: Blobs) -> Iterator[bytes]:
+    """What each became, as it is remembered."""
+    return (_apply(step, rule, view, blobs) for view in views)
 
 
 def _apply(step: JobStep, rule: Transform, view: View, blobs: Blobs) -> bytes:
