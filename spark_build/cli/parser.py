@@ -314,7 +314,9 @@ def _lock(parser: argparse.ArgumentParser) -> None:
 def _worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", metavar="JOB", help="a job file, as the build writes it")
     parser.add_argument("--link", type=int, help=argparse.SUPPRESS)  # of a build that sends jobs one by one
-    parser.add_argument("--helper", type=int, nargs=2, help=argparse.SUPPRESS)  # of a worker that spreads its items
+    parser.add_argument(
+        "--helper", type=int, nargs=2, help=argparse.SUPPRESS
+    )  # of a worker that spreads its items
 
 
 def _names(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ def run_worker(options: argparse.Namespace) -> int:
 
     if options.helper is not None:
         from spark_build.executors.helper import run_helper
-        from spark_build.stages.spreading import Helping
+        from spark_build.stages.helping import Helping
 
         run_helper(
             Path(options.job),

@@ -16,9 +16,9 @@ from spark_build.core.undeclared import FIX, NOTE, touched_text
 from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.jobs import Workshop
-from spark_build.engine.shares import cores_of, gpus_of, processes_of
 from spark_build.engine.plan import Plan, Planner, StagePlan
 from spark_build.engine.results import BuildResult, StageResult, judged
+from spark_build.engine.shares import cores_of, gpus_of, processes_of
 
 POLL_SECONDS = 0.1
 

@@ -7,13 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from spark_build.core.job import Job
 from spark_build.executors.hermetic import Undeclared
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 # what a helper says: it is up; what it touched and the job does not declare; an answer
 UP, TOUCHED, ANSWER = b"u", b"t", b"a"
@@ -34,7 +30,11 @@ class HelperProcesses:
         self.most, self.after_seconds = max(0, job.processes - 1), job.spread_after_seconds
         self.worked_seconds = 0.0
         self.seen = Undeclared()  # by all of them
-        self._env = {**_NO_THREADS, **os.environ, **import_path}  # as the stage found it, whatever a rule makes of it
+        self._env = {
+            **_NO_THREADS,
+            **os.environ,
+            **import_path,
+        }  # as the stage found it, whatever a rule makes of it
         self._job_file = job_file
         self._all: list[_Helper] = []
 

@@ -7,24 +7,22 @@ value hangs on its item alone, and of several failures the first one in the orde
 import itertools
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from spark_build.core.errors import StageFailed
-from spark_build.core.job import Job, JobStep
+from spark_build.core.job import JobStep
 from spark_build.core.ports import Blobs, Helpers
-from spark_build.core.values import Struct, field
-from spark_build.stages.loading import called, load, load_blind
+from spark_build.core.values import Struct
+from spark_build.stages.helping import Answer, Ask, Begin, Finish, Run
+from spark_build.stages.loading import called
 from spark_build.stages.narrow import View
 
 _TURN_SECONDS = 0.005  # of own work between two looks at the helpers
 _CHUNK_SECONDS, _CHUNK_BYTES = 0.2, 4 << 20
 _AHEAD = 2  # chunks of one helper: it has the next one when it is done with one
-_REPLY_SECONDS, _REPLY_BYTES = 0.2, 1 << 20  # a helper tells what it has so far
 # a helper starts in about 0.25 s: that is to be at most a twentieth of what the stage has to do
 _LEAST_SECONDS, _LEAST_LEFT_SECONDS = 5.0, 1.0
-
-Run = Callable[[JobStep, Any, Sequence[Any], Blobs], Iterable[bytes]]
 
 _numbers = itertools.count(1)
 
@@ -32,7 +30,7 @@ _numbers = itertools.count(1)
 class Work(Struct, frozen=True):
     """One step's operation, by positions of what it is asked for."""
 
-    run: Run  # a function of a module: a helper imports it by its name
+    run: Run
     family: Any  # class of rules, by which a helper loads the step's
     step: JobStep
     rule: Any
@@ -40,16 +38,16 @@ class Work(Struct, frozen=True):
     blobs: Blobs
     is_pure: bool  # False: it needs this very process
 
-    def __call__(self, positions: Sequence[int]) -> Iterable[bytes]:
+    def __call__(self, positions: Sequence[int]) -> Iterator[bytes]:
         return self.run(self.step, self.rule, [self.given(p) for p in positions], self.blobs)
 
-    def order(self, number: int, batch: int) -> bytes:
-        return pickle.dumps((number, (self.run, self.family, self.step, batch)))
+    def alone(self, position: int) -> Any:
+        """What is given to another process."""
+        given = self.given(position)
+        return given.alone() if isinstance(given, View) else given
 
 
-def spread(
-    helpers: Helpers, work: Work, positions: Sequence[int], batch: int
-) -> Iterator[tuple[int, bytes]]:
+def spread(helpers: Helpers, work: Work, positions: Sequence[int], batch: int) -> Iterator[tuple[int, bytes]]:
     """Each position with its value, in no order. Errors: what one process alone would raise."""
     return _Spread(helpers, work, positions, batch).found()
 
@@ -64,13 +62,14 @@ class _Chunk(Struct):
 class _Spread:
     def __init__(self, helpers: Helpers, work: Work, positions: Sequence[int], batch: int) -> None:
         self._helpers, self._work, self._positions, self._batch = helpers, work, positions, batch
-        self._number = next(_numbers)
         self._told: set[int] = set()  # helpers that know the work
         self._next = 0  # the first that nobody has
         self._done, self._began = 0, time.monotonic()  # here, by this process
         self._worked_before = helpers.worked_seconds
         self._chunks: dict[int, _Chunk] = {}  # by number, those that helpers have
-        self._aside: dict[int, tuple[int, StageFailed | None]] = {}  # start -> stop, of what a helper failed at
+        self._aside: dict[
+            int, tuple[int, StageFailed | None]
+        ] = {}  # start -> stop, of what a helper failed at
 
     def found(self) -> Iterator[tuple[int, bytes]]:
         while self._next < len(self._positions):
@@ -150,38 +149,43 @@ class _Spread:
         return max(count - count % self._batch, self._batch)
 
     def _send(self, helper: int, count: int) -> None:
+        """Whole batches: which items are measured together is the same with any number of processes."""
         start, size, given = self._next, 0, list[bytes]()
         while len(given) < count and size < _CHUNK_BYTES:
-            one = self._work.given(self._positions[start + len(given)])
-            given.append(pickle.dumps(one.alone() if isinstance(one, View) else one))
-            size += len(given[-1])
+            for position in self._positions[start + len(given) : start + len(given) + self._batch]:
+                given.append(pickle.dumps(self._work.alone(position)))
+                size += len(given[-1])
         self._next += len(given)
         if helper not in self._told:
             self._told.add(helper)
-            self._helpers.send(helper, self._work.order(self._number, self._batch))
+            work = self._work
+            self._tell(helper, Begin(work.run, work.family, work.step, self._batch))
         number = next(_numbers)
         self._chunks[number] = _Chunk(helper, start, self._next)
-        self._helpers.send(helper, pickle.dumps((self._number, number, given)))
+        self._tell(helper, Ask(number, given))
+
+    def _tell(self, helper: int, what: Begin | Ask | Finish) -> None:
+        self._helpers.send(helper, pickle.dumps(what))
 
     def _heard(self, seconds: float | None) -> Iterator[tuple[int, bytes]]:
         for helper, message in self._helpers.hear(seconds):
             if message is None:
                 self._lost(helper)
             else:
-                number, values, is_over = pickle.loads(message)
-                if number in self._chunks:  # else of work that was given up
-                    yield from self._answered(number, values, is_over)
+                yield from self._answered(pickle.loads(message))
 
-    def _answered(self, number: int, values: Sequence[bytes], is_over: bool) -> Iterator[tuple[int, bytes]]:
-        chunk = self._chunks[number]
+    def _answered(self, answer: Answer) -> Iterator[tuple[int, bytes]]:
+        chunk = self._chunks.get(answer.number)
+        if chunk is None:  # of work that was given up
+            return
         start = chunk.start + chunk.answered
-        chunk.answered += len(values)
+        chunk.answered += len(answer.values)
         stop = chunk.start + chunk.answered
-        if is_over:
-            del self._chunks[number]
+        if answer.is_last:
+            del self._chunks[answer.number]
             if stop < chunk.stop:  # it failed
                 self._aside[stop] = chunk.stop, None
-        yield from zip(self._positions[start:stop], values, strict=True)
+        yield from zip(self._positions[start:stop], answer.values, strict=True)
 
     def _lost(self, helper: int) -> None:
         how, place = self._helpers.last_words(helper)
@@ -205,71 +209,16 @@ class _Spread:
         """What helpers made is on the disk, as what this process made will be."""
         waiting = {helper: next(_numbers) for helper in self._told & {*self._helpers.ready()}}
         for helper, number in waiting.items():
-            self._helpers.send(helper, pickle.dumps((number,)))
+            self._tell(helper, Finish(number))
         while waiting:
             for helper, message in self._helpers.hear(None):
-                number, error, _ = (0, "it has ended", True) if message is None else pickle.loads(message)
-                if helper in waiting and (message is None or number == waiting[helper]):
+                answer: Answer | None = None if message is None else pickle.loads(message)
+                if answer is not None and answer.number == waiting.get(helper) and not answer.error:
                     del waiting[helper]
-                    if error:
-                        raise StageFailed(f"{called(self._work.step)}: what a process made is lost: {error}")
+                elif answer is None or answer.error:
+                    why = self._helpers.last_words(helper)[0] if answer is None else answer.error
+                    raise StageFailed(f"{called(self._work.step)}: what a process made was not kept: {why}")
 
 
 def _named(given: Any) -> str:
     return f"item '{given.item.id}' of {given.item.source}" if isinstance(given, View) else given.path
-
-
-class Helping(Struct):
-    """A helper's side."""
-
-    job: Job
-    blobs: Blobs
-    note: Callable[[int], None]  # the place in a chunk that it has come to
-    works: dict[int, Any] = field(default_factory=dict)
-
-    def answers(self, message: bytes) -> Iterator[bytes]:
-        number, *rest = pickle.loads(message)
-        if not rest:
-            yield pickle.dumps((number, self._flushed(), True))
-        elif len(rest) == 1:
-            self.works = {number: rest[0]}
-        else:
-            yield from self._chunk(number, *rest)
-
-    def _flushed(self) -> str:
-        try:
-            self.blobs.flush()
-        except Exception as error:
-            return str(error)
-        return ""
-
-    def _chunk(self, work: int, number: int, given: Sequence[bytes]) -> Iterator[bytes]:
-        """Values as they come. Where one fails no more of them: who asked meets the failure by itself."""
-        values, size, sent = list[bytes](), 0, time.monotonic()
-        try:
-            for value in self._values(work, given):
-                values.append(value)
-                size += len(value)
-                if size >= _REPLY_BYTES or time.monotonic() - sent >= _REPLY_SECONDS:
-                    yield pickle.dumps((number, values, False))
-                    values, size, sent = [], 0, time.monotonic()
-        except (Exception, SystemExit) as error:
-            print(f"{type(error).__name__} in a process that helps: done again to be told")
-        yield pickle.dumps((number, values, True))
-
-    def _values(self, work: int, given: Sequence[bytes]) -> Iterator[bytes]:
-        run, family, step, batch = self.works[work]
-        self.note(0)
-        rule = self._rule(work, family, step)
-        for start in range(0, len(given), batch):
-            self.note(start)
-            part = [pickle.loads(one) for one in given[start : start + batch]]
-            yield from run(step, rule, part, self.blobs)
-
-    def _rule(self, work: int, family: Any, step: JobStep) -> Any:
-        from spark_build.contract.rules import Source
-
-        if -work not in self.works:
-            loaded = load(self.job, step, family) if family is Source else load_blind(self.job, step, family)[0]
-            self.works[-work] = loaded
-        return self.works[-work]

@@ -54,7 +54,13 @@ def apply_transform(
             step.operation,
             [view.key for view in views],
             Work(
-                applied, Transform, step, rule, views.__getitem__, blobs, is_pure=not rule.uses_model_of(params)
+                applied,
+                Transform,
+                step,
+                rule,
+                views.__getitem__,
+                blobs,
+                is_pure=not rule.uses_model_of(params),
             ),
             progress=progress,
             usable=is_usable(blobs),

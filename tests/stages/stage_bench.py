@@ -1,6 +1,8 @@
 """Runs single stages in a temporary project: real jobs, the real memo, real files."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,13 @@ from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.rules import Rule
 from spark_build.core.digest import digest_file, digest_json
 from spark_build.core.job import Job, JobStep, Outcome
-from spark_build.core.ports import Services
+from spark_build.core.ports import Helpers, NoHelpers, Services
 from spark_build.core.tree import Entry, Tree
+from spark_build.executors.helpers import HelperProcesses
 from spark_build.stages import run_stage
 from spark_build.storage.blobs import blobs_of
 from spark_build.storage.memo import LocalMemo
+from tests.spark import REPOSITORY
 
 
 @dataclass
@@ -128,7 +132,9 @@ class Bench:
 
     def run_job(self, job: Job) -> Ran:
         heard = Heard()
-        outcome = run_stage(job, Services(LocalMemo(self.store / "memo", heard.log), heard, blobs_of(job)))
+        with _helpers(job) as helpers:
+            memo = LocalMemo(self.store / "memo", heard.log)
+            outcome = run_stage(job, Services(memo, heard, blobs_of(job), helpers=helpers))
         return Ran(outcome, Path(job.output), heard)
 
     def ingest(self, *steps: JobStep, **options: Any) -> Ran:
@@ -139,6 +145,22 @@ class Bench:
 
     def files(self, path: str = "data", rule: str = "Lines", **params: Any) -> JobStep:
         return step(rule, params, inputs={"path": str(self.project / path)})
+
+
+@contextmanager
+def _helpers(job: Job) -> Iterator[Helpers]:
+    """As a worker has them; they find the rules of tests as well."""
+    if job.processes == 1:
+        yield NoHelpers()
+        return
+    job_file = Path(job.output).with_name("job.json")
+    job.save(job_file)
+    path = os.pathsep.join([str(REPOSITORY), os.path.dirname(__file__)])
+    helpers = HelperProcesses(job, str(job_file), {"PYTHONPATH": path})
+    try:
+        yield helpers
+    finally:
+        helpers.close()
 
 
 def step(rule: str, params: Mapping[str, Any] | None = None, impl: str | None = None, **rest: Any) -> JobStep:
