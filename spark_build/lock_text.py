@@ -51,6 +51,8 @@ def merge(ours: Blocks, theirs: Blocks, base: Blocks | None = None) -> Merged:
             chosen = mine
         elif mine == before:
             chosen = other
+        elif name[0] == "forgotten":  # on both sides, with other words: one of them is enough
+            chosen = min(text for text in (mine, other) if text is not None)
         elif name[0] == "stages" or _is_of_the_project(mine or other or ""):
             left_out.append(name[1])
             continue

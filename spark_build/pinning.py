@@ -16,6 +16,7 @@ from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
 
 if TYPE_CHECKING:
+    from spark_build.core.forgotten import Tombstone
     from spark_build.engine.graph import Input, Node
     from spark_build.engine.locked import Block
     from spark_build.lock_text import Merged, Name
@@ -24,9 +25,9 @@ HEADER = (
     "# Written by `spark build`; commit it. One block a stage, so that two branches merge.\nversion = 1\n"
 )
 LOCK_NAME = "Sparkfile.lock"
-_BLOCK = re.compile(r'^\[(stages|pins|tags)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILINE)
+_BLOCK = re.compile(r'^\[(stages|pins|tags|forgotten)\."((?:[^"\\]|\\.)*)"\]$', re.MULTILINE)
 _VERSION = re.compile(r"^version = 1$", re.MULTILINE)
-_NEEDED = {"stages": ("key", "output"), "tags": ("key", "output"), "pins": ()}
+_NEEDED = {"stages": ("key", "output"), "tags": ("key", "output"), "pins": (), "forgotten": ()}
 _MEND = "take it from version control, or delete it (with it go pins and tags), then spark build"
 SOURCE_PIN = "source:"  # before the name of a pin of what a source brought from outside
 _PATH = "path:"  # before the name of a pin of the project's own files
@@ -199,6 +200,15 @@ class Lock(Struct, dict=True):
         pin = self.get("pins", f"hub:{hub_id}")
         return str(pin["revision"]) if pin else None
 
+    def tombstones(self, dataset: str) -> "dict[str, Tombstone]":
+        """What of the dataset is forgotten, by the blocks' names."""
+        from spark_build.core.forgotten import Tombstone
+
+        known = Tombstone.__struct_fields__
+        own = (name for name in self.names("forgotten") if name.rpartition(" ")[0] == dataset)
+        blocks = {name: self.get("forgotten", name) or {} for name in sorted(own)}
+        return {n: Tombstone(**{k: str(v) for k, v in b.items() if k in known}) for n, b in blocks.items()}
+
     def tag(self, address: str) -> dict[str, Any] | None:
         return self.get("tags", address)
 
@@ -239,7 +249,7 @@ def _rendered(name: "Name", text: str) -> str:
 
 
 def _order(name: "Name") -> tuple[int, str]:
-    return ("pins", "stages", "tags").index(name[0]), name[1]
+    return ("forgotten", "pins", "stages", "tags").index(name[0]), name[1]
 
 
 def digest_of_lock(path: Path) -> Digest | None:

@@ -251,6 +251,23 @@ def _keep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("result", metavar="TARGET@RUN", help="model:NAME@run-3f2a, model:NAME@PROFILE")
 
 
+def _forget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="dataset:NAME")
+    parser.add_argument(
+        "items", nargs="*", metavar="ITEM", help="an id, the beginning of one, or a file; without one: what the"
+        " lock says is forgotten goes from this store, too",
+    )  # fmt: skip
+    parser.add_argument("--reason", metavar="TEXT", help="why; it stands in the lock")
+    parser.add_argument(
+        "--by",
+        choices=["content", "id", "both"],
+        default="both",
+        help="what it is known by when it comes back (default: both, but for ids that are row numbers)",
+    )
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--locked", action="store_true", help="refuse, because the lock would change")
+
+
 def _update(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="hub ids; without one: all")
 
@@ -344,6 +361,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "status": ("a summary of the plan, and what is served", _targets),
     "tag": ("name a result, so that it stays addressable", _tag),
     "keep": ("write a run's or a profile's values into the Sparkfile", _keep),
+    "forget": ("remove an item from the store for good, and keep it out of later builds", _forget),
     "update": ("look outside again and pin what is there", _update),
     "up": ("bring deployments into the state that the file asks for", _names),
     "down": ("stop deployments", _names),
@@ -359,6 +377,7 @@ MODULES = {
     **dict.fromkeys(("plan", "build"), "quick"),
     **dict.fromkeys(("check", "up"), "build"),
     **dict.fromkeys(("why", "diff", "accept"), "explain"),
+    "forget": "forget",
     "lock": "locked",
     "verify": "verify",
     "worker": "worker",

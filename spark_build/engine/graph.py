@@ -96,6 +96,9 @@ class Node(Struct, frozen=True, omit_defaults=True):
     libraries: tuple[str, ...] = ()
     libraries_policy: str = ""  # of an included Sparkfile; '': the graph's
     options: Mapping[str, Any] = field(default_factory=dict)  # splits, card, split …; they count
+    given: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # over `options`, for the runner alone: what counts of it stands there
     numerics: Mapping[str, Any] | None = None  # None: no floating point worth pinning
     resources: Mapping[str, Any] = field(default_factory=dict)  # never count
     guards: tuple[str, ...] = ()  # stages whose requirements must hold first; not in the key

@@ -132,7 +132,7 @@ class Workshop:
             hermetic=self.hermetic,
             reads=(*(str(self.project / path) for path in _reads(node)), *self._tools(node)),
             seen=watch.seen,
-            options={**node.options, **self._listing(node, folders)},
+            options={**node.options, **node.given, **self._listing(node, folders)},
             previous=self._previous(node, plan, folders),
         )
         os.makedirs(os.path.dirname(job.events), exist_ok=True)

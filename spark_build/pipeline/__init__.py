@@ -8,11 +8,12 @@ from typing import Any
 
 from spark_build.core.address import Address, stage_name, target_of
 from spark_build.core.errors import SparkError
+from spark_build.core.forgotten import CAUSE, REASON, all_marks, marks_for_key
 from spark_build.core.numerics import Numerics
 from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
 from spark_build.engine.order import cycle_in
-from spark_build.pinning import Lock
+from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.pipeline.including import Below, mounted
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, problem
@@ -105,9 +106,18 @@ class _Resolver(Struct, dict=True):
         if any(step is None for step in (*steps, *gates, versioner)):
             return []
         options, where = self._ingest_options(dataset)
+        tombstones = self.uses.lock.tombstones(base).values()
+        options |= {REASON: marks_for_key(tombstones)} if tombstones else {}
         nodes = [
             self._node(
-                f"{base}/ingest", "ingest", steps, at, libraries=("pyarrow",), options=options, where=where
+                f"{base}/ingest",
+                "ingest",
+                steps,
+                at,
+                libraries=("pyarrow",),
+                options=options,
+                given={REASON: all_marks(tombstones)} if tombstones else {},
+                where={**where, REASON: (CAUSE, LOCK_NAME)},
             )
         ]
         last = f"{base}/ingest"

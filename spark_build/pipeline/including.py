@@ -37,10 +37,10 @@ def mounted(below: Below) -> Iterator[Node]:
 
 
 def lock_below(lock: Lock, folder: str) -> Lock:
-    """The lock as the included Sparkfile sees it: its own tags by their short names, and every pin."""
+    """The lock as the included Sparkfile sees it: its own tags and tombstones by their short names, and every pin."""
     prefix, blocks = f"{folder}/", dict[tuple[str, str], str]()
     for (group, name), text in lock.blocks.items():
-        if group == "tags" and name.startswith(prefix):
+        if group in ("tags", "forgotten") and name.startswith(prefix):
             blocks[group, name.removeprefix(prefix)] = text
         elif group == "pins":
             path = name.removeprefix("path:")

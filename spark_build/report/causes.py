@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spark_build.core.acceptance import is_accepted_note
-from spark_build.report.words import change, listed, printable, value
+from spark_build.core.forgotten import CAUSE
+from spark_build.report.words import change, count, listed, printable, value
 
 if TYPE_CHECKING:
     from spark_build.engine.explain import Reason
@@ -39,9 +40,20 @@ def drift_lines(drift: Sequence[str], hint: str = "") -> list[str]:
 def _param(reason: "Reason", state: str) -> str:
     if (told := _list_change(reason)) is not None:
         return told
+    if reason.name == CAUSE:
+        return _forgotten_change(reason)
     # `at` says which of several it is, so that the last word of the name is enough
     name = _last_word(reason.name) if reason.at else reason.name
     return f"{printable(name)} {change(reason.old, reason.new)}"
+
+
+def _forgotten_change(reason: "Reason") -> str:
+    """`1 item was forgotten`, by how many there are on either side."""
+    more = (reason.new or [0])[0] - (reason.old or [0])[0]
+    if more == 0:
+        return "other items are forgotten"
+    items = f"{count(abs(more), 'item')} {'was' if abs(more) == 1 else 'were'}"
+    return f"{items} forgotten" if more > 0 else f"{items} no longer to be forgotten"
 
 
 def _list_change(reason: "Reason") -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 from spark_build.contract.items import Bad, Item, Raw
 from spark_build.contract.media import content_of
 from spark_build.core.errors import ItemRejected
+from spark_build.core.forgotten import REASON as FORGOTTEN
 from spark_build.core.job import JobStep
 from spark_build.core.spool import Spool
 from spark_build.core.values import replace
@@ -29,7 +30,8 @@ def drafts_of(
     for number, record in enumerate(records):
         place, found = (record.source, record.position, 0), record.found
         if isinstance(found, Bad):
-            rejected.append(nameless(place, step.label or step.rule, found.reason, found.detail))
+            row = nameless(place, step.label or step.rule, found.reason, found.detail)
+            rejected.append(replace(row, is_fault=found.reason != FORGOTTEN))
             continue
         fields, own_id, meta = own_columns_out(found)
         fields = plain_fields(fields)

@@ -13,7 +13,8 @@ from spark_build.stages.loading import load, load_blind
 
 _SECONDS, _BYTES = 0.2, 1 << 20  # of values before they are told
 
-# of a step, its rule and what is given: a function of a module, so that another process imports it by its name
+# of a step, its rule and what is given: a function of a module (or a part of one), so that another process imports it
+# by its name
 Run = Callable[[JobStep, Any, Sequence[Any], Blobs], Iterator[bytes]]
 
 

@@ -24,6 +24,7 @@ from spark_build.stages.contexts import step_context
 from spark_build.stages.dataset_changes import changed_rows
 from spark_build.stages.drafting import drafts_of, finished, row_of
 from spark_build.stages.fields import fits, type_of
+from spark_build.stages.forgetting import Forgotten
 from spark_build.stages.listing import files_of, is_read, listed
 from spark_build.stages.media import take_media
 from spark_build.stages.previous import Listed, OldFolder, OldSplit, differing_files
@@ -143,7 +144,7 @@ def _most_bytes(then: Sequence[Listed], now: Sequence[Listed], job: Job) -> bool
 
 def _records(job: Job, services: Services, source: Source, changes: _Changes) -> list[Record]:
     operation = read_operation(job.steps[0], source)
-    return records_of_files(services, job.steps[0], source, changes.new, operation)
+    return records_of_files(services, job.steps[0], source, changes.new, operation, Forgotten.of(job))
 
 
 def _items(

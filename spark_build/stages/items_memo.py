@@ -30,23 +30,30 @@ def remember(
     batch: int = 1,
     progress: "Progress | None" = None,
     usable: Usable | None = None,
+    stays: Callable[[bytes], bool] | None = None,
 ) -> tuple[Sequence[bytes], set[int]]:
     """A value for each key, and the positions that `compute` was asked for.
 
     Of equal keys the first alone is computed, and so is what is remembered and not `usable` any more. Where `compute`
-    raises, what it gave before is kept.
+    raises, what it gave before is kept; a value that does not stay is computed again the next time.
     """
 
     def computed(missing: Sequence[int]) -> Iterator[Found]:
-        if isinstance(compute, Work) and compute.is_pure and services.helpers.most:
-            yield from ((at, value, True) for at, value in spread(services.helpers, compute, missing, batch))
-            return
-        for start in range(0, len(missing), batch):
-            positions = missing[start : start + batch]
-            for position, value in zip(positions, compute(positions), strict=True):
-                yield position, value, True
+        for position, value in _values(services, compute, missing, batch):
+            yield position, value, stays is None or stays(value)
 
     return _filled(services, operation, keys, computed, progress, usable)
+
+
+def _values(
+    services: Services, compute: Compute, missing: Sequence[int], batch: int
+) -> Iterator[tuple[int, bytes]]:
+    if isinstance(compute, Work) and compute.is_pure and services.helpers.most:
+        yield from spread(services.helpers, compute, missing, batch)
+        return
+    for start in range(0, len(missing), batch):
+        positions = missing[start : start + batch]
+        yield from zip(positions, compute(positions), strict=True)
 
 
 def remember_each(

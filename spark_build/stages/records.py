@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from spark_build.contract.items import Bad, Raw, SourceFile
 from spark_build.contract.rules import Source
 from spark_build.core.digest import Digest, canonical_row, digest_bytes, digest_json
 from spark_build.core.errors import BadInput, ItemRejected, SparkError
+from spark_build.core.forgotten import REASON
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Blobs, Services
 from spark_build.core.spool import Spool
 from spark_build.core.values import Struct
 from spark_build.stages.contexts import step_context
 from spark_build.stages.fields import checked_json
+from spark_build.stages.forgetting import ROW, Forgotten, drop_made
 from spark_build.stages.items_memo import remember
 from spark_build.stages.listing import check_unchanged, files_of
 from spark_build.stages.loading import failed, shown_path
@@ -61,10 +64,10 @@ def read_records(
             f"{shown_path(job, place)} holds no files",
             fix="put documents there, or point the source elsewhere",
         )
-    operation = read_operation(step, source)
-    records = records_of_files(services, step, source, files, operation, job.limit)
+    operation, forgotten = read_operation(step, source), Forgotten.of(job)
+    records = records_of_files(services, step, source, files, operation, forgotten, job.limit)
     if source.looks_at_all():
-        records = _gathered(source, records, services)
+        records = [_unless(record, forgotten) for record in _gathered(source, records, services)]
     if source.limits_items:
         records = records[: job.limit]
     if not records:
@@ -81,11 +84,12 @@ def records_of_files(
     source: Source,
     files: Sequence[SourceFile],
     operation: Digest,
+    forgotten: Forgotten,
     limit: int | None = None,
 ) -> list[Record]:
     if not source.is_remembered or source.limits_items:
         limit = None  # of datasets that are limited themselves; or it comes later
-    read = _read_files(services, step, source, files, operation, limit)
+    read = _read_files(services, step, source, files, operation, forgotten, limit)
     return list(_records(services, operation, read, limit))
 
 
@@ -95,6 +99,13 @@ def _gathered(source: Source, records: Sequence[Record], services: Services) -> 
         Record(found.source or records[number].source, position, found, records[number].is_new)
         for position, (number, found) in enumerate(source.gather(pairs, services.report))
     ]
+
+
+def _unless(record: Record, forgotten: Forgotten) -> Record:
+    """What a record became together with others may be forgotten, too."""
+    if isinstance(record.found, Raw) and forgotten.holds(record.found):
+        return Record(record.source, record.position, Bad(REASON), record.is_new)
+    return record
 
 
 def count_remembered(services: Services, operation: Digest, files: Sequence[SourceFile]) -> int | None:
@@ -112,14 +123,17 @@ def is_listed(job: Job, context: Context, place: Path) -> bool:
 
 def read_operation(step: JobStep, source: Source) -> Digest:
     """Scopes the memo of `read`: the step without inputs that name the files; keys hold their digests."""
-    if not step.manifest:
-        return step.operation
+    return operation_of_read(step.manifest, type(source)) if step.manifest else step.operation
+
+
+def operation_of_read(manifest: Mapping[str, Any], source: type[Source]) -> Digest:
+    """The same of a step that a Record tells of."""
     only_fetch = ("inputs", "env", "tools", "options") if source.inputs_are_for_fetch else ()
-    kept = {name: value for name, value in step.manifest.items() if name not in only_fetch}
+    kept = {name: value for name, value in manifest.items() if name not in only_fetch}
     for part in ("params", "inputs"):
         if part in kept and (names := set(source.unread) & kept[part].keys()):
             kept[part] = {name: value for name, value in kept[part].items() if name not in names}
-    if type(source).fetch is Source.fetch and "inputs" in kept:
+    if source.fetch is Source.fetch and "inputs" in kept:
         kept["inputs"] = {name: digest for name, digest in kept["inputs"].items() if name != "path"}
     return digest_json(["read", kept])
 
@@ -130,20 +144,22 @@ def _read_files(
     source: Source,
     files: Sequence[SourceFile],
     operation: Digest,
+    forgotten: Forgotten,
     limit: int | None,
 ) -> Iterator[ReadFile]:
     if limit is not None:  # any few files, but always the same ones
         files = sorted(files, key=lambda file: digest_bytes(file.path.encode()))[:limit]
         files.sort(key=lambda file: file.path)
     if not source.is_remembered:
-        yield from (ReadFile(file, _read(step, source, file, services.blobs), is_new=True) for file in files)
+        for file in files:
+            yield ReadFile(file, _read(step, source, file, services.blobs, forgotten), is_new=True)
         return
     values, new = remember(
         services,
         operation,
         [_key_of(file) for file in files],
         Work(
-            read_at_once,
+            partial(read_at_once, forgotten),
             Source,
             step,
             source,
@@ -151,28 +167,39 @@ def _read_files(
             services.blobs,
             is_pure=not source.uses_model_of(source.params),
         ),
-        usable=is_usable(services.blobs),
+        usable=forgotten.usable(is_usable(services.blobs)),
+        stays=forgotten.may_stay,
         progress=Progress(services.report, len(files), "files"),
     )
     for position, file in enumerate(files):
         value = values[position]
-        rows = _read(step, source, file, services.blobs) if value == _LONG else json.loads(value)
+        is_long = value == _LONG
+        rows = _read(step, source, file, services.blobs, forgotten) if is_long else json.loads(value)
         yield ReadFile(file, rows, position in new)
 
 
 def _key_of(file: SourceFile) -> bytes:
-    return bytes.fromhex(digest_json([file.path, file.digest]))
+    return key_of_file(file.path, file.digest)
 
 
-def read_at_once(step: JobStep, source: Source, files: Sequence[SourceFile], blobs: Blobs) -> Iterator[bytes]:
+def key_of_file(path: str, digest: Digest) -> bytes:
+    """Of what was read of it."""
+    return bytes.fromhex(digest_json([path, digest]))
+
+
+def read_at_once(
+    forgotten: Forgotten, step: JobStep, source: Source, files: Sequence[SourceFile], blobs: Blobs
+) -> Iterator[bytes]:
     """What stands in each, as it is remembered."""
-    return (_read_at_once(step, source, file, blobs) for file in files)
+    return (_read_at_once(step, source, file, blobs, forgotten) for file in files)
 
 
-def _read_at_once(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> bytes:
+def _read_at_once(
+    step: JobStep, source: Source, file: SourceFile, blobs: Blobs, forgotten: Forgotten
+) -> bytes:
     """A JSON list of the file's records, or that they are too many to be remembered: reading them is as quick."""
     rows, size = [], 0
-    for row in _read(step, source, file, blobs):
+    for row in _read(step, source, file, blobs, forgotten):
         rows.append(row)
         size += len(row)
         if size > _LONG_BYTES and len(rows) > 1:
@@ -180,11 +207,17 @@ def _read_at_once(step: JobStep, source: Source, file: SourceFile, blobs: Blobs)
     return b"[" + b",".join(rows) + b"]"
 
 
-def _read(step: JobStep, source: Source, file: SourceFile, blobs: Blobs) -> Iterator[bytes]:
+def _read(
+    step: JobStep, source: Source, file: SourceFile, blobs: Blobs, forgotten: Forgotten
+) -> Iterator[bytes]:
     """The file's records as JSON; media that they refer to are in the store then."""
     try:
         for found in source.read(file):
-            yield _encoded(found, file, blobs)
+            if isinstance(found, Raw) and forgotten.holds(found):
+                drop_made(found)
+                yield _encoded_bad(Bad(REASON, source=found.source), file) if found.source else ROW
+            else:
+                yield _encoded(found, file, blobs)
     except ItemRejected as rejected:
         yield _encoded_bad(Bad(rejected.reason, rejected.detail), file)
     except SparkError:
@@ -243,6 +276,16 @@ def _records(
                 yield Record(row.source, count, row, position in new)
 
 
+def seen_key(row: Mapping[str, Any], file: str) -> bytes:
+    """Of a record in the memo of those that were seen."""
+    # a row that says where it comes from is the same in whichever file it stands
+    return bytes.fromhex(digest_bytes(canonical_row(["" if "source" in row else file, row])))
+
+
+def seen_operation(operation: Digest) -> Digest:
+    return digest_json(["rows seen", operation])
+
+
 def _rows(services: Services, operation: Digest, read: ReadFile) -> tuple[list[Raw | Bad], set[int]]:
     """A file's records, and positions of those whose content is new to it: where a file grew, these alone count as
     handled."""
@@ -250,13 +293,12 @@ def _rows(services: Services, operation: Digest, read: ReadFile) -> tuple[list[R
     for given in read.rows:
         row = json.loads(given) if isinstance(given, bytes) else given
         found.append(_decoded(row, services.spool))
-        if read.is_new:  # a row that says where it comes from is the same in whichever file it stands
-            place = "" if "source" in row else read.file.path
-            keys.append(bytes.fromhex(digest_bytes(canonical_row([place, row]))))
+        if read.is_new:
+            keys.append(seen_key(row, read.file.path))
     if not read.is_new:
         return found, set()
     if len(found) == 1 and isinstance(found[0], Raw) and found[0].key == read.file.path:
         return found, {0}  # a document: the file is the item
-    seen = digest_json(["rows seen", operation])
+    seen = seen_operation(operation)
     _, new = remember(services, seen, keys, lambda positions: [b""] * len(positions), batch=len(keys) or 1)
     return found, new

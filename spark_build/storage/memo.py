@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,34 @@ class LocalMemo:
             self._jotted[operation].add(key, value)
         except OSError as error:
             raise disk_problem(error, str(self._folder)) from error
+
+    def operations(self) -> list[Digest]:
+        """All of which something is remembered."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+        except FileNotFoundError:
+            return []
+
+    def entries(self, operation: Digest) -> Iterator[tuple[bytes, bytes]]:
+        self._take_over(operation)
+        for segment in self._segments(operation):
+            yield from segment.entries()
+
+    def forget(self, operation: Digest, keys: Collection[bytes]) -> None:
+        """Their segments without them, also those that are damaged: nobody knows what these hold.
+
+        Errors: OSError, and then a segment may still hold them.
+        """
+        folder = self._folder / operation
+        for segment in self._segments(operation):
+            rest = [(key, value) for key, value in segment.entries() if key not in keys]
+            if len(rest) < len(segment.keys):
+                if rest:
+                    _write(folder, iter(rest))
+                self._open.pop((operation, segment.name), None)
+                (folder / segment.name).unlink(missing_ok=True)
+        for left in (*folder.glob("*.damaged"), *folder.glob(".*.tmp")):
+            left.unlink(missing_ok=True)
 
     def _take_over(self, operation: Digest) -> None:
         """What killed builds jotted down, as a segment."""

@@ -41,6 +41,13 @@ class LocalRecords:
             self._loose.put(record.loose_key, record.key)
             return self._write(record)
 
+    def rewrite(self, record: Record) -> None:
+        """The same record with other notes: key and output stay what they are."""
+        path = self._path(record.key)
+        with disk_problems(path):
+            self.disk.rename(self._written(record), path)
+            self.disk.flush_folder(os.path.dirname(path))
+
     def fold(self, keys: Iterable[Digest]) -> Digest | None:
         """One digest over the stats of these records' files; None where one is not there."""
         return fold_of_records(self.folder, keys)

@@ -1,0 +1,202 @@
+"""What the results of a dataset, and of those made of it, hold of certain records: rows, shards, blobs."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from spark_build.app import Project
+from spark_build.contract.media import MARK, content_of, is_reference
+from spark_build.contract.rows import RESERVED_COLUMNS
+from spark_build.core.address import stage_name, target_of
+from spark_build.core.digest import Digest
+from spark_build.core.errors import StoreDamaged
+from spark_build.core.record import Record
+from spark_build.core.tree import Entry, Tree
+from spark_build.core.values import Struct
+from spark_build.sources._rows import record_of
+from spark_build.stages.ids import ID_DIGITS, content_id
+
+_SUFFIX = ".parquet"
+_HEX_DIGITS = frozenset("0123456789abcdef")
+
+
+class Result(Struct, frozen=True, dict=True):
+    """One result of a stage, as far as it is in the store."""
+
+    record: Record
+    stage: str  # as today's Sparkfile calls it
+    tree: Tree
+
+    @property
+    def shards(self) -> Iterator[Entry]:
+        return (entry for entry in self.tree if entry.path.endswith(_SUFFIX))
+
+    @property
+    def is_ingest(self) -> bool:
+        return stage_name(self.stage) == "ingest"
+
+    @property
+    def has_whole_records(self) -> bool:
+        """Whether its rows are the records as they were read."""
+        return self.is_ingest and len(self.record.manifest["steps"]) == 1
+
+    @property
+    def holds_references(self) -> bool:
+        """Whether rows refer to media, which a version holds itself."""
+        return stage_name(self.stage) in ("ingest", "filter")
+
+
+class Known(Struct, frozen=True):
+    """A record as rows name it."""
+
+    name: str  # its id before transforms made items of it
+    source: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Known":
+        return cls(record_of(str(row["id"])), str(row["source"]))
+
+    def is_in(self, row: "Known") -> bool:
+        """Whether a row is of this record: a mix puts the dataset's name before what it comes from."""
+        return row.name == self.name and f"/{row.source}".endswith(f"/{self.source}")
+
+
+class Held(Struct, dict=True):
+    """The results of some targets that this store has, the newest first."""
+
+    project: Project
+    targets: Collection[str]
+
+    @cached_property
+    def results(self) -> list[Result]:
+        found = []
+        for record in self._records:
+            stage = next((s for s in self._stages_of(record) if target_of(s) in self.targets), None)
+            if stage is not None and (tree := self._tree(record)) is not None:
+                found.append(Result(record, stage, tree))
+        return found
+
+    @cached_property
+    def others(self) -> list[tuple[str, Record, Tree]]:
+        """Results of all other targets that the Sparkfile has."""
+        known, own = set(self.project.graph.targets()), {r.record.key for r in self.results}
+        found = []
+        for record in self._records:
+            for target in dict.fromkeys(target_of(stage) for stage in self._stages_of(record)):
+                is_other = target in known and target not in self.targets
+                if is_other and (tree := self._tree(record)) is not None:
+                    found.append((target, record, tree))
+        return [one for one in found if one[1].key not in own or one[0] not in self.targets]
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        return sorted(self.project.records.all(), key=lambda r: (r.started, r.key), reverse=True)
+
+    def _stages_of(self, record: Record) -> list[str]:
+        """A result may be that of several stages which do the same."""
+        return [record.stage, *self._stages_by_key.get(record.key, ())]
+
+    @cached_property
+    def _stages_by_key(self) -> dict[Digest, list[str]]:
+        stages: dict[Digest, list[str]] = {}
+        for stage in self.project.graph.nodes:
+            for key in self.project.journal.keys(stage):
+                stages.setdefault(key, []).append(stage)
+        return stages
+
+    def _tree(self, record: Record) -> Tree | None:
+        try:
+            return self.project.objects.tree(record.output)
+        except (KeyError, StoreDamaged):
+            return None
+
+    # rows
+
+    def names_of(self, digest: Digest) -> list[dict[str, Any]]:
+        """Of a shard's rows what names them; [] where it is not here, or can't be read."""
+        if digest not in self._named:
+            self._named[digest] = self._read(digest, ["id", "source"])
+        return self._named[digest]
+
+    def rows_of(self, digest: Digest) -> list[dict[str, Any]]:
+        """All of a shard's rows, as the stage that wrote them had them."""
+        from spark_build.contract.shards import rows_of
+
+        rows: list[dict[str, Any]] = self._read(digest, None, rows_of)
+        return rows
+
+    @cached_property
+    def _named(self) -> dict[Digest, list[dict[str, Any]]]:
+        return {}
+
+    def _read(
+        self, digest: Digest, columns: list[str] | None, rows: Callable[[Any], Any] | None = None
+    ) -> list[Any]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self.path(digest)) as file:
+                table = file.read(columns=columns, use_threads=False)
+        except (OSError, pa.ArrowException):  # not here, or damaged
+            return []
+        found: list[Any] = rows(table) if rows is not None else table.to_pylist()
+        return found
+
+    def path(self, digest: Digest) -> Path:
+        return Path(self.project.objects.path(digest))
+
+
+def made_of(project: Project, dataset: str) -> list[str]:
+    """The dataset and those of the file that are made of it, through however many."""
+    targets = {dataset}
+    for node in project.graph.nodes.values():  # in topological order
+        if node.kind == "ingest" and any(target_of(stage) in targets for stage in node.upstream()):
+            targets.add(node.target)
+    return sorted(targets)
+
+
+def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in RESERVED_COLUMNS}
+
+
+def without_nothing(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A shard has a null where the record has no such field."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def content_of_row(row: Mapping[str, Any]) -> str:
+    """The id that the row would have by its content."""
+    return content_id({name: content_of(value) for name, value in without_nothing(fields_of(row)).items()})
+
+
+def is_content_id(name: str) -> bool:
+    """Whether an id looks as if it was made of its item's content."""
+    return len(name) == ID_DIGITS and set(name) <= _HEX_DIGITS
+
+
+def blobs_in(value: Any) -> Iterator[Digest]:
+    """The digests of all that refers to media in a row, a record or what an operation found."""
+    if is_reference(value):
+        if isinstance(value.get("digest"), str) and value[MARK]:
+            yield value["digest"]
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from blobs_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from blobs_in(inner)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list) and not is_reference(value):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(inner)
+
+
+def parts_with(tree: Tree, digests: Collection[Digest]) -> Iterable[Digest]:
+    """Digests of the tree's parts that hold one of these objects."""
+    return [d for part, d in tree.parts().items() if any(e.digest in digests for e in tree.select(part))]
