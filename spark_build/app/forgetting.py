@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _bury(project: Project, dataset: str, tombstones: Sequence[Tombstone]) -> No
     project.save_lock()
 
 
-class _Found(Struct):
+class _Found(Struct, dict=True):
     """What of the store is to go, and what stays though it holds the same."""
 
     results: dict[str, Result] = field(default_factory=dict)  # that hold an item, by key
@@ -122,6 +123,19 @@ class _Found(Struct):
     memo: dict[Digest, set[bytes]] = field(default_factory=dict)
     known: set[Known] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row, of whichever dataset, is one of them."""
+        own = Known.of(row)
+        return any(known.is_in(own) for known in self._by_name.get(own.name, ()))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Known]]:
+        """Once all are known."""
+        named: dict[str, list[Known]] = {}
+        for known in self.known:
+            named.setdefault(known.name, []).append(known)
+        return named
 
     @property
     def objects(self) -> set[Digest]:
@@ -164,7 +178,7 @@ class _Search(Struct, dict=True):
         for result in self.held.results:
             if target_of(result.stage) == self.dataset:
                 for shard in result.shards:
-                    names = self.held.names_of(shard.digest)
+                    names = self.held.names_of(shard)
                     found.known |= {Known.of(row) for row in names if self._names(row)}
                     if result.has_whole_records and shard.path.startswith("data/"):
                         found.known |= {
@@ -180,18 +194,10 @@ class _Search(Struct, dict=True):
 
     def _rows(self, found: _Found) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows of the items as stages see them, and other rows of the same shards."""
-        by_name: dict[str, list[Known]] = {}
-        for known in found.known:
-            by_name.setdefault(known.name, []).append(known)
-
-        def is_of_one(row: Mapping[str, Any]) -> bool:
-            own = Known.of(row)
-            return any(known.is_in(own) for known in by_name.get(own.name, ()))
-
         rows, others = [], []
         for result in self.held.results:
             for shard in result.shards:
-                if not any(map(is_of_one, self.held.names_of(shard.digest))):
+                if not any(map(found.holds, self.held.names_of(shard))):
                     continue
                 found.results[result.record.key] = result
                 if shard.digest in found.shards:
@@ -199,8 +205,8 @@ class _Search(Struct, dict=True):
                 found.shards.add(shard.digest)
                 if shard.path.startswith("data/"):
                     whole = self.held.rows_of(shard.digest)
-                    own = [row for row in whole if is_of_one(row)]
-                    others += [row for row in whole if not is_of_one(row)]
+                    own = [row for row in whole if found.holds(row)]
+                    others += [row for row in whole if not found.holds(row)]
                     found.blobs |= set(_blobs_of_rows(own, result))
                     rows += own if result.holds_references else []
         return rows, others
@@ -208,29 +214,23 @@ class _Search(Struct, dict=True):
     def _spare(self, found: _Found) -> None:
         """Nothing that somebody else needs goes without being asked for."""
         objects = found.shards | found.blobs
-        for target, _, tree in self.held.others:
+        for target, tree in self.held.others:
             for entry in tree:
                 if entry.digest in objects:
                     found.elsewhere.setdefault(entry.digest, Elsewhere(entry.digest, target, entry.path))
         for result in self.held.results if found.blobs else ():
             for shard in result.shards if result.holds_references else ():
-                if shard.path.startswith("data/") and shard.digest not in found.shards:
+                if shard.path.startswith("data/"):
                     self._spare_shared(found, result, self.held.rows_of(shard.digest))
-        for digest in found.shards:
-            result = next(r for r in found.results.values() if any(e.digest == digest for e in r.shards))
-            if result.holds_references:
-                rest = [
-                    r
-                    for r in self.held.rows_of(digest)
-                    if "split" not in r and Known.of(r) not in found.known
-                ]
-                self._spare_shared(found, result, rest)
 
     def _spare_shared(self, found: _Found, result: Result, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A file that another item has, too."""
         for row in rows:
-            for digest in found.blobs.intersection(blobs_in(fields_of(row))):
-                where = Elsewhere(digest, target_of(result.stage), str(row["source"]), str(row["id"]))
-                found.elsewhere.setdefault(digest, where)
+            shared = found.blobs.intersection(blobs_in(fields_of(row)))
+            if shared and not found.holds(row):
+                where = target_of(result.stage), str(row["source"]), str(row["id"])
+                for digest in shared:
+                    found.elsewhere.setdefault(digest, Elsewhere(digest, *where))
 
 
 def _blobs_of_rows(rows: Sequence[Mapping[str, Any]], result: Result) -> Iterator[Digest]:

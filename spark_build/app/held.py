@@ -1,5 +1,6 @@
 """What the results of a dataset, and of those made of it, hold of certain records: rows, shards, blobs."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from spark_build.contract.rows import RESERVED_COLUMNS
 from spark_build.core.address import stage_name, target_of
 from spark_build.core.digest import Digest
 from spark_build.core.errors import StoreDamaged
+from spark_build.core.forgotten import REASON
 from spark_build.core.record import Record
 from spark_build.core.tree import Entry, Tree
 from spark_build.core.values import Struct
@@ -78,16 +80,24 @@ class Held(Struct, dict=True):
         return found
 
     @cached_property
-    def others(self) -> list[tuple[str, Record, Tree]]:
-        """Results of all other targets that the Sparkfile has."""
-        known, own = set(self.project.graph.targets()), {r.record.key for r in self.results}
+    def others(self) -> list[tuple[str, Tree]]:
+        """Results of all other targets that the Sparkfile has, where nothing of them is gone."""
+        known = set(self.project.graph.targets())
         found = []
         for record in self._records:
             for target in dict.fromkeys(target_of(stage) for stage in self._stages_of(record)):
                 is_other = target in known and target not in self.targets
-                if is_other and (tree := self._tree(record)) is not None:
-                    found.append((target, record, tree))
-        return [one for one in found if one[1].key not in own or one[0] not in self.targets]
+                if is_other and (tree := self._tree(record)) is not None and self._is_whole(tree):
+                    found.append((target, tree))
+        return found
+
+    @cached_property
+    def lacks_something(self) -> bool:
+        """Whether some of the results are not whole, so that not every item is found in them."""
+        return not all(self._is_whole(result.tree) for result in self.results)
+
+    def _is_whole(self, tree: Tree) -> bool:
+        return all(os.path.lexists(self.path(entry.digest)) for entry in tree)
 
     @cached_property
     def _records(self) -> list[Record]:
@@ -113,11 +123,16 @@ class Held(Struct, dict=True):
 
     # rows
 
-    def names_of(self, digest: Digest) -> list[dict[str, Any]]:
-        """Of a shard's rows what names them; [] where it is not here, or can't be read."""
-        if digest not in self._named:
-            self._named[digest] = self._read(digest, ["id", "source"])
-        return self._named[digest]
+    def names_of(self, shard: Entry) -> list[dict[str, Any]]:
+        """Of a shard's rows what names them, unless they say of a forgotten item that it was left out.
+
+        [] where it is not here, or can't be read.
+        """
+        if shard.digest not in self._named:
+            columns = ["id", "source", *(["reason"] if shard.path.startswith("rejected/") else [])]
+            rows = self._read(shard.digest, columns)
+            self._named[shard.digest] = [row for row in rows if row.get("reason") != REASON]
+        return self._named[shard.digest]
 
     def rows_of(self, digest: Digest) -> list[dict[str, Any]]:
         """All of a shard's rows, as the stage that wrote them had them."""

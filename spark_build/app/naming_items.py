@@ -50,17 +50,17 @@ class Naming(Struct, dict=True):
         if not self._rows:
             raise UsageError(
                 f"{self.dataset} has no result in this store",
-                fix=f"spark build {typed(self.dataset)}; then name the item",
+                fix=f"spark build {typed(self.dataset)}, then again; several items can be named at once",
             )
         meant = {item: self._meant(item) for item in items}
         marks = {mark for tombstone in standing.values() for mark in tombstone.marks}
         unknown = [i for i in items if not meant[i] and marks.isdisjoint(marks_of_name(i))]
         if unknown:
             names = ", ".join(f"'{item}'" for item in unknown)
-            raise UsageError(
-                f"no item {names} in any result of {self.dataset} here",
-                fix="an id, the beginning of one, or a file, as spark why takes it",
-            )
+            fix = "an id, the beginning of one, or a file, as spark why takes it"
+            if self.held.lacks_something:  # it went with what was forgotten before
+                fix = f"spark build {typed(self.dataset)}, then again; {fix}"
+            raise UsageError(f"no item {names} in any result of {self.dataset} here", fix=fix)
         records = dict.fromkeys(known for several in meant.values() for known in several)
         choices = [Choice(known, self._tombstone(known, by)) for known in records]
         there = {tombstone.name for tombstone in standing.values()}
@@ -73,8 +73,7 @@ class Naming(Struct, dict=True):
             for result in self.held.results
             if target_of(result.stage) == self.dataset
             for shard in result.shards
-            for row in self.held.names_of(shard.digest)
-            if row.get("reason") != "forgotten"
+            for row in self.held.names_of(shard)
         ]
 
     @cached_property
@@ -155,7 +154,7 @@ class Naming(Struct, dict=True):
         for result in self.held.results:
             if result.has_whole_records and target_of(result.stage) == self.dataset:
                 for shard in result.shards:
-                    names = map(Known.of, self.held.names_of(shard.digest))
+                    names = map(Known.of, self.held.names_of(shard))
                     if shard.path.startswith("data/") and known in names:
                         rows = self.held.rows_of(shard.digest)
                         yield from (content_of_row(row) for row in rows if Known.of(row) == known)

@@ -7,8 +7,9 @@ from typing import Any
 
 from spark_build.app import Project
 from spark_build.cli.build import project_of
-from spark_build.core.address import kind_of, typed
+from spark_build.core.address import kind_of, target_of, typed
 from spark_build.core.errors import UsageError
+from spark_build.core.forgotten import Tombstone
 
 
 def run_why(options: argparse.Namespace) -> int:
@@ -33,16 +34,34 @@ def _tell_item(project: Project, options: argparse.Namespace) -> None:
     """What became of one item of a dataset."""
     from spark_build.app.results import checked_out
     from spark_build.report.shows import item_rows, item_text
+    from spark_build.report.words import printable
 
     stage = project.main_stage(options.stage)
     if kind_of(stage) != "dataset":
         raise UsageError(f"{stage} has no items", fix="spark why dataset:NAME ITEM")
+    if (tombstone := _tombstone(project, stage, options.item)) is not None:
+        gone = f"forgotten on {tombstone.at}{f': {tombstone.reason}' if tombstone.reason else ''}"
+        found = [{"reason": "forgotten", "detail": gone}]
+        line = json.dumps(
+            {"version": 1, "stage": stage, "item": options.item, "found": found}, ensure_ascii=False
+        )
+        print(line if options.json else printable(f"{options.item}  {gone}"))
+        return
     folder = checked_out(project, stage)
     if options.json:
         told = {"version": 1, "stage": stage, "item": options.item, "found": item_rows(folder, options.item)}
         print(json.dumps(told, ensure_ascii=False, default=str))
     else:
         print(item_text(folder, options.item))
+
+
+def _tombstone(project: Project, stage: str, item: str) -> Tombstone | None:
+    """What the lock says of an item that is to be forgotten."""
+    if not project.lock.names("forgotten"):
+        return None
+    from spark_build.app.forgetting import forgotten_item
+
+    return forgotten_item(project, target_of(stage), item)
 
 
 def run_diff(options: argparse.Namespace) -> int:
