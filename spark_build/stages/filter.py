@@ -16,13 +16,14 @@ from spark_build.core.ports import Services
 from spark_build.core.spool import Spool
 from spark_build.stages.drafting import rows_by_split
 from spark_build.stages.filter_changes import filter_changes
+from spark_build.stages.gate_changes import check_goes_on, keep_entering
 from spark_build.stages.gating import Candidate
 from spark_build.stages.media import take_media
-from spark_build.stages.passing import through_gates, warn_of_empty_splits
-from spark_build.stages.previous import clear
+from spark_build.stages.passing import Passed, through_gates, warn_of_empty_splits
+from spark_build.stages.previous import clear, digest_of
 from spark_build.stages.rejected import in_order
 from spark_build.stages.shard_writer import write_rejected, write_rows
-from spark_build.stages.splicing import DoesNotFit
+from spark_build.stages.splicing import DoesNotFit, Shard
 
 _NO_META: Mapping[str, Any] = MappingProxyType({})  # one for all: many items
 
@@ -52,11 +53,25 @@ def _filter_all(job: Job, context: Context, services: Services, handled_before: 
     write_rows(Path(job.output), rows_by_split(c.item for c in passed.kept), fields)
     take_media(job, services.blobs)
     write_rejected(Path(job.output), "filter", in_order(passed.rejected))
+    _keep_entering(job, services, folder, passed)
     return Outcome(
         metrics=figures_of({**dict(sorted(counts.items())), "rejected": len(passed.rejected)}),
         items={"handled": len(handled), "remembered": len(candidates) - len(handled)},
         notes={"gates": passed.notes},
     )
+
+
+def _keep_entering(job: Job, services: Services, folder: DatasetFolder, passed: Passed) -> None:
+    """For the next time: what of it hangs on each item alone."""
+    try:
+        check_goes_on(job)
+    except DoesNotFit:
+        return
+    if passed.entering:
+        shards = [
+            (s, digest_of(path), Shard.of(path).rows) for s in folder.splits for path in folder.shards(s)
+        ]
+        keep_entering(job, services.memo, passed.entering, shards)
 
 
 def _candidates(folder: DatasetFolder, spool: Spool) -> list[Candidate]:

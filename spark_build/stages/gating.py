@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_build.contract.items import FLAGS, Item
 from spark_build.contract.rules import digest_of_fields
@@ -10,6 +10,9 @@ from spark_build.core.errors import BadInput
 from spark_build.core.job import JobStep
 from spark_build.core.values import Struct, field, replace
 from spark_build.stages.rejected import Rejected, examples
+
+if TYPE_CHECKING:
+    from spark_build.stages.joining import Joining
 
 _TOLD = ("gate", "reason", "score", "threshold", "matched", "detail")
 
@@ -47,6 +50,8 @@ class Gated(Struct):
     failing: list[Rejected] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     notes: dict[str, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)  # for the log
+    joined: "Sequence[Joining] | None" = None  # items that were compared, of all that came in
 
     def act(self, candidate: Candidate, finding: Rejected) -> None:
         """Does with a found item what the use asks for. One that can't be handled is no finding: it is rejected."""

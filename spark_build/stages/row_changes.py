@@ -28,6 +28,11 @@ class Side(Struct, frozen=True, dict=True):
     def ids(self) -> list[str]:
         return [own_id for number in range(len(self.shards)) for own_id in self.ids_of(number)]
 
+    @cached_property
+    def sources(self) -> list[str]:
+        tables = (self._tables.get(n) or shard.read("source") for n, shard in enumerate(self.shards))
+        return [source for table in tables for source in table["source"].to_pylist()]
+
     def ids_of(self, number: int) -> list[str]:
         """Of one shard."""
         table = self._tables.get(number) or self.shards[number].read("id")
