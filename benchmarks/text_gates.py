@@ -1,6 +1,6 @@
 """Text gates through a real `spark build`: documents of 2 KB, planted duplicates, CPU seconds of the process tree.
 
-python -m benchmarks.text_gates [--documents 20000]
+python -m benchmarks.text_gates [--documents 20000] [--processes 2]
 """
 
 import argparse
@@ -42,19 +42,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--only", choices=[*GATES], nargs="*", default=[*GATES])
+    parser.add_argument("--processes", type=int, default=1, help="that work on items (-j)")
     asked = parser.parse_args()
     texts, copies = corpus(asked.documents)
     print(f"{len(texts):,} documents, {sum(map(len, texts)) / 1e6:.1f} MB, {len(copies):,} copies planted")
     for name in asked.only:
         with tempfile.TemporaryDirectory() as folder:
-            built(Path(folder), name, texts, copies)
+            built(Path(folder), name, texts, copies, asked.processes)
 
 
-def built(folder: Path, name: str, texts: Sequence[str], copies: Sequence[tuple[int, int]]) -> None:
+def built(
+    folder: Path, name: str, texts: Sequence[str], copies: Sequence[tuple[int, int]], processes: int
+) -> None:
     write_project(folder, GATES[name], texts)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    cold = measure([*SPARK, "--json"], folder, env)
-    again = measure([*SPARK, "--json"], folder, env)
+    command = [*SPARK, "--json", "-j", str(processes)]
+    cold = measure(command, folder, env)
+    again = measure(command, folder, env)
     seconds = {
         e["stage"]: e["seconds"] for e in map(json.loads, cold.out.splitlines()) if e["event"] == "stage"
     }

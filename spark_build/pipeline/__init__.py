@@ -380,6 +380,8 @@ class _Resolver(Struct, dict=True):
         for step in steps:
             declared |= step.numerics
             resources |= step.resources
+        if cpus := [step.resources["cpus"] for step in steps if "cpus" in step.resources]:
+            resources["cpus"] = max(cpus)
         if not any(step.uses_model for step in steps):
             return {"resources": resources}
         layers: list[Mapping[str, Any]] = [self.file.numerics]

@@ -33,8 +33,8 @@ def step_context(context: Context, job: Job, step: JobStep) -> Context:
 
 def step_inputs(job: Job, step: JobStep) -> dict[str, Path]:
     """Each marked field's folder or file; those of the hub are fetched at their pinned revision."""
-    prefix = f"{job.steps.index(step)}."
-    return {name: Path(place) for name, place in step.inputs.items()} | _from_hub(job, prefix)
+    inputs = {name: Path(place) for name, place in step.inputs.items()}
+    return inputs | _from_hub(job, f"{job.steps.index(step)}.") if job.hub else inputs
 
 
 def facts_of(job: Job, step: JobStep) -> dict[str, Any]:

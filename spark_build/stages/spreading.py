@@ -67,9 +67,8 @@ class _Spread:
         self._done, self._began = 0, time.monotonic()  # here, by this process
         self._worked_before = helpers.worked_seconds
         self._chunks: dict[int, _Chunk] = {}  # by number, those that helpers have
-        self._aside: dict[
-            int, tuple[int, StageFailed | None]
-        ] = {}  # start -> stop, of what a helper failed at
+        # what a helper failed at: start -> stop, and the error where it can't be tried again
+        self._aside: dict[int, tuple[int, StageFailed | None]] = {}
 
     def found(self) -> Iterator[tuple[int, bytes]]:
         while self._next < len(self._positions):
@@ -98,9 +97,11 @@ class _Spread:
             for begin in range(start, stop, self._batch):
                 positions = self._positions[begin : min(begin + self._batch, stop)]
                 yield from zip(positions, self._work(positions), strict=True)
-        except (Exception, SystemExit):
-            yield from self._settled(start)
-            raise
+            return
+        except (Exception, SystemExit) as error:
+            failure = error
+        yield from self._settled(start)
+        raise failure
 
     def _settled(self, stop: int) -> Iterator[tuple[int, bytes]]:
         """All before `stop` that helpers have; where one failed, this process meets the same failure by itself."""
@@ -123,14 +124,18 @@ class _Spread:
         if helpers.started >= helpers.most or seconds < helpers.after_seconds:
             return
         if helpers.after_seconds == 0:
-            helpers.start(helpers.most)
+            self._start(helpers.most)
             helpers.wait()
             return
         left = (len(self._positions) - self._next) * seconds / self._done
         all_seconds = helpers.worked_seconds + left
         worth = min(int(all_seconds / _LEAST_SECONDS), int(left / _LEAST_LEFT_SECONDS), helpers.most)
         if worth > helpers.started:
-            helpers.start(worth)
+            self._start(worth)
+
+    def _start(self, count: int) -> None:
+        self._helpers.start(count)
+        print(f"{count + 1} processes work on its items from here on")  # for the log
 
     def _hand_out(self) -> None:
         ready = self._helpers.ready()

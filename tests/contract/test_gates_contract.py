@@ -17,7 +17,12 @@ from pydantic import ValidationError
 import spark_build.gates
 from spark_build.contract import GateParams, Item, ItemGate, JoinGate, RuleParams, Verdict
 from spark_build.contract.rules import Gate
+from spark_build.core.ports import NoBlobs
+from spark_build.stages.item_gate import measured
+from spark_build.stages.join_gate import signatures as signatures_of
 from spark_build.stages.loading import without_deciding
+from spark_build.stages.narrow import View
+from tests.support.other_process import OtherProcess, step_of
 from tests.support.rule_runs import write_dataset
 
 
@@ -120,6 +125,18 @@ def some_items() -> list[Item]:
     return [item(text, n) for n, text in enumerate([EVERYDAY, *texts, EVERYDAY, ""])]
 
 
+def strange_views() -> list[View]:
+    texts = [text for name, text in STRANGE.items() if name != "one megabyte"]
+    return [View(one, ("text",)) for one in (*some_items(), *map(item, texts))]
+
+
+@pytest.fixture(scope="module")
+def other_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherProcess]:
+    process = OtherProcess(tmp_path_factory.mktemp("other"))
+    yield process
+    process.close()
+
+
 each_gate = pytest.mark.parametrize("gate_class", GATES, ids=lambda g: g.__name__)
 each_item_gate = pytest.mark.parametrize("gate_class", ITEM_GATES, ids=lambda g: g.__name__)
 each_join_gate = pytest.mark.parametrize("gate_class", JOIN_GATES, ids=lambda g: g.__name__)
@@ -204,6 +221,17 @@ def test_values_are_the_same_bits_alone_and_in_any_batch(
 
 
 @each_item_gate
+def test_another_process_measures_the_same(
+    gate_class: type[ItemGate], inputs: Mapping[str, Path], other_process: OtherProcess
+) -> None:
+    if gate_class.uses_model:
+        pytest.skip("rules with a model stay in one process")
+    step, views = step_of(gate_class, params_of(gate_class), inputs), strange_views()
+    here = [*measured(step, blind(gate_class, inputs), views, NoBlobs())]
+    assert other_process.values(measured, ItemGate, step, views, batch=3) == here
+
+
+@each_item_gate
 def test_what_was_found_survives_json_and_is_decided_the_same(
     gate_class: type[ItemGate], inputs: Mapping[str, Path]
 ) -> None:
@@ -284,6 +312,15 @@ def test_signatures_are_the_same_twice_and_of_one_length(
     signatures = [gate.signature(one) for one in some_items()]
     assert signatures == [gate.signature(one) for one in some_items()]
     assert len({len(s) for s in signatures}) == 1
+
+
+@each_join_gate
+def test_another_process_gives_the_same_signatures(
+    gate_class: type[JoinGate], inputs: Mapping[str, Path], other_process: OtherProcess
+) -> None:
+    step, views = step_of(gate_class, params_of(gate_class), inputs), strange_views()
+    here = [*signatures_of(step, blind(gate_class, inputs), views, NoBlobs())]
+    assert other_process.values(signatures_of, JoinGate, step, views) == here
 
 
 @each_join_gate

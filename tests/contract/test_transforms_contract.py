@@ -19,9 +19,13 @@ import spark_build.transforms
 from spark_build.contract import AskingTransform, Item, Media, Transform
 from spark_build.core.digest import canonical_json, digest_file
 from spark_build.core.errors import ItemRejected
+from spark_build.core.ports import NoBlobs
 from spark_build.core.values import replace
 from spark_build.stages.loading import without_deciding
+from spark_build.stages.narrow import View
+from spark_build.stages.transforming import applied as made_of
 from tests.golden.data_cases import context
+from tests.support.other_process import OtherProcess, step_of
 
 # name -> params of several uses
 CASES: dict[str, list[dict[str, Any]]] = {
@@ -158,6 +162,29 @@ def test_what_comes_out_survives_json(
 ) -> None:
     found = applied(rule_of(transform, params), item(text))
     assert json.loads(canonical_json(found)) == found
+
+
+@every_transform
+def test_another_process_makes_the_same(
+    name: str, transform: type[Transform], params: dict[str, Any], other_process: OtherProcess
+) -> None:
+    rule = rule_of(transform, params)
+    if isinstance(rule, AskingTransform) or rule.uses_model_of(rule.params):
+        pytest.skip("it stays in one process")
+    step = step_of(transform, rule.params)
+    views = [View(one, rule.fields_read(one)) for one in map(item, TEXTS.values())]
+    # media that a rule makes are new files each time; the stage's own tests compare what becomes of them
+    if any("$media" in str(applied(rule, view.item)) for view in views):
+        pytest.skip("it makes media")
+    here = [*made_of(step, rule, views, NoBlobs())]
+    assert other_process.values(made_of, Transform, step, views) == here
+
+
+@pytest.fixture(scope="module")
+def other_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherProcess]:
+    process = OtherProcess(tmp_path_factory.mktemp("other"))
+    yield process
+    process.close()
 
 
 @every_transform
