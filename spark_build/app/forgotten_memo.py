@@ -83,9 +83,9 @@ class Entries(Struct):
         return sum(map(len, self.keys.values()))
 
 
-def read_rows(held: Held, memo: LocalMemo, dataset: str) -> Iterator[ReadRow]:
+def read_rows(held: Held, memo: LocalMemo) -> Iterator[ReadRow]:
     """All records that the memo has of the dataset's source, whatever its params were."""
-    ingests = [r for r in held.results if r.stage == f"{dataset}/ingest"]
+    ingests = [result for result in held.own() if result.is_ingest]
     operations = {_read_operation(held, r.record.manifest["steps"][0]): r.record for r in reversed(ingests)}
     files = [_files_of(held, result.record) for result in ingests]
     paths = dict(ChainMap(*files))
@@ -109,8 +109,9 @@ def _files_of(held: Held, record: Record) -> dict[bytes, str]:
 
 def _read_operation(held: Held, step: Mapping[str, Any]) -> Digest:
     """'' where the rule is no more."""
+    folder = held.project.root / held.project.graph.nodes[f"{held.dataset}/ingest"].folder
     try:
-        rule = find("source", step["rule"], held.project.root).rule
+        rule = find("source", step["rule"], folder).rule
     except SparkError:
         return ""
     return operation_of_read(step, rule) if issubclass(rule, Source) else ""
@@ -121,27 +122,24 @@ def entries_of(
     read: Sequence[ReadRow],
     rows: Iterable[Fields],
     sources: Collection[str],
-    texts: Collection[str],
+    needles: Collection[bytes],
 ) -> Entries:
-    """Of records as they were read and of the rows that came of them; and all that holds one of `texts` whole."""
+    """Of records as they were read and of the rows that came of them; and all that holds one of `needles`."""
     found = Entries()
     for one in read:
         found.add(one.operation, one.key, one.row)
         seen = seen_operation(one.operation)
-        for key in {seen_key(one.row, source) for source in ("", *sources)} & _known(memo, seen):
-            found.add(seen, key)
+        keys = list({seen_key(one.row, source) for source in ("", *sources)})
+        for key, value in zip(keys, memo.get(seen, keys), strict=True):
+            if value is not None:
+                found.add(seen, key)
     _follow(memo, [*(f for one in read for f in one.states), *rows], found)
-    needles = [json.dumps(text, ensure_ascii=False)[1:-1].encode() for text in texts]
     for operation in memo.operations() if needles else ():
         for key, value in memo.entries(operation):
             if any(needle in value for needle in needles):
                 found.add(operation, key, _parsed(value))
     found.keys = {operation: keys for operation, keys in found.keys.items() if keys}
     return found
-
-
-def _known(memo: LocalMemo, operation: Digest) -> set[bytes]:
-    return {key for key, _ in memo.entries(operation)}
 
 
 def _follow(memo: LocalMemo, states: Sequence[Fields], found: Entries) -> None:

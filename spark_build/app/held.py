@@ -19,7 +19,7 @@ from spark_build.core.values import Struct
 from spark_build.sources._rows import record_of
 from spark_build.stages.ids import ID_DIGITS, content_id
 
-_SUFFIX = ".parquet"
+_SUFFIX, _REJECTED = ".parquet", "rejected/"
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -29,10 +29,16 @@ class Result(Struct, frozen=True, dict=True):
     record: Record
     stage: str  # as today's Sparkfile calls it
     tree: Tree
+    only_compares: bool = False  # its items with ours: what it rejects may name one that it matched
+
+    @property
+    def target(self) -> str:
+        return target_of(self.stage)
 
     @property
     def shards(self) -> Iterator[Entry]:
-        return (entry for entry in self.tree if entry.path.endswith(_SUFFIX))
+        part = _REJECTED if self.only_compares else ""
+        return (e for e in self.tree if e.path.endswith(_SUFFIX) and e.path.startswith(part))
 
     @property
     def is_ingest(self) -> bool:
@@ -68,16 +74,38 @@ class Held(Struct, dict=True):
     """The results of some targets that this store has, the newest first."""
 
     project: Project
-    targets: Collection[str]
+    dataset: str
+
+    @cached_property
+    def targets(self) -> set[str]:
+        """The dataset, and those of the file that are made of it, through however many."""
+        targets = {self.dataset}
+        for node in self.project.graph.nodes.values():  # in topological order
+            if node.kind == "ingest" and any(target_of(stage) in targets for stage in node.upstream()):
+                targets.add(node.target)
+        return targets
 
     @cached_property
     def results(self) -> list[Result]:
-        found = []
+        comparing, found = self._comparing, []
         for record in self._records:
-            stage = next((s for s in self._stages_of(record) if target_of(s) in self.targets), None)
-            if stage is not None and (tree := self._tree(record)) is not None:
-                found.append(Result(record, stage, tree))
+            stages = self._stages_of(record)
+            stage = next((s for s in stages if target_of(s) in self.targets), None)
+            other = next((s for s in stages if target_of(s) in comparing), None)
+            if (named := stage or other) is not None and (tree := self._tree(record)) is not None:
+                found.append(Result(record, named, tree, only_compares=stage is None))
         return found
+
+    def own(self) -> Iterator[Result]:
+        """Those of the dataset itself."""
+        return (result for result in self.results if result.target == self.dataset)
+
+    @property
+    def _comparing(self) -> set[str]:
+        """Datasets whose gates hold their items against these."""
+        nodes = self.project.graph.nodes.values()
+        filters = (node for node in nodes if node.kind == "filter" and node.target not in self.targets)
+        return {n.target for n in filters if any(target_of(s) in self.targets for s in n.upstream())}
 
     @cached_property
     def others(self) -> list[tuple[str, Tree]]:
@@ -128,11 +156,9 @@ class Held(Struct, dict=True):
 
         [] where it is not here, or can't be read.
         """
-        if shard.digest not in self._named:
-            columns = ["id", "source", *(["reason"] if shard.path.startswith("rejected/") else [])]
-            rows = self._read(shard.digest, columns)
-            self._named[shard.digest] = [row for row in rows if row.get("reason") != REASON]
-        return self._named[shard.digest]
+        is_rejected = shard.path.startswith(_REJECTED)
+        rows = self._read(shard.digest, ["id", "source", *(["reason", "matched"] if is_rejected else [])])
+        return [row for row in rows if row.get("reason") != REASON]
 
     def rows_of(self, digest: Digest) -> list[dict[str, Any]]:
         """All of a shard's rows, as the stage that wrote them had them."""
@@ -140,10 +166,6 @@ class Held(Struct, dict=True):
 
         rows: list[dict[str, Any]] = self._read(digest, None, rows_of)
         return rows
-
-    @cached_property
-    def _named(self) -> dict[Digest, list[dict[str, Any]]]:
-        return {}
 
     def _read(
         self, digest: Digest, columns: list[str] | None, rows: Callable[[Any], Any] | None = None
@@ -161,15 +183,6 @@ class Held(Struct, dict=True):
 
     def path(self, digest: Digest) -> Path:
         return Path(self.project.objects.path(digest))
-
-
-def made_of(project: Project, dataset: str) -> list[str]:
-    """The dataset and those of the file that are made of it, through however many."""
-    targets = {dataset}
-    for node in project.graph.nodes.values():  # in topological order
-        if node.kind == "ingest" and any(target_of(stage) in targets for stage in node.upstream()):
-            targets.add(node.target)
-    return sorted(targets)
 
 
 def fields_of(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,10 +104,9 @@ class LocalMemo:
         """
         folder = self._folder / operation
         for segment in self._segments(operation):
-            rest = [(key, value) for key, value in segment.entries() if key not in keys]
-            if len(rest) < len(segment.keys):
-                if rest:
-                    _write(folder, iter(rest))
+            if gone := sum(segment.holds(key) for key in keys):
+                if gone < len(segment.keys):
+                    _write(folder, (entry for entry in segment.entries() if entry[0] not in keys))
                 self._open.pop((operation, segment.name), None)
                 (folder / segment.name).unlink(missing_ok=True)
         for left in (*folder.glob("*.damaged"), *folder.glob(".*.tmp")):
@@ -196,6 +195,11 @@ class _Segment:
         rows = np.searchsorted(self.keys, wanted)
         rows[rows == len(self.keys)] = 0
         return np.where(self.keys[rows] == wanted, rows, -1)
+
+    def holds(self, key: bytes) -> bool:
+        import numpy as np
+
+        return bool((self.rows_of(np.frombuffer(key, dtype=f"S{KEY_BYTES}")) >= 0).any())
 
     def values(self, rows: "np.ndarray[Any, Any]") -> list[bytes]:
         """In the order of `rows`; each row group is decoded once."""

@@ -182,6 +182,73 @@ def test_it_comes_back_once_its_tombstone_is_gone(notes: Folder) -> None:
     assert version_of(build(notes)) == before
 
 
+def test_whatever_lies_about_in_the_store_is_gone(notes: Folder) -> None:
+    rows(notes, "notes")  # laid out as a view
+    left = [f"work/{'a' * 64}/scratch/half", "tmp/half", "damaged/what", f"logs/{'b' * 16}-1.log"]
+    for name in left:
+        notes.write(f".spark/{name}", f"it says {TEXT} number 1 was seen in the wood")
+    forgotten(notes, "notes", "seen.md")
+    assert [name for name in left if (store(notes) / name).exists()] == []
+
+
+def test_a_document_that_was_edited_stays_out(notes: Folder) -> None:
+    forgotten(notes, "notes", "seen.md")
+    notes.edit("the wood of 7 trees", "the wood of seven trees", "data/seen.md")
+    build(notes)
+    assert holding(store(notes), TEXT) == []
+
+
+CHAIN = """\
+datasets:
+  letters:
+    source: letters.jsonl
+    fields: {text: text, answer: text, kind: text}
+    transforms: [{use: normalize_text}, {use: "./own.py:Shout"}, {use: chunk, with: {tokens: 60, stride: 0}}]
+    gates: [pii, near-dup, short, known]
+  exam: {source: exam.jsonl}
+gates:
+  pii: {use: pii, with: {action: redact, fields: [text]}}
+  near-dup: {use: near_duplicates, with: {threshold: 0.9}}
+  short: {use: quality, with: {rules: [word_count], min_words: 1}}
+  known: {use: decontaminate, with: {against: exam}}
+"""
+OWN = """\
+from spark_build.contract import RuleParams, Transform
+class Shout(Transform):
+    def apply(self, item):
+        return [{"text": item["text"] + " MARK", "answer": item["answer"]}]
+"""
+
+
+def letter(name: str, n: int) -> dict[str, str]:
+    words = " ".join(f"{name} writes about {n}{k} from {name}@example.org;" for k in range(40))
+    return {
+        "id": f"{name}@example.org",
+        "text": f"Dear  all,\n\n{words}",
+        "answer": f"noted {name}",
+        "kind": "letter",
+    }
+
+
+def test_nothing_is_left_of_it_after_a_chain_of_transforms_and_redacting_gates(folder: Folder) -> None:
+    folder.sparkfile(CHAIN)
+    folder.write("own.py", OWN)
+    names = ["Aberforth", "Brunhilde", "Calpurnia", "Dagobert", "Eleonore", "Friedemann"]
+    letters = [letter(name, n) for n, name in enumerate(names)]
+    folder.write("letters.jsonl", "".join(json.dumps(one) + "\n" for one in letters))
+    folder.write(
+        "exam.jsonl", "".join(json.dumps({"text": f"question {n} of the exam"}) + "\n" for n in range(3))
+    )
+    build(folder)
+    assert len(holding(store(folder), "Calpurnia")) > 5
+    told = forgotten(folder, "letters", "Calpurnia@example.org")
+    assert told.items[0].known_by == ("content", "id")
+    assert holding(store(folder), "Calpurnia") == []
+    result = build(folder)
+    assert holding(store(folder), "Calpurnia") == []
+    assert {r.record.items["handled"] for s, r in result.results.items() if "filter" in s and r.record} == {0}
+
+
 def test_the_lock_says_neither_what_nor_whose_it_was(calls: Folder) -> None:
     forgotten(calls, "calls", "call-bob", reason="request 17")
     blocks = (calls.path / "Sparkfile.lock").read_text().split("\n\n")
