@@ -20,6 +20,7 @@ from spark_build.sources._rows import record_of
 from spark_build.stages.ids import ID_DIGITS, content_id
 
 _SUFFIX, _REJECTED = ".parquet", "rejected/"
+_STAGES = ("ingest", "filter", "version")
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -71,7 +72,7 @@ class Known(Struct, frozen=True):
 
 
 class Held(Struct, dict=True):
-    """The results of some targets that this store has, the newest first."""
+    """The results of a dataset, and of those made of it, that this store has."""
 
     project: Project
     dataset: str
@@ -87,6 +88,7 @@ class Held(Struct, dict=True):
 
     @cached_property
     def results(self) -> list[Result]:
+        """Those of ingests first, as shards may go through all stages; of each stage the newest first."""
         comparing, found = self._comparing, []
         for record in self._records:
             stages = self._stages_of(record)
@@ -94,7 +96,7 @@ class Held(Struct, dict=True):
             other = next((s for s in stages if target_of(s) in comparing), None)
             if (named := stage or other) is not None and (tree := self._tree(record)) is not None:
                 found.append(Result(record, named, tree, only_compares=stage is None))
-        return found
+        return sorted(found, key=lambda result: _STAGES.index(stage_name(result.stage)))
 
     def own(self) -> Iterator[Result]:
         """Those of the dataset itself."""

@@ -102,7 +102,7 @@ class Naming(Struct, dict=True):
         return list(found.begun)
 
     def _shards(self) -> Iterator[tuple[Result, Entry]]:
-        """Each once, those of the newest results first."""
+        """Each once, those of the newest ingest first."""
         seen = set[Digest]()
         for result in self.held.own():
             for shard in result.shards:

@@ -52,8 +52,10 @@ def _forgotten_change(reason: "Reason") -> str:
     more = (reason.new or [0])[0] - (reason.old or [0])[0]
     if more == 0:
         return "other items are forgotten"
-    items = f"{count(abs(more), 'item')} {'was' if abs(more) == 1 else 'were'}"
-    return f"{items} forgotten" if more > 0 else f"{items} no longer to be forgotten"
+    items, is_one = count(abs(more), "item"), abs(more) == 1
+    if more > 0:
+        return f"{items} {'was' if is_one else 'were'} forgotten"
+    return f"{items} {'is' if is_one else 'are'} no longer forgotten"
 
 
 def _list_change(reason: "Reason") -> str | None:
