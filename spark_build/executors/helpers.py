@@ -35,7 +35,7 @@ class HelperProcesses:
             **os.environ,
             **import_path,
         }  # as the stage found it, whatever a rule makes of it
-        self._job_file = job_file
+        self._job_file = os.path.abspath(job_file)
         self._all: list[_Helper] = []
 
     @property
@@ -44,7 +44,11 @@ class HelperProcesses:
 
     def start(self, count: int) -> None:
         while len(self._all) < min(count, self.most):
-            self._all.append(_Helper(self._job_file, self._env))
+            try:
+                self._all.append(_Helper(self._job_file, self._env))
+            except OSError as error:  # no memory, no descriptors: the stage goes on with what there is
+                print(f"no further process could be started: {error}")
+                self.most = len(self._all)
 
     def ready(self) -> Sequence[int]:
         return [number for number, helper in enumerate(self._all) if helper.is_up and helper.lives]
@@ -115,9 +119,13 @@ class _Helper:
             os.set_inheritable(fd, True)
         try:
             self.process = os.posix_spawn(words[0], words, dict(env))
+        except OSError:
+            os.close(self._places)
+            mine.close()
+            raise
         finally:
             its.close()
-            os.set_inheritable(self._places, False)
+        os.set_inheritable(self._places, False)
         self.process_fd = os.pidfd_open(self.process)
         self.line: Connection = Connection(mine.detach())
         self.is_up, self.lives, self.status = False, True, 0

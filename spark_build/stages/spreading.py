@@ -204,9 +204,9 @@ class _Spread:
         start = min(chunk.start + max(place, chunk.answered), chunk.stop - 1)
         last = min(start + self._batch, chunk.stop) - 1
         names = [_named(self._work.given(self._positions[at])) for at in sorted({start, last})]
-        count = f", {last + 1 - start} items" if len(names) > 1 else ""
+        count = f"one of {last + 1 - start}, from " if len(names) > 1 else ""
         return StageFailed(
-            f"{called(self._work.step)}: a process {how} at {' … '.join(names)}{count}",
+            f"{called(self._work.step)}: a process {how} at {count}{' to '.join(names)}",
             fix="its log may say more; where memory ran out, `resources: {cpus: 1}` takes one process alone",
         )
 

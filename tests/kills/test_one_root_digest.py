@@ -71,7 +71,10 @@ def write(folder: Folder, documents: Documents, names: Iterable[str]) -> None:
 def test_whatever_the_number_of_workers(
     workers: str, documents: Documents, cold: dict[str, str], tmp_path: Path
 ) -> None:
-    assert project(tmp_path, documents, documents).build("-j", workers).outputs == cold
+    folder = project(tmp_path, documents, documents)
+    assert folder.build("-j", workers).outputs == cold
+    log = folder.spark("log", "dataset:notes/filter", "--text").out
+    assert f"{workers} processes work on its items" in log
 
 
 def test_in_whatever_order_the_files_were_written(

@@ -1,5 +1,6 @@
 """Work on items over several processes: the same values, the same errors, and nothing that lives on."""
 
+import errno
 import os
 import re
 import signal
@@ -161,7 +162,9 @@ def test_what_came_before_an_error_is_remembered(bench: Bench) -> None:
 
 def test_a_crash_of_a_helper_says_at_which_items(bench: Bench) -> None:
     dataset = ingested(bench, {number: f"crash {number}" for number in range(30, 120)})
-    with pytest.raises(StageFailed, match=r"was ended by signal 11 at item '.*' of 0") as raised:
+    with pytest.raises(
+        StageFailed, match=r"was ended by signal 11 at one of 3, from item '.*' of 0"
+    ) as raised:
         filtered(bench, dataset, "Words", 2)
     first, last = re.findall(r"of (\d{4})\.txt", str(raised.value))
     assert 28 <= int(first) <= int(last) < int(first) + 3, "one batch"
@@ -171,6 +174,18 @@ def test_a_rule_that_no_helper_can_load_is_run_by_the_stage(bench: Bench) -> Non
     dataset = ingested(bench, {})
     bench.write("rules.py", RULES + "\nif IS_HELPER:\n    raise ValueError('not here')\n")
     assert len(filtered(bench, dataset, "Words", 2).rows()) > 90
+
+
+def test_where_no_process_can_be_started_the_stage_does_it_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    dataset = ingested(bench, {})
+    monkeypatch.setattr(os, "posix_spawn", refuse)
+    assert len(filtered(bench, dataset, "Words", 3).rows()) > 90
+    assert capsys.readouterr().out.count("no further process could be started") == 1
 
 
 # what is around it
