@@ -70,17 +70,12 @@ class Entries(Struct):
     keys: dict[Digest, set[bytes]] = field(default_factory=dict)  # by operation
     blobs: set[Digest] = field(default_factory=set)  # that the values refer to
 
-    def add(self, operation: Digest, key: bytes, value: Any = None) -> bool:
+    def add(self, operation: Digest, key: bytes) -> bool:
         """Whether it is new."""
         known = self.keys.setdefault(operation, set())
         is_new = key not in known
         known.add(key)
-        self.blobs.update(blobs_in(value))
         return is_new
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, self.keys.values()))
 
 
 def read_rows(held: Held, memo: LocalMemo) -> Iterator[ReadRow]:
@@ -127,7 +122,8 @@ def entries_of(
     """Of records as they were read and of the rows that came of them; and all that holds one of `needles`."""
     found = Entries()
     for one in read:
-        found.add(one.operation, one.key, one.row)
+        found.add(one.operation, one.key)
+        found.blobs.update(blobs_in(one.raw.fields))
         seen = seen_operation(one.operation)
         keys = list({seen_key(one.row, source) for source in ("", *sources)})
         for key, value in zip(keys, memo.get(seen, keys), strict=True):
@@ -137,7 +133,7 @@ def entries_of(
     for operation in memo.operations() if needles else ():
         for key, value in memo.entries(operation):
             if any(needle in value for needle in needles):
-                found.add(operation, key, _parsed(value))
+                found.add(operation, key)
     found.keys = {operation: keys for operation, keys in found.keys.items() if keys}
     return found
 
@@ -154,8 +150,10 @@ def _follow(memo: LocalMemo, states: Sequence[Fields], found: Entries) -> None:
         keys = list(asked)
         for operation in operations:
             for key, value in zip(keys, memo.get(operation, keys), strict=True):
-                if value is not None and found.add(operation, key, _parsed(value)):
-                    waiting += _became(state, asked[key], _parsed(value))
+                if value is not None and found.add(operation, key):
+                    for became in _became(state, asked[key], _parsed(value)):
+                        found.blobs.update(blobs_in(became))
+                        waiting.append(became)
 
 
 def _choices(state: Fields) -> Iterator[tuple[str, ...]]:

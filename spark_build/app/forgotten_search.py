@@ -35,6 +35,7 @@ class Found(Struct, dict=True):
 
     results: dict[str, Result] = field(default_factory=dict)  # that hold an item, by key
     shards: set[Digest] = field(default_factory=set)
+    compared: set[Digest] = field(default_factory=set)  # of the shards, those that only name one
     tables: set[Digest] = field(default_factory=set)  # of the shards, those whose rows are as stages see them
     blobs: set[Digest] = field(default_factory=set)
     elsewhere: dict[Digest, Elsewhere] = field(default_factory=dict)
@@ -139,6 +140,7 @@ class Search(Struct, dict=True):
                         clean.add(shard.digest)
                         continue
                     found.shards.add(shard.digest)
+                    found.compared |= {shard.digest} if result.only_compares else set()
                     if shard.path.startswith("data/"):
                         own = [row for row in self.held.rows_of(shard.digest) if found.holds(row)]
                         found.blobs |= set(_blobs_of_rows(own, result))
@@ -160,7 +162,7 @@ class Search(Struct, dict=True):
 
     def _spare(self, found: Found) -> None:
         """Nothing that somebody else needs goes without being asked for."""
-        objects = found.shards | found.blobs
+        objects = (found.shards - found.compared) | found.blobs
         for target, tree in self.held.others:
             for entry in tree:
                 if entry.digest in objects:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spark_build.app import Project
-from spark_build.contract.media import MARK, content_of, is_reference
+from spark_build.contract.media import content_of, is_reference
 from spark_build.contract.rows import RESERVED_COLUMNS
 from spark_build.core.address import stage_name, target_of
 from spark_build.core.digest import Digest
@@ -206,17 +206,10 @@ def is_content_id(name: str) -> bool:
     return len(name) == ID_DIGITS and set(name) <= _HEX_DIGITS
 
 
-def blobs_in(value: Any) -> Iterator[Digest]:
-    """The digests of all that refers to media in a row, a record or what an operation found."""
-    if is_reference(value):
-        if isinstance(value.get("digest"), str) and value[MARK]:
-            yield value["digest"]
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from blobs_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from blobs_in(inner)
+def blobs_in(fields: Mapping[str, Any]) -> Iterator[Digest]:
+    """The digests of the media that these fields are: what stands deeper in a user's JSON refers to nothing."""
+    found = (str(value.get("digest")) for value in fields.values() if is_reference(value))
+    return (digest for digest in found if len(digest) == 64 and set(digest) <= _HEX_DIGITS)
 
 
 def texts_in(value: Any) -> Iterator[str]:
