@@ -107,9 +107,7 @@ def _model_line(model: Trained) -> str:
 
 
 def _elsewhere_line(one: Elsewhere) -> str:
-    item = (
-        f", item {printable(one.item)}: spark forget {typed(one.target)} {typed(one.item)}"
-        if one.item
-        else ""
-    )
-    return f"  {printable(one.target)}: {printable(one.path)}{item}"
+    item = f", item {printable(one.item)}" if one.item else ""
+    named = typed(one.item) if one.item else "ITEM"
+    where = f"{printable(one.target)}: {printable(one.path)}{item}"
+    return f"  {where}; from there as well: spark forget {typed(one.target)} {named}"
