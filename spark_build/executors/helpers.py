@@ -101,7 +101,7 @@ class HelperProcesses:
             helper.send(END)
         until = time.monotonic() + _GOES_BY_ITSELF_SECONDS
         for helper in living:
-            helper.end(max(0.0, until - time.monotonic()))
+            helper.end(max(0.0, until - time.monotonic()) if helper.is_up else 0.0)
         self._all.clear()
 
 

@@ -134,8 +134,10 @@ class _Spread:
             self._start(worth)
 
     def _start(self, count: int) -> None:
+        before = self._helpers.started
         self._helpers.start(count)
-        print(f"{count + 1} processes work on its items from here on")  # for the log
+        if (now := self._helpers.started) > before:
+            print(f"{now + 1} processes work on its items from here on")  # for the log
 
     def _hand_out(self) -> None:
         ready = self._helpers.ready()
@@ -218,10 +220,11 @@ class _Spread:
         while waiting:
             for helper, message in self._helpers.hear(None):
                 answer: Answer | None = None if message is None else pickle.loads(message)
-                if answer is not None and answer.number == waiting.get(helper) and not answer.error:
-                    del waiting[helper]
-                elif answer is None or answer.error:
-                    why = self._helpers.last_words(helper)[0] if answer is None else answer.error
+                if helper not in waiting or (answer and answer.number != waiting[helper]):
+                    continue  # one that nobody asked, or an answer to what was given up
+                del waiting[helper]
+                why = answer.error if answer else f"it {self._helpers.last_words(helper)[0]}"
+                if why:
                     raise StageFailed(f"{called(self._work.step)}: what a process made was not kept: {why}")
 
 
