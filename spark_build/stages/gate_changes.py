@@ -8,27 +8,16 @@ from spark_build.core.digest import Digest
 from spark_build.core.errors import BadInput
 from spark_build.core.job import Job, JobStep
 from spark_build.core.ports import Memo, Services
-from spark_build.core.values import Struct, field, replace
+from spark_build.core.values import replace
 from spark_build.stages import entering
 from spark_build.stages.changed_splits import ChangedSplits
 from spark_build.stages.entering import Entering
 from spark_build.stages.gating import Candidate, action_of, check_none_fails
-from spark_build.stages.join_changes import JoinChanges
+from spark_build.stages.join_changes import JoinChanges, PassedChanges
 from spark_build.stages.loading import load_blind, rule_class
 from spark_build.stages.passing import Passed, free_name, note, run_gate
 from spark_build.stages.rejected import by_frequency
 from spark_build.stages.splicing import DoesNotFit
-
-
-class PassedChanges(Struct):
-    """`gone`: what the gates did then with rows that are not there any more, or have another lot; `new`: what they do
-    now with rows that were not there, and with the latter ones.
-    """
-
-    gone: Passed
-    new: Passed
-    notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by gate, of all rows
-    told: list[str] = field(default_factory=list)  # for the log
 
 
 def through_changed_gates(
@@ -76,9 +65,9 @@ class _Gates:
     def __init__(self, job: Job, services: Services, changed: ChangedSplits, handled: set[str]) -> None:
         self._job, self._services, self._changed, self._handled = job, services, changed, handled
         self._known = replace(services, memo=_KnownAlone(services.memo))
-        self._witness = changed.witness()
-        gone, new = ([*changed.candidates(which), self._witness] for which in ("gone", "new"))
-        self.passed = PassedChanges(Passed(gone), Passed(new))
+        witness = changed.witness()
+        gone, new = (Passed([*changed.candidates(which), witness]) for which in ("gone", "new"))
+        self.passed = PassedChanges(gone, new, witness)
         self._joins: JoinChanges | None = None
 
     def run(self, number: int, step: JobStep, old: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,18 +89,15 @@ class _Gates:
 
     def _join_gate(self, number: int, step: JobStep) -> dict[str, Any]:
         if self._joins is None:
-            self._joins = JoinChanges(self._job, self._services, self._changed, self._witness, self._lifted)
-        found = self._joins.run(number, step, self.passed.gone, self.passed.new)
-        self._ran_for(found.handled)
-        self.passed.told += found.told
-        return found.notes
+            self._joins = JoinChanges(self._job, self._services, self._changed, self._lifted, self._ran_for)
+        return self._joins.run(number, step, self.passed)
 
     def finished(self) -> PassedChanges:
         found, changed = self.passed.new.entering, self._changed
         if found:
             keep_entering(self._job, self._services.memo, found, changed.shards("now"), changed.shards("was"))
         for passed in (self.passed.gone, self.passed.new):
-            passed.kept = [c for c in passed.kept if c.item.id != self._witness.item.id]
+            passed.kept = [c for c in passed.kept if c.item.id != self.passed.witness.item.id]
         return self.passed
 
     def _ran_for(self, numbers: set[int]) -> None:

@@ -1,7 +1,7 @@
 """The greedy join: by ascending (priority, digest), an item goes when it is similar to a kept one."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from spark_build.contract.rules import JoinGate
@@ -14,7 +14,7 @@ from spark_build.stages.items_memo import remember
 from spark_build.stages.loading import failed
 from spark_build.stages.narrow import View
 from spark_build.stages.progress import Progress
-from spark_build.stages.similarities import Similarities
+from spark_build.stages.similarities import Pair, Similarities
 from spark_build.stages.spreading import Work
 
 DUPLICATE = "duplicate"  # the very same content
@@ -54,21 +54,26 @@ class Join:
         self.handled: set[int] = set()
         self.unreadable: dict[int, ItemRejected] = {}
         self.compared = 0
+        self._similarities = Similarities(services.memo, _pair_operation(step))
         self._items = sorted(items, key=lambda item: item.rank)
+
+    def expect(self, pairs: Iterable[Pair]) -> None:
+        """Digests of items that are likely to be compared again: what is remembered of them is read at once."""
+        if self._gate.verifies:
+            self._similarities.expect(pairs)
 
     def run(self) -> dict[int, Match]:
         """For each item that goes, by number: why, and in favour of which."""
         first, matches = self._one_of_each()
         first, signatures = self._signatures(first)
         kept = [True] * len(first)
-        similarities = Similarities(self._services.memo, _pair_operation(self._step))
         try:
-            for one, other, score in self._similar(first, signatures, kept, similarities):
+            for one, other, score in self._similar(first, signatures, kept):
                 kept[other] = False
                 matches[first[other].number] = (self._gate.reason, first[one], score)
         finally:
-            similarities.keep()
-        self.compared += similarities.computed + similarities.remembered
+            self._similarities.keep()
+        self.compared += self._similarities.computed + self._similarities.remembered
         return self._through_chains(matches)
 
     def item(self, number: int) -> Joining:
@@ -115,7 +120,6 @@ class Join:
         first: Sequence[Joining],
         signatures: Sequence[bytes],
         kept: Sequence[bool],
-        similarities: Similarities,
     ) -> Iterator[tuple[int, int, float]]:
         """Verified pairs of a kept item and a larger one that is not dropped yet."""
         before = (0, 0)
@@ -132,7 +136,7 @@ class Join:
             self.compared += score is not None
             if score is None:
                 pair = (first[one].digest, first[other].digest)
-                score = similarities.of(pair, lambda a=one, b=other: self._compare(first[a], first[b]))  # type: ignore[misc]
+                score = self._similarities.of(pair, lambda a=one, b=other: self._compare(first[a], first[b]))  # type: ignore[misc]
             if self._gate.is_similar(score, self._params):
                 yield one, other, score
 

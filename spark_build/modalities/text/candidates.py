@@ -18,7 +18,8 @@ def candidate_pairs(
     """
     buckets = Buckets(band_keys)
     for j in buckets.shared:
-        for i in plausible(j, buckets.neighbours(j)).tolist():
+        near = buckets.neighbours(j)
+        for i in plausible(j, near).tolist() if len(near) else ():
             yield i, j
             if not is_kept(j):
                 break
