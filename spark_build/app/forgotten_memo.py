@@ -15,6 +15,7 @@ from spark_build.core.errors import ItemRejected, SparkError, StoreDamaged
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
 from spark_build.rulebook import find
+from spark_build.stages.entering import tells_of
 from spark_build.stages.fields import own_columns_out, plain_fields, reconverted
 from spark_build.stages.forgetting import raw_of
 from spark_build.stages.ids import content_id
@@ -129,17 +130,17 @@ def entries_of(
         for key, value in zip(keys, memo.get(seen, keys), strict=True):
             if value is not None:
                 found.add(seen, key)
-    _follow(memo, [*(f for one in read for f in one.states), *rows], found)
-    for operation in memo.operations() if needles else ():
+    digests = _follow(memo, [*(f for one in read for f in one.states), *rows], found)
+    for operation in memo.operations() if needles or digests else ():
         for key, value in memo.entries(operation):
-            if any(needle in value for needle in needles):
+            if tells_of(value, digests) or any(needle in value for needle in needles):
                 found.add(operation, key)
     found.keys = {operation: keys for operation, keys in found.keys.items() if keys}
     return found
 
 
-def _follow(memo: LocalMemo, states: Sequence[Fields], found: Entries) -> None:
-    """Fields as one operation left them are those that the next one looked at."""
+def _follow(memo: LocalMemo, states: Sequence[Fields], found: Entries) -> set[bytes]:
+    """Fields as one operation left them are those that the next one looked at; the digests of all that were met."""
     operations, waiting, seen = memo.operations(), [*states], set[bytes]()
     while waiting:
         state = waiting.pop()
@@ -154,6 +155,7 @@ def _follow(memo: LocalMemo, states: Sequence[Fields], found: Entries) -> None:
                     for became in _became(state, asked[key], _parsed(value)):
                         found.blobs.update(blobs_in(became))
                         waiting.append(became)
+    return seen
 
 
 def _choices(state: Fields) -> Iterator[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from spark_build.stages.joining import Joining
 if TYPE_CHECKING:
     import numpy as np
 
-_FORMAT = 1
+_MARK = b"entering 1\n"  # what a remembered part begins with
 UNKNOWN, STAYS, JOINS = range(3)  # STAYS: it has nothing to compare
 _DIGEST_BYTES = 32
 
@@ -75,16 +75,16 @@ class Entering(Struct, frozen=True):
         """Of some rows, for the memo: digests of those that join, no others."""
         state, joins = self.state[start : start + rows], self.state[start : start + rows] == JOINS
         columns = (self.priorities[start : start + rows][joins], self.digests[start : start + rows][joins])
-        return b"".join([state.tobytes(), *(column.tobytes() for column in columns)])
+        return b"".join([_MARK, state.tobytes(), *(column.tobytes() for column in columns)])
 
     @classmethod
     def of_part(cls, value: bytes, rows: int) -> "Entering | None":
         """None where it is no such part."""
         import numpy as np
 
-        found = cls.unknown(rows)
-        if len(value) < rows:
+        if not value.startswith(_MARK) or len(value) < len(_MARK) + rows:
             return None
+        value, found = value[len(_MARK) :], cls.unknown(rows)
         found.state[:] = np.frombuffer(value, np.uint8, rows)
         joins = found.state == JOINS
         count = int(joins.sum())
@@ -116,6 +116,11 @@ def keep(
     memo.put(operation, parts)
 
 
+def tells_of(value: bytes, digests: Iterable[bytes]) -> bool:
+    """Whether a remembered value is such a part, and has one of these digests."""
+    return value.startswith(_MARK) and any(digest in value for digest in digests)
+
+
 def operation_of(job: Job, number: int) -> Digest:
     """Scopes what is remembered of the job's gate `number`: all that is done up to it."""
     runner: Mapping[str, Any] = {n: v for n, v in job.manifest.items() if n not in ("inputs", "steps")}
@@ -123,7 +128,7 @@ def operation_of(job: Job, number: int) -> Digest:
         [step.rule, step.operation, step.params, step.options, step.manifest]
         for step in job.steps[: number + 1]
     ]
-    return digest_json(["entering", _FORMAT, runner, steps])
+    return digest_json(["entering", _MARK.decode(), runner, steps])
 
 
 def _key(shard: Shard) -> bytes:

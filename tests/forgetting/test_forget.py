@@ -10,7 +10,9 @@ import pytest
 
 from spark_build import Project
 from spark_build.app.forgetting import forget
+from spark_build.contract.items import Item
 from spark_build.contract.rows import DatasetFolder
+from spark_build.contract.rules import digest_of_fields
 from spark_build.core.digest import digest_bytes
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.engine.results import BuildResult
@@ -132,6 +134,9 @@ def built_calls(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def test_no_byte_of_the_store_holds_it_and_no_other_item_is_handled_again(notes: Folder) -> None:
     assert len(holding(store(notes), TEXT)) >= 4  # objects, and the memo of reading and cutting
+    pieces = [Item("", "", "", {"text": text}) for text in texts(notes, "notes") if TEXT in text]
+    digests = [digest_of_fields(piece, ["text"]) for piece in pieces]
+    assert all(holding(store(notes), digest) for digest in digests)
     told = forgotten(notes, "notes", "seen.md")
     assert told.objects >= 2
     assert holding(store(notes), TEXT) == []
@@ -144,6 +149,7 @@ def test_no_byte_of_the_store_holds_it_and_no_other_item_is_handled_again(notes:
     assert items["ingest"] == {"handled": 1, "remembered": 12}  # it was looked at, to know it
     assert items["filter"]["handled"] == 0
     assert holding(store(notes), TEXT) == []
+    assert not any(holding(store(notes), digest) for digest in digests)  # nor what it could be told by
     assert reasons(notes, "notes").count("forgotten") == 1
 
 
