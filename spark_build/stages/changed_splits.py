@@ -80,11 +80,15 @@ class ChangedSplits(Struct, frozen=True, dict=True):
         """As they come in now."""
         found = []
         for number in numbers:
-            split = next(s for s in reversed(self.splits) if s.first_number <= number)
+            split = self._split_of(number)
             position = number - split.first_number
             (row,) = split.now.rows([position])
             found.append(self._candidate(row, split, position))
         return found
+
+    def names(self, numbers: Iterable[int]) -> list[Candidate]:
+        """The same without what they hold."""
+        return [Candidate(Item(self.ids[n], self.sources[n], self._split_of(n).name, {}), n) for n in numbers]
 
     def witness(self) -> Candidate:
         """An item that the gates left and leave: what is refused where no item at all is so can't be refused now."""
@@ -93,6 +97,9 @@ class ChangedSplits(Struct, frozen=True, dict=True):
                 if split.now.ids[position] in split.left_ids:
                     return self.rows([split.first_number + position])[0]
         raise DoesNotFit("nothing that is left as it was")
+
+    def _split_of(self, number: int) -> Split:
+        return next(split for split in reversed(self.splits) if split.first_number <= number)
 
     def _candidate(self, row: Mapping[str, Any], split: Split, position: int) -> Candidate:
         item = Item(row["id"], row["source"], split.name, {n: row[n] for n in self.fields}, row["meta"])

@@ -63,12 +63,10 @@ class JoinChanges:
         self._job, self._services, self._changed = job, services, changed
         self._lifted, self._ran_for = lifted, ran_for
         self._names = {step.label or step.rule: number for number, step in enumerate(job.steps)}
-        self._gate_of = np.zeros(
-            changed.total, np.int64
-        )  # that dropped an unchanged row then; else how many there are
-        self._as_it_was = np.zeros(
-            changed.total, np.bool_
-        )  # an unchanged row with the same lot, up to this gate
+        # of unchanged rows the gate that dropped them then, or how many there are
+        self._gate_of = np.zeros(changed.total, np.int64)
+        # which rows are unchanged, and had the same lot so far
+        self._as_it_was = np.zeros(changed.total, np.bool_)
         for split, _, first, count in changed.unchanged:
             ids = changed.ids[first : first + count]
             self._gate_of[first : first + count] = [self._gate_then(i, split.left_ids) for i in ids]
@@ -181,10 +179,13 @@ class JoinChanges:
         ids, dropped = self._changed.ids, self._changed.dropped
         then = {n: dropped[ids[n]] for n in np.flatnonzero(stays & (self._gate_of == number)).tolist()}
         others = sorted(n for n in {*then, *found} if stays[n] and _told(then.get(n)) != _told(found.get(n)))
+        if len(others) > MOST_CHANGED_SHARE * self._changed.total:
+            raise DoesNotFit("most of it has another lot")
         self._as_it_was[others] = False
         if passed.witness.number in others:
             self._replace_witness(number, passed)
-        lifted = self._lifted(others, number)
+        in_and_out = [n for n in others if (n in then) != (n in found)]
+        lifted = [*self._lifted(in_and_out, number), *self._changed.names(set(others) - {*in_and_out})]
         _part(step, passed.gone, lifted, lambda c: self._dropped_then(c.item.id, number))
         _part(step, passed.new, lifted, lambda c: found.get(c.number))
 

@@ -1,5 +1,6 @@
 """Gates that compare items: a signature each, remembered, and one deterministic join over all."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,9 +29,13 @@ def run_join_gate(
     read: Sequence[Read],
 ) -> Gated:
     """Items without a value in any field that the gate reads have nothing to compare, and stay."""
-    views = {c.number: View(c.item, names) for c, names in zip(candidates, read, strict=True)}
+
+    def view(item: Joining) -> View:
+        position = bisect_left(candidates, item.number, key=lambda candidate: candidate.number)
+        return View(candidates[position].item, read[position])
+
     joining = all_joining(services, gate, candidates, read)
-    join = Join(services, step, gate, params, joining, lambda item: views[item.number])
+    join = Join(services, step, gate, params, joining, view)
     matches = join.run()
     gated = Gated(action_of(params), handled=join.handled, joined=joining)
     threshold = gate.threshold(params)
