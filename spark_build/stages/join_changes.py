@@ -101,8 +101,8 @@ class JoinChanges:
             if (told := finding(n, matches, join.unreadable, threshold)) is not None
         }
         self._settle(number, step, stays, passed, found)
-        notes, told = notes_of(step, int(here.sum()), join, matches)
-        passed.told += told
+        notes, warnings = notes_of(step, int(here.sum()), join, matches)
+        passed.told += warnings
         return {**_counts(int(here.sum()), found), **notes}
 
     def _entering(
@@ -153,9 +153,9 @@ class JoinChanges:
         """Digests of unchanged items that were dropped, and of those that they were like."""
         numbers = self._number_of
         for own_id, row in self._changed.dropped.items():
-            pair = numbers.get(own_id), numbers.get(row["matched"] or "")
-            if None not in pair and self._names.get(row["gate"]) == number:
-                yield tuple(came_in.digests[n].tobytes() for n in pair)
+            one, other = numbers.get(own_id), numbers.get(row["matched"] or "")
+            if one is not None and other is not None and self._names.get(row["gate"]) == number:
+                yield came_in.digests[one].tobytes(), came_in.digests[other].tobytes()
 
     @cached_property
     def _number_of(self) -> dict[str, int]:
