@@ -11,7 +11,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the full checks too")
 
 
+# what takes minutes: begun last, it would leave the other processes without work
+LONGEST = ("truth", "kills", "quickstart")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)  # else as they were
     for item in items:
         if "long" in item.keywords and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="a full check: pytest --long"))
