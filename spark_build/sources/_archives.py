@@ -19,6 +19,7 @@ from spark_build.core.values import Struct
 _MOST_HEADER_BYTES = 1 << 20  # of a name or of attributes in a tar, which are read as a whole
 _RATIO_COUNTS_FROM = 16 << 20  # bytes unpacked: small files of one letter are no bombs
 _PIECE = 1 << 20
+_NO_LIMIT = 1 << 62  # bytes
 _NESTED = (
     ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar", ".gz",
 )  # fmt: skip
@@ -27,6 +28,9 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # 
 # of one member: encrypted, packed in a way that Python can't read, or damaged
 _UNREADABLE = (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError)
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+
+
+COMPRESSIONS = ("gz", "bz2", "xz", "zst")  # of a single file, and of a tar
 
 
 class Readable(Protocol):
@@ -63,20 +67,44 @@ def members(archive: Path, limits: Limits) -> Iterator[Member | Bad]:
 
 def unpack(member: Member, to: Path, limits: Limits) -> Bad | None:
     """Writes the member's content; why not, where it is too large or broken."""
-    left = limits.member_bytes
     try:
-        with open(to, "wb") as out:
-            while piece := member.content.read(min(_PIECE, left + 1)):
-                left -= len(piece)
-                if left < 0:
-                    told = f"{member.path}: more than {limits.member_bytes} bytes; `max_bytes` is the limit"
-                    return Bad("too_large", told, member.path)
-                out.write(piece)
+        if not _written(member.content, to, limits.member_bytes):
+            told = f"{member.path}: more than {limits.member_bytes} bytes; `max_bytes` is the limit"
+            return Bad("too_large", told, member.path)
     except (tarfile.TarError, gzip.BadGzipFile) as error:
         raise ItemRejected("cut_off", f"in {member.path}: {_told(error)}") from None
     except _UNREADABLE as error:
         return _unreadable(error, member.path)
     return None
+
+
+def unpack_single(packed: Path, to: Path, *, ratio: float) -> None:
+    """Writes what a single compressed file holds.
+
+    Errors: ItemRejected with reason not_archive, cut_off, archive_ratio or binary.
+    """
+    with open(packed, "rb") as file:
+        kind = _kind(file.read(512))
+    if kind not in COMPRESSIONS:
+        raise ItemRejected("binary", "named as if it were compressed, but it is an archive")
+    limits = Limits(_NO_LIMIT, _NO_LIMIT, ratio, members=1, depth=0)
+    try:
+        with _unpacked(packed, kind) as stream:
+            _written(_Counted(stream, _Budget(packed.stat().st_size, limits)), to, _NO_LIMIT)
+    except _BROKEN as error:
+        raise ItemRejected("cut_off", _told(error)) from None
+
+
+def _written(content: Readable, to: Path, most_bytes: int) -> bool:
+    """False where there is more of it; then it is written up to there."""
+    left = most_bytes
+    with open(to, "wb") as out:
+        while piece := content.read(min(_PIECE, left + 1)):
+            left -= len(piece)
+            if left < 0:
+                return False
+            out.write(piece)
+    return True
 
 
 def _unreadable(error: Exception, path: str) -> Bad:

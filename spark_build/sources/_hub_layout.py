@@ -8,6 +8,7 @@ from typing import Any
 
 from spark_build.core.errors import BadInput
 from spark_build.core.values import Struct, field
+from spark_build.sources._packed import without_compression
 from spark_build.sources._reading import is_ignored, matches
 
 CARD, SAVED = "README.md", "dataset_dict.json"
@@ -137,7 +138,7 @@ def _named(files: Sequence[str], config: Config) -> dict[str, str | None]:
 
 def _of_main_kind(files: Sequence[str]) -> list[str]:
     """Those of the kind that most of them are of, and what tells of media."""
-    kinds = {path: _KINDS.get(PurePosixPath(path).suffix.lower(), "") for path in files}
+    kinds = {path: _KINDS.get(PurePosixPath(without_compression(path)).suffix.lower(), "") for path in files}
     counted = Counter(kind for path, kind in kinds.items() if kind and not is_metadata(path))
     if not counted:
         return [path for path in files if kinds[path]]

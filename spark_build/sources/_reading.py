@@ -18,6 +18,7 @@ from spark_build.modalities.text.kinds import KINDS
 from spark_build.modalities.text.read import read_records
 from spark_build.modalities.text.records import HtmlReading, Reading, Record
 from spark_build.sources._media import format_of, read_media, record_of
+from spark_build.sources._packed import unpacked, without_compression
 
 Modality = Literal["text", "image", "audio", "video"]
 
@@ -150,8 +151,12 @@ def read_file(file: SourceFile, params: ReadingParams) -> Iterator[Raw | Bad]:
         return
     if "text" not in params.modalities:
         return
-    for record in read_records(file.path, file.location, params.reading()):
-        yield _bad(record) if isinstance(record, ItemRejected) else _raw(record, file, split)
+    try:
+        with unpacked(file) as whole:
+            for record in read_records(whole.path, whole.location, params.reading()):
+                yield _bad(record) if isinstance(record, ItemRejected) else _raw(record, file, split)
+    except ItemRejected as rejected:  # of what is compressed
+        yield _bad(rejected)
 
 
 def _media(file: SourceFile, found: Format, params: ReadingParams, split: str | None) -> Iterator[Raw | Bad]:
@@ -199,7 +204,7 @@ def split_of(path: str) -> str | None:
     folders = list(PurePosixPath(path).parts[:-1])
     if folders[:1] == ["data"]:
         del folders[0]
-    stem = _SHARD_NUMBER.sub("", PurePosixPath(path).stem)
+    stem = _SHARD_NUMBER.sub("", PurePosixPath(without_compression(path)).stem)
     for name in (*folders[:1], stem):
         if name.lower() in _SPLITS:
             return _SPLITS[name.lower()]

@@ -65,7 +65,7 @@ class Archive(FileSource):
     """Nothing is unpacked but one member at a time, into a place of its own; archives within are not opened."""
 
     Params = Params
-    revision = 1
+    revision = 2
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ class Command(FileSource):
     """What it writes to {output} is read as `files` reads a folder."""
 
     Params = Params
-    revision = 2
+    revision = 3
     inputs_are_for_fetch = True
 
     @classmethod

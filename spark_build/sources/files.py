@@ -30,7 +30,7 @@ class Files(FileSource):
     """A document or media file is one record and splits by its file; a row is one record and splits by its content."""
 
     Params = Params
-    revision = 2
+    revision = 3
 
     @classmethod
     def libraries_of(cls, params: Any) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ class Http(FileSource, OutsideSource):
     """
 
     Params = Params
-    revision = 1
+    revision = 2
     outside_params = ("urls", "file", "authorization", "allow_private", "max_bytes")
     outside_parts = (f"{_FILES}/", f"{_FAILED}/")
 

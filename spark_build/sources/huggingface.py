@@ -87,7 +87,7 @@ class HuggingFace(FileSource, OutsideSource):
     """
 
     Params = Params
-    revision = 1
+    revision = 2
     limits_items = True
     unread = ("config", "split", "join", TABLE)
     outside_params = ("dataset", "revision")

@@ -51,7 +51,7 @@ class S3(FileSource, OutsideSource):
     """
 
     Params = Params
-    revision = 1
+    revision = 2
     outside_params = ("url", "max_objects")
     outside_parts = (f"{_FILES}/",)
 

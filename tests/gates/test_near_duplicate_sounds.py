@@ -12,6 +12,7 @@ from clips import audio, tone
 
 from spark_build.contract import Item
 from spark_build.gates.near_duplicates import NearDuplicates, Params
+from spark_build.modalities.media.decoding import samples_of
 from spark_build.transforms._media import made
 from spark_build.transforms.resample import Resample
 
@@ -101,3 +102,14 @@ def test_a_sound_of_a_moment_is_rejected_with_a_reason(folder: Path) -> None:
 
     with pytest.raises(ItemRejected, match="empty"):
         GATE.signature(item(folder, "short", audio(tone(0.03))))
+
+
+def test_sound_of_eight_bits_is_what_it_is_of_sixteen(tmp_path: Path) -> None:
+    """Unsigned: silence is 128 there."""
+    loud = tone(1, hertz=(440,))
+    heard = []
+    for codec in ("pcm_s16le", "pcm_u8"):
+        (tmp_path / codec).write_bytes(audio(loud, codec, "wav"))
+        heard.append(np.concatenate([samples for _, samples in samples_of(tmp_path / codec)]))
+    assert np.abs(heard[0] - heard[1]).max() < 0.02
+    assert np.abs(heard[0]).max() > 0.05

@@ -105,3 +105,12 @@ def test_only_the_modality_that_is_asked_for_is_read(read: Read) -> None:
     assert read("v.mp4", video(moving()), modalities=["audio", "image"]) == []
     assert read("a.wav", audio(tone(1)), modalities=["video"]) == []
     assert media_in(read("i.png", digit(1), modalities=["audio", "image"])).kind == "image"
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFFFFF, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_that_was_written_before_its_length_was_known_is_whole(read: Read, size: int) -> None:
+    """As programs write into a pipe: espeak-ng and sox, ffmpeg, arecord."""
+    data = audio(tone(1), "pcm_s16le", "wav")
+    place = data.index(b"data") + 4
+    media = media_in(read("piped.wav", data[:place] + size.to_bytes(4, "little") + data[place + 4 :]))
+    assert media.facts["duration"] == pytest.approx(1, abs=0.01)

@@ -1,6 +1,12 @@
 """Files as a source: what is read, what is repaired, and what is one rejected record with its reason."""
 
+import bz2
+import gzip
+import io
 import json
+import lzma
+import random
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -415,3 +421,47 @@ def test_a_large_file_of_lines_is_read_line_by_line(tmp_path: Path) -> None:
 def test_rows_of_a_csv_come_with_the_line_that_they_begin_on() -> None:
     rows = list(read_csv(b'a,b\n"x\ny",1\nz\n', Reading(), delimiter="auto"))
     assert str(rows[1]) == "uneven_row: line 4: 1 value, the header has 2"
+
+
+# single compressed files
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
+
+
+PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": _zstd}
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_a_compressed_file_gives_what_it_holds(read: Read, suffix: str) -> None:
+    rows = "".join(json.dumps({"id": f"r{n}", "text": f"row {n}"}) + "\n" for n in range(3))
+    plain = read("data/train-00000-of-00001.jsonl", rows)
+    packed = read(f"data/train-00000-of-00001.jsonl.{suffix}", PACKERS[suffix](rows.encode()))
+    assert packed == plain
+    assert [record.split for record in packed if isinstance(record, Raw)] == ["train"] * 3
+
+
+def test_a_compressed_document_is_told_by_the_name_below_its_compression(read: Read) -> None:
+    assert text_of(read("notes.md.gz", gzip.compress(b"# Title\n\nWords."))) == "# Title\n\nWords."
+    assert text_of(read("changelog.gz", gzip.compress(b"Version 2"))) == "Version 2"
+    assert bad(read("a.odd.gz", gzip.compress(b"words"))).startswith("unknown_type: suffix .odd")
+    assert text_of(read("a.odd.gz", gzip.compress(b"words"), types={"odd": "text"})) == "words"
+
+
+def test_several_streams_of_one_gzip_file_are_one_content(read: Read) -> None:
+    packed = gzip.compress(b'{"text": "a"}\n') + gzip.compress(b'{"text": "b"}\n')
+    assert [r.fields["text"] for r in read("a.jsonl.gz", packed) if isinstance(r, Raw)] == ["a", "b"]
+
+
+def test_compressed_files_that_are_broken_or_bombs_are_rejected(read: Read) -> None:
+    packed = gzip.compress(random.Random(0).randbytes(100_000).hex().encode())
+    assert bad(read("cut.txt.gz", packed[:-2000])).startswith("cut_off")
+    assert bad(read("words.txt.gz", b"no gzip at all")).startswith("not_archive")
+    assert bad(read("empty.jsonl.gz", gzip.compress(b""))).startswith("empty")
+    assert bad(read("long.txt.gz", gzip.compress(b"words " * 100), max_bytes=500)).startswith("too_large")
+    assert bad(read("bomb.txt.bz2", bz2.compress(bytes(64 << 20)))).startswith("archive_ratio")
+    folder = io.BytesIO()
+    with tarfile.open(fileobj=folder, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("a.txt"))
+    assert bad(read("files.tar.gz", folder.getvalue())).startswith("binary: named .tar")

@@ -1,6 +1,7 @@
 """Datasets of the hub and of folders: what the `datasets` library wrote is read as it reads it itself."""
 
 import io
+import gzip
 import json
 import os
 import shutil
@@ -204,6 +205,18 @@ def test_a_folder_of_images_takes_the_columns_of_its_metadata(folder: Folder) ->
     assert {split: len(found) for split, found in rows.items()} == {"train": 3, "test": 1}
     captions = {row["source"]: row["caption"] for row in rows["train"]}
     assert captions == {"train/1.png": "one", "train/2.png": "two", "train/3.png": None}
+
+
+def test_rows_in_compressed_files_belong_to_the_split_that_their_name_says(folder: Folder) -> None:
+    for split, text in (("train", "a"), ("validation", "b")):
+        packed = gzip.compress(json.dumps({"text": text}).encode())
+        folder.write(f"data/en/c4-{split}.00000-of-00008.json.gz", packed)
+    local(folder, "config: en")
+    rows, _ = built(folder)
+    assert {split: [row["text"] for row in found] for split, found in rows.items()} == {
+        "train": ["a"],
+        "validation": ["b"],
+    }
 
 
 def test_a_row_that_cannot_be_read_is_rejected_alone(folder: Folder) -> None:

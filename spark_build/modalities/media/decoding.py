@@ -113,8 +113,10 @@ def samples_of(path: Path) -> Iterator[tuple[int, "np.ndarray[Any, Any]"]]:
             values = frame.to_ndarray()
             if not frame.format.is_planar:
                 values = values.reshape(-1, len(frame.layout.channels)).T
-            full = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
-            yield frame.sample_rate, (values.mean(axis=0, dtype=np.float64) / full).astype(np.float32)
+            silence = 128.0 if values.dtype == np.uint8 else 0.0
+            full = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max) - silence
+            samples = (values.mean(axis=0, dtype=np.float64) - silence) / full
+            yield frame.sample_rate, samples.astype(np.float32)
 
 
 def write_sound(path: Path, to: Path, *, rate: int | None, channels: int | None) -> None:

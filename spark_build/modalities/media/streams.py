@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 # whose headers say how long they are, rather than a guess by bit rate
 _SAY_THEIR_LENGTH = ("wav", "mov", "matroska", "flac", "avi", "aiff")
-_UNKNOWN_SIZES = (0, 2**31 - 1, 2**32 - 1)  # as programs write that don't know how long it will be
+# as programs write that don't know how long it will be; espeak-ng and sox have the third
+_UNKNOWN_SIZES = (0, 2**31 - 1, 0x7FFFF000, 2**32 - 1)
 _CUT_SHARE, _CUT_SECONDS = (
     0.95,
     0.5,
