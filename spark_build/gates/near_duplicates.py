@@ -122,6 +122,7 @@ class NearDuplicates(JoinGate):
     """
 
     Params = Params
+    revision = 2
     libraries = ("rensa",)
 
     @classmethod

@@ -45,7 +45,7 @@ class Transcribe(AskedMedia):
     """Sound is heard 30 s at a time, cut where it is quiet; what is silent is not asked about."""
 
     Params = Params
-    revision = 1
+    revision = 2
     kinds = ("audio", "video")
     libraries = ("torch", "transformers", "tokenizers", "av", "numpy")
 
