@@ -1,7 +1,7 @@
 """Datasets of the hub and of folders: what the `datasets` library wrote is read as it reads it itself."""
 
-import io
 import gzip
+import io
 import json
 import os
 import shutil
