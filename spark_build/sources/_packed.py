@@ -1,4 +1,4 @@
-"""Single compressed files (`train.jsonl.gz`): what they hold, read as if it lay there under the name without the suffix."""
+"""Single compressed files (`train.jsonl.gz`): what they hold is read as if it lay there, named without the suffix."""
 
 import tempfile
 from collections.abc import Iterator
