@@ -17,7 +17,7 @@ def main() -> int:
     """Exit code 1 where a sequence contradicts."""
     asked = _arguments()
     if asked.one is not None:
-        return _one(asked.one, asked.agenda, is_outside=asked.outside)
+        return _one(asked)
     first = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"seed {first}, {asked.sequences} sequences in {asked.processes} processes", flush=True)
     coverage, failed, began = Coverage(), 0, time.monotonic()
@@ -40,8 +40,9 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _one(seed: int, agenda: str, *, is_outside: bool) -> int:
-    kinds, failure = run_sequence(seed, agenda.split("/") if agenda else [], is_outside=is_outside)
+def _one(asked: argparse.Namespace) -> int:
+    agenda = asked.agenda.split("/") if asked.agenda else []
+    kinds, failure = run_sequence(asked.one, agenda, shrinks=not asked.no_shrinking, is_outside=asked.outside)
     print(failure.error if failure else f"holds: {', '.join(kinds)}")
     return 1 if failure else 0
 
