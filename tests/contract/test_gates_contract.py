@@ -19,7 +19,7 @@ from spark_build.contract import GateParams, Item, ItemGate, JoinGate, RuleParam
 from spark_build.contract.rules import Gate
 from spark_build.core.ports import NoBlobs
 from spark_build.stages.item_gate import measured
-from spark_build.stages.join_gate import signatures as signatures_of
+from spark_build.stages.joining import signatures as signatures_of
 from spark_build.stages.loading import without_deciding
 from spark_build.stages.narrow import View
 from tests.support.other_process import OtherProcess, step_of
