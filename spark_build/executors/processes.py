@@ -139,11 +139,17 @@ def end_below(keepers: "Sequence[int]") -> None:
 
 def _is_zombie(process: int) -> bool:
     """Also where it is gone altogether."""
+    fields = _stat(process)
+    return fields is None or fields[0] == b"Z"
+
+
+def _stat(process: int) -> list[bytes] | None:
+    """State, parent and on, as proc(5) has them behind the name; None where it is gone."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+            return file.read().rpartition(b")")[2].split()
     except OSError:
-        return True
+        return None
 
 
 def _kill(process: int, number: int) -> None:
@@ -174,12 +180,7 @@ def _reaped(living: list[int]) -> bool:
 def _descendants(root: int, spared: frozenset[int] = frozenset()) -> list[int]:
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:
-                continue  # gone meanwhile
+        if name.isdigit() and (fields := _stat(int(name))) is not None:
             children.setdefault(int(fields[1]), []).append(int(name))
     found, todo = [], [root]
     while todo:
@@ -190,7 +191,4 @@ def _descendants(root: int, spared: frozenset[int] = frozenset()) -> list[int]:
 
 
 def kill_group(group: int, number: int) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return
+    _kill(-group, number)

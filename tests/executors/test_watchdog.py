@@ -89,6 +89,13 @@ def _lives(process: int) -> bool:
         return False
 
 
+def drawn() -> random.Random:
+    """Other moments each time; the seed is told where the test fails."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
 def is_free(store: Path) -> bool:
     lease = LocalLeases(store).acquire(KEY)
     if lease is not None:
@@ -107,9 +114,7 @@ def test_a_killed_build_leaves_no_process_and_frees_its_lease(tmp_path: Path) ->
 
 
 def test_a_build_killed_at_any_moment_leaves_no_process(tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    moments = random.Random(seed)
+    moments = drawn()
     for number in range(5):
         store = tmp_path / str(number)
         store.mkdir()
@@ -162,9 +167,7 @@ def test_a_killed_watchdog_or_keeper_takes_the_workers_along(tmp_path: Path, kil
 
 
 def test_a_watchdog_killed_while_it_ends_the_workers_leaves_none(tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    moments = random.Random(seed)
+    moments = drawn()
     for number in range(20):
         store = tmp_path / str(number)
         store.mkdir()
