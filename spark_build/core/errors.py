@@ -61,6 +61,12 @@ class StoreDamaged(SparkError):
     exit_code = 4
 
 
+class Untrusted(SparkError):
+    """Nobody whose key is listed vouches for it."""
+
+    exit_code = 4
+
+
 class RequirementNotMet(SparkError):
     """A figure lies outside of what `require` allows."""
 
