@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.fixtures import ceph as ceph
+from tests.services.fixtures import moto_server as moto_server
 from tests.spark import Folder
 
 
