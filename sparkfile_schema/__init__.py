@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         Deployment,
         Evaluation,
         Include,
+        ListedKey,
         Parsed,
         Path,
         Requirement,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sparkfile_schema.problems import Position, Problem, SparkfileError, in_order
     from sparkfile_schema.scalars import quote
     from sparkfile_schema.suggest import SYNONYMS, did_you_mean
+    from sparkfile_schema.trust import parse_policy
 
 __all__ = [
     "SYNONYMS",
@@ -30,6 +32,7 @@ __all__ = [
     "Deployment",
     "Evaluation",
     "Include",
+    "ListedKey",
     "Parsed",
     "Path",
     "Position",
@@ -45,6 +48,7 @@ __all__ = [
     "json_schema",
     "load",
     "parse",
+    "parse_policy",
     "quote",
     "type_advice",
 ]
@@ -53,13 +57,14 @@ _HOMES = {
     "advice": ("type_advice",),
     "editor_schema": ("json_schema",),
     "model": (
-        *("Dataset", "Deployment", "Evaluation", "Include", "Parsed", "Path"),
+        *("Dataset", "Deployment", "Evaluation", "Include", "ListedKey", "Parsed", "Path"),
         *("Requirement", "Sparkfile", "Splits", "Target", "Use"),
     ),
     "parsing": ("load", "parse"),
     "problems": ("Position", "Problem", "SparkfileError", "in_order"),
     "scalars": ("quote",),
     "suggest": ("SYNONYMS", "did_you_mean"),
+    "trust": ("parse_policy",),
 }
 
 

@@ -55,7 +55,7 @@ def _top() -> Schema:
         "vars": _named({"type": ["string", "number", "boolean"]}),
         "include": {"type": "array", "items": _TEXT, "uniqueItems": True},
         "imports": _named(_TEXT),
-        "store": _object(keys.STORE, dict.fromkeys(keys.STORE, _TEXT)),
+        "store": _object(keys.STORE, {**dict.fromkeys(keys.STORE, _TEXT), "keys": _public_keys()}),
         "environment": _object(
             keys.ENVIRONMENT,
             {"libraries": {"enum": list(keys.LIBRARIES)}, "hermetic": {"enum": list(keys.HERMETIC)}},
@@ -72,6 +72,11 @@ def _top() -> Schema:
         "profiles": _named(_ref("profile")),
     }
     return _object(keys.TOP, sections, required=("version", "project"))
+
+
+def _public_keys() -> Schema:
+    key = _or_reference({"type": "string", "pattern": f"^{keys.PUBLIC_KEY_PATTERN}$"})
+    return {"type": "array", "minItems": 1, "items": key}
 
 
 def _shared() -> Schema:

@@ -28,6 +28,19 @@ STORE: Keys = {
     "local": "Folder of the local store; .spark by default.",
     "remote": "URL of the remote store, such as s3://bucket/prefix.",
     "endpoint": "URL of an S3 service other than Amazon's.",
+    "keys": "Public keys whose signatures count in the remote store; as soon as one is listed, nothing else is taken.",
+    "policy": "File that lists public keys with the scopes that each may sign for.",
+}
+
+POLICY: Keys = {
+    "version": "Version of the policy's grammar: 1.",
+    "keys": "Public keys, each with the scopes that it may sign for.",
+}
+
+POLICY_KEY: Keys = {
+    "key": "The public key: ed25519:…, as spark key show prints it.",
+    "name": "Whose it is.",
+    "scopes": "What it may sign for: trusted (and all else), scopes/NAME, scopes/*.",
 }
 
 ENVIRONMENT: Keys = {
@@ -132,4 +145,8 @@ NOUNS: Keys = {
 }
 NAMED = ("vars", "datasets", "gates", "recipes", "targets", "deployments")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+TRUSTED = "trusted"
+SCOPE_PATTERN = rf"trusted|scopes/(\*|{NAME_PATTERN})"
+# 32 bytes in base64, of which the last character holds four bits
+PUBLIC_KEY_PATTERN = r"ed25519:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 OWN_RULE_PATTERN = r"[^:\s]+\.py:[A-Za-z_][A-Za-z0-9_]*"

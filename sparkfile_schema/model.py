@@ -121,6 +121,15 @@ class Include(Struct, frozen=True):
     path: Path
 
 
+class ListedKey(Struct, frozen=True):
+    """A public key, and the scopes of the remote store that it may sign for."""
+
+    key: str  # ed25519:…
+    scopes: tuple[str, ...]
+    at: str  # where it is listed
+    name: str = ""
+
+
 class Sparkfile(Struct, frozen=True):
     """`uses` lists every rule of the file with its family, also those whose surroundings are faulty."""
 
@@ -131,6 +140,9 @@ class Sparkfile(Struct, frozen=True):
     include: tuple[Include, ...] = ()
     imports: Mapping[str, str] = field(default_factory=dict)  # name -> a folder or a URL
     store: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[
+        ListedKey, ...
+    ] = ()  # whose signatures count in the remote store, besides those of store.policy
     environment: Mapping[str, str] = field(default_factory=lambda: {"libraries": "compatible"})
     limits: Mapping[str, float] = field(default_factory=lambda: {"ask_above": 3600.0})
     numerics: Mapping[str, object] = field(default_factory=dict)

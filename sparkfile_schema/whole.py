@@ -9,12 +9,13 @@ from sparkfile_schema.address import parse_address, selector_text
 from sparkfile_schema.datasets import Uses, read_dataset
 from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, LIBRARIES, LIMITS, STORE, TOP
 from sparkfile_schema.matrix import Matrix, read_matrix, refuse_unused
-from sparkfile_schema.model import Dataset, Deployment, Include, Sparkfile, Target, Use
+from sparkfile_schema.model import Dataset, Deployment, Include, ListedKey, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
 from sparkfile_schema.reader import NAME, Part, Reader, TooManyError
 from sparkfile_schema.scalars import shown
 from sparkfile_schema.targets import read_deployment, read_target
+from sparkfile_schema.trust import read_keys
 from sparkfile_schema.uses import read_numerics, read_use
 
 _SECTIONS = ("vars", "datasets", "gates", "recipes", "targets", "deployments", "profiles")
@@ -44,6 +45,7 @@ def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
     targets = _targets(reader, top.get("targets"), recipes, datasets, uses)
     uses += [("recipe", use) for use in read_recipes.values() if not _is_used(use, targets)]
     _check_cycles(reader, targets, top.get("targets"))
+    store, keys = _store(reader, top.get("store"))
     return Sparkfile(
         file=file,
         version=_version(reader, top.get("version")),
@@ -51,7 +53,8 @@ def _sparkfile(reader: Reader, part: Part, file: str) -> Sparkfile:
         vars=_vars(reader, top.get("vars")),
         include=_included(reader, top.get("include")),
         imports=_imports(reader, top.get("imports")),
-        store=_texts(reader, top.get("store"), STORE),
+        store=store,
+        keys=keys,
         environment={"libraries": "compatible", **_environment(reader, top.get("environment"))},
         limits={"ask_above": _HOUR, **_limits(reader, top.get("limits"))},
         numerics=read_numerics(reader, top.get("numerics")),
@@ -127,9 +130,11 @@ def _is_word(text: str) -> bool:
     return NAME.fullmatch(text) is not None
 
 
-def _texts(reader: Reader, part: Part | None, keys: Mapping[str, str]) -> dict[str, str]:
-    read = {key: reader.text(entry) for key, entry in reader.section(part, keys).items()} if part else {}
-    return {key: text for key, text in read.items() if text is not None}
+def _store(reader: Reader, part: Part | None) -> tuple[dict[str, str], tuple[ListedKey, ...]]:
+    entries = reader.section(part, STORE) if part else {}
+    keys = read_keys(reader, entries.pop("keys", None))
+    read = {key: reader.text(entry) for key, entry in entries.items()}
+    return {key: text for key, text in read.items() if text is not None}, keys
 
 
 def _environment(reader: Reader, part: Part | None) -> dict[str, str]:

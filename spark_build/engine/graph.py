@@ -8,6 +8,7 @@ from typing import Any
 
 from spark_build.core.address import target_of
 from spark_build.core.digest import Digest
+from spark_build.core.trust import Trust
 from spark_build.core.values import Struct, convert, field, replace, to_builtins
 
 
@@ -145,6 +146,7 @@ class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
     project: str = ""
     deployments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     store: Mapping[str, str] = field(default_factory=dict)  # local, remote, endpoint
+    trust: Trust = field(default_factory=Trust)  # whose signatures count in the remote store
     profiles: Sequence[str] = ()  # names, so that model:NAME@PROFILE is known from a tag
 
     @classmethod

@@ -10,6 +10,7 @@ from spark_build.core.address import Address, stage_name, target_of
 from spark_build.core.errors import SparkError
 from spark_build.core.forgotten import CAUSE, REASON, all_marks, marks_for_key
 from spark_build.core.numerics import Numerics
+from spark_build.core.trust import Trust
 from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Input, Node, Requirement, Step
 from spark_build.engine.order import cycle_in
@@ -17,6 +18,7 @@ from spark_build.pinning import LOCK_NAME, Lock
 from spark_build.pipeline.including import Below, mounted
 from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, problem
+from spark_build.pipeline.trusting import trust_of
 from spark_build.pipeline.uses import TRAINING_PARTS, Uses, model_input, part_of_word
 from sparkfile_schema import Dataset, Evaluation, Parsed, Path, Problem, Sparkfile, Target, Use
 from sparkfile_schema.nodes import find
@@ -59,13 +61,15 @@ class _Resolver(Struct, dict=True):
         for target in self.file.targets.values():
             nodes += self._target(target)
         deployments = self._deployments()
+        trust, found = trust_of(self.file, self.uses.project)
+        self.uses.problems += found
         unique = {
             str(found): found for found in (*first_pass, *self.uses.problems)
         }  # a gate may be used twice
         problems = sorted(unique.values(), key=lambda p: (p.at.line, p.at.column, p.message))
         problems += [told for one in self.below for told in one.problems]
         nodes += [node for one in self.below for node in mounted(one)]
-        graph = Graph({}) if problems else self._graph(nodes, deployments, problems)
+        graph = Graph({}) if problems else self._graph(nodes, deployments, trust, problems)
         return Resolved(
             graph,
             problems,
@@ -74,7 +78,9 @@ class _Resolver(Struct, dict=True):
             dict(ChainMap(self.uses.imports, *(dict(one.imports) for one in self.below))),
         )
 
-    def _graph(self, nodes: list[Node], deployments: Mapping[str, Any], problems: list[Problem]) -> Graph:
+    def _graph(
+        self, nodes: list[Node], deployments: Mapping[str, Any], trust: Trust, problems: list[Problem]
+    ) -> Graph:
         by_stage = {node.stage: node for node in nodes}
         if cycle := cycle_in({stage: node.waits_for() for stage, node in by_stage.items()}):
             stage = cycle[-1]
@@ -92,6 +98,7 @@ class _Resolver(Struct, dict=True):
             project=self.file.project,
             deployments=deployments,
             store={**self.file.store, "remote_at": self.uses.at(("store", "remote"))},
+            trust=trust,
             profiles=self.file.profiles,
         )
 

@@ -112,6 +112,7 @@ GOOD = {
     "items of a split": 'datasets: {d: {source: x, require: {items.test: "> 5"}}}',
     "long source": "datasets: {d: {source: {use: files, with: {path: x}}}}",
     "transform for one split": "datasets: {d: {source: x, transforms: [{use: chunk, only: train}]}}",
+    "a store with keys": "store: {remote: s3://b/p, keys: ['ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=', '${env.K}'], policy: trust.yaml}",
     "empty sections": "datasets:\ngates:\n",
     "profile": "profiles: {q: {recipes: {sft: {with: {max_steps: 20}}}, datasets: {d: {source: {with: {glob: x}}}}, limits: {ask_above: 2h}}}",
     "numerics and resources": "recipes: {r: {use: llama_lora, numerics: {threads: 2, device: cuda}, resources: {gpus: 1, memory: 8GiB}}}",
@@ -149,6 +150,7 @@ BAD = {
     "name": ("gates: {a b: {use: pii}}", ["gates"]),
     "unknown param of a recipe": ("recipes: {r: {use: llama_lora, with: {lr: 1}}}", ["recipes", "r", "with"]),
     "unknown key of a profile": ("profiles: {q: {recips: {}}}", ["profiles", "q"]),
+    "key of a store": ("store: {keys: [ssh-rsa AAAA]}", ["store", "keys", 0]),
     "numerics": ("numerics: {device: tpu}", ["numerics", "device"]),
 }  # fmt: skip
 
