@@ -308,6 +308,14 @@ def _store(parser: argparse.ArgumentParser) -> None:
     _common(actions.add_parser("check", help="read every object and say which are damaged"), is_top=False)
 
 
+def _key(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = actions.add_parser("new", help="make one, and print its public line")
+    _common(new, is_top=False)
+    new.add_argument("--to", metavar="PATH", help="its file (default: signing.key in ~/.config/spark-build)")
+    _common(actions.add_parser("show", help="the public line of the key in force"), is_top=False)
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="dataset:NAME, model:NAME, or a stage of them")
     parser.add_argument(
@@ -369,6 +377,7 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "schema": ("the JSON Schema of a Sparkfile, for editors", _schema),
     "doctor": ("what this machine has, and what the Sparkfile lacks", _nothing),
     "store": ("look after the store", _store),
+    "key": ("the key that signs results", _key),
     "verify": ("build again in a clean folder, and compare", _verify),
     "lock": ("merge locks block by block", _lock),
     "worker": ("run one job (used by the build)", _worker),
@@ -378,6 +387,7 @@ MODULES = {
     **dict.fromkeys(("check", "up"), "build"),
     **dict.fromkeys(("why", "diff", "accept"), "explain"),
     "forget": "forget",
+    "key": "trust",
     "lock": "locked",
     "verify": "verify",
     "worker": "worker",

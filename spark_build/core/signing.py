@@ -23,6 +23,7 @@ _SCHEME = "ed25519:"
 _RAW_BYTES = 32
 _ID_DIGITS = 16
 _OF_OTHERS = 0o077
+_OWNERS = 0o600
 _PEM = "-----BEGIN "
 
 
@@ -185,6 +186,19 @@ class PrivateKey:
         )
         return made
 
+    def save(self, path: str) -> None:
+        """To a new file that its owner alone can read. Errors: UsageError where there is one already."""
+        try:
+            os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+            _write_new(path, self.to_pem())
+        except FileExistsError:
+            raise UsageError(
+                f"{path} is there already, and a key that is gone can't be had again",
+                fix="spark key show prints its public key; --to PATH writes the new one elsewhere",
+            ) from None
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", fix="--to PATH names another place") from error
+
     @cached_property
     def public(self) -> PublicKey:
         return PublicKey(self._key.public_key().public_bytes_raw())
@@ -202,6 +216,21 @@ def encoded(payload_type: str, payload: bytes) -> bytes:
     """DSSE's pre-authentication encoding: what is signed."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def _write_new(path: str, data: bytes) -> None:
+    with open(path, "xb", opener=_for_the_owner) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            os.unlink(path)  # half a key is none
+            raise
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, _OWNERS)
 
 
 def default_path() -> str:
