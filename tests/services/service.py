@@ -40,7 +40,7 @@ class Service:
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         }
 
-    def client(self, user: str | User = "admin", api: str = "s3") -> Any:
+    def client(self, user: str | User = "admin", api: str = "s3", read_timeout: float = 60.0) -> Any:
         """boto3's client, which tries everything once."""
         import boto3
         from botocore.config import Config
@@ -57,6 +57,7 @@ class Service:
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 max_pool_connections=32,
+                read_timeout=read_timeout,
             ),
         )
 
