@@ -28,6 +28,7 @@ STORE: Keys = {
     "local": "Folder of the local store; .spark by default.",
     "remote": "URL of the remote store, such as s3://bucket/prefix.",
     "endpoint": "URL of an S3 service other than Amazon's.",
+    "scope": "Where in the remote store this checkout writes: trusted (the default), or a name under scopes/.",
     "keys": "Public keys whose signatures count in the remote store; as soon as one is listed, nothing else is taken.",
     "policy": "File that lists public keys with the scopes that each may sign for.",
 }

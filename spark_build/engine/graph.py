@@ -104,6 +104,7 @@ class Node(Struct, frozen=True, omit_defaults=True):
     resources: Mapping[str, Any] = field(default_factory=dict)  # never count
     guards: tuple[str, ...] = ()  # stages whose requirements must hold first; not in the key
     requires: tuple[Requirement, ...] = ()
+    pushes: bool = True  # whether its Artifact goes to the remote store; its Record does in any case
     at: str = ""  # where the Sparkfile declares it
     where: Mapping[str, tuple[str, str | None]] = field(
         default_factory=dict

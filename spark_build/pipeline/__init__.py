@@ -125,6 +125,7 @@ class _Resolver(Struct, dict=True):
                 options=options,
                 given={REASON: all_marks(tombstones)} if tombstones else {},
                 where={**where, REASON: (CAUSE, LOCK_NAME)},
+                pushes=dataset.push == "all",
             )
         ]
         last = f"{base}/ingest"
@@ -142,6 +143,7 @@ class _Resolver(Struct, dict=True):
                     libraries=("pyarrow",),
                     inputs=reads,
                     where=self._list_at(dataset.path, "gates"),
+                    pushes=dataset.push == "all",
                 )
             )
             inputs = {
@@ -152,7 +154,14 @@ class _Resolver(Struct, dict=True):
         version = f"{base}/version"
         nodes.append(
             self._node(
-                version, "version", [versioner], at, libraries=("pyarrow",), inputs=inputs, requires=requires
+                version,
+                "version",
+                [versioner],
+                at,
+                libraries=("pyarrow",),
+                inputs=inputs,
+                requires=requires,
+                pushes=dataset.push != "none",
             )
         )
         return nodes

@@ -2,7 +2,7 @@
 
 import os
 import stat as modes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -91,6 +91,16 @@ class LocalObjects:
             self.place(temporary, digest, size)
             self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return size
+
+    def write_many(self, content: Mapping[Digest, bytes]) -> None:
+        """Takes in what comes from elsewhere, known to have these digests; the folders are flushed once for all."""
+        with disk_problems(self.folder):
+            for digest, data in content.items():
+                temporary = self.temporary()
+                self.disk.write_object(temporary, data)
+                self.place(temporary, digest, len(data))
+            for folder in sorted({os.path.dirname(self.path(digest)) for digest in content}):
+                self.disk.flush_folder(folder)
 
     def add_folder(self, folder: Path, taken: Sequence[Entry] = ()) -> Tree:
         from spark_build.storage.intake import take_in

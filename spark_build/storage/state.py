@@ -141,6 +141,16 @@ class State:
             rows += [row for row in self._new.get("facts", {}).values() if str(row[0]).startswith(prefix)]
         return {row[0]: bytes(row[1]) for row in rows}
 
+    def forget(self, prefix: str) -> None:
+        """All facts whose names begin so."""
+        with self._lock:
+            pending = self._new.get("facts", {})
+            for key in [key for key in pending if key[0].startswith(prefix)]:
+                del pending[key]
+            self._forgotten.append(
+                ("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+            )
+
     def put(self, name: str, value: bytes) -> None:
         if self.get(name) != value:
             self._put("facts", (name,), (name, value))

@@ -1,0 +1,163 @@
+"""Where things lie in the bucket, and the index that says where the objects of one Artifact are."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from spark_build.core.digest import Digest, canonical_json, digest_bytes
+from spark_build.core.errors import StoreDamaged, UsageError
+from spark_build.core.tree import Tree
+from spark_build.core.values import Struct
+
+TRUSTED = "trusted"
+_SCOPE = re.compile(r"trusted|scopes/[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PLACE = re.compile(
+    rf"({_SCOPE.pattern})/(packs/[0-9a-f]{{64}}|objects/[0-9a-f]{{2}}/[0-9a-f]{{62}})", re.ASCII
+)
+
+PACK_BYTES = 64 << 20  # small objects travel together, up to this
+SMALL_BYTES = 4 << 20  # from here on an object travels by itself, in parts
+PART_BYTES = 16 << 20
+INDEX_VERSION = 1
+
+
+def scope_of(name: str | None) -> str:
+    """The folder of a scope: `trusted`, or that of a name. Errors: UsageError."""
+    scope = TRUSTED if name in (None, "", TRUSTED) else f"scopes/{name}"
+    if not _SCOPE.fullmatch(scope):
+        raise UsageError(f"'{name}' is no name of a scope", fix="letters, digits, '.', '_' and '-'")
+    return scope
+
+
+def record_path(scope: str, key: Digest, output: Digest | None = None) -> str:
+    """With `output`: of another result that the same action gave."""
+    return f"{scope}/records/{key}.json" if output is None else f"{scope}/records/{key}.{output[:12]}.json"
+
+
+def index_path(scope: str, output: Digest) -> str:
+    return f"{scope}/trees/{output}.json"
+
+
+def listing_path(scope: str, digest: Digest) -> str:
+    """Of a source's listing, which a Record names."""
+    return f"{scope}/listings/{digest}"
+
+
+def pack_path(scope: str, digest: Digest) -> str:
+    return f"{scope}/packs/{digest}"
+
+
+def object_folder(scope: str, digest: Digest) -> str:
+    """Of a large object's parts."""
+    return f"{scope}/objects/{digest[:2]}/{digest[2:]}"
+
+
+def part_name(number: int, digest: Digest) -> str:
+    return f"{number:05}-{digest}"
+
+
+def lease_path(scope: str, key: Digest) -> str:
+    return f"{scope}/leases/{key}"
+
+
+def epoch_path(scope: str) -> str:
+    """What a gc changes before it removes anything: what was noted as being there counts no longer."""
+    return f"{scope}/epoch"
+
+
+class Slice(Struct, frozen=True):
+    """Where a small object lies."""
+
+    pack: str  # path in the bucket
+    offset: int
+    size: int
+
+
+class Parts(Struct, frozen=True):
+    """Where a large object lies."""
+
+    folder: str  # path in the bucket
+    digests: tuple[Digest, ...]  # of its parts, in order; all but the last have PART_BYTES
+
+
+class Index(Struct, frozen=True, dict=True):
+    """One Artifact: what it holds, and where that lies. Nothing of it is believed: every digest is checked."""
+
+    listing: bytes
+    slices: Mapping[Digest, Slice]
+    parts: Mapping[Digest, Parts]
+
+    @cached_property
+    def tree(self) -> Tree:
+        return Tree.parse(self.listing)
+
+    @cached_property
+    def sizes(self) -> dict[Digest, int]:
+        """Bytes of each object."""
+        return {entry.digest: entry.size for entry in self.tree}
+
+    def to_bytes(self) -> bytes:
+        packs: dict[str, list[list[Any]]] = {}
+        for digest, piece in sorted(self.slices.items(), key=lambda item: (item[1].pack, item[1].offset)):
+            packs.setdefault(piece.pack, []).append([digest, piece.offset, piece.size])
+        parts = {digest: [p.folder, *p.digests] for digest, p in self.parts.items()}
+        listing = self.listing.decode()
+        return canonical_json({"version": INDEX_VERSION, "listing": listing, "packs": packs, "parts": parts})
+
+    @classmethod
+    def parse(cls, data: bytes, output: Digest) -> "Index":
+        """Errors: StoreDamaged where it is not the whole index of that Artifact."""
+        try:
+            told = json.loads(data)
+            listing = told["listing"].encode()
+            if told["version"] != INDEX_VERSION or digest_bytes(listing) != output:
+                raise ValueError("another version, or another listing")
+            slices = dict(_slices(told["packs"]))
+            parts = {digest: _parts(*row) for digest, row in told["parts"].items()}
+            index = cls(listing, slices, parts)
+            _check(index)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreDamaged(f"the index of {output[:12]} is damaged ({error})") from None
+        return index
+
+
+def _slices(packs: Any) -> Iterator[tuple[Digest, Slice]]:
+    for pack, rows in packs.items():
+        for digest, offset, size in rows:
+            yield digest, Slice(_place(pack), _whole(offset), _whole(size))
+
+
+def _parts(folder: str, *digests: str) -> Parts:
+    if not all(map(_DIGEST.fullmatch, digests)):
+        raise ValueError("a part without a digest")
+    return Parts(_place(folder), tuple(digests))
+
+
+def _check(index: Index) -> None:
+    """That it places every object, with the size that the listing tells."""
+    for digest, size in index.sizes.items():
+        if (piece := index.slices.get(digest)) is not None:
+            if piece.size != size:
+                raise ValueError("an object of another size")
+        elif (whole := index.parts.get(digest)) is None or len(whole.digests) != count_of_parts(size):
+            raise ValueError("an object without a place")
+
+
+def count_of_parts(size: int) -> int:
+    return max(1, -(-size // PART_BYTES))
+
+
+def _place(path: str) -> str:
+    """A path of ours, so that a hostile index makes nobody ask for anything else."""
+    if not _PLACE.fullmatch(path):
+        raise ValueError("a place that is none")
+    return path
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("a number that is none")
+    return number

@@ -1,0 +1,309 @@
+"""The remote tier as plan and build see it: Records by key, how much a restore would fetch, fetch, push."""
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest_json
+from spark_build.core.errors import SparkError, StoreDamaged
+from spark_build.core.record import Record
+from spark_build.core.tree import Tree
+from spark_build.core.values import Struct, field
+from spark_build.remote.bucket import Bucket
+from spark_build.remote.layout import (
+    TRUSTED,
+    Index,
+    Slice,
+    epoch_path,
+    index_path,
+    listing_path,
+    record_path,
+)
+
+if TYPE_CHECKING:
+    from spark_build.storage.objects import LocalObjects
+    from spark_build.storage.state import State
+
+RECORD_TYPE = "application/vnd.spark-build.record+json"
+_READS = 2
+_THREADS = 16  # small requests at once
+
+Opened = Callable[[bytes, str, str], bytes]  # an envelope, its type and scope -> what it holds
+Sealed = Callable[[bytes, str], bytes]
+Told = Callable[[int, int], None]  # bytes so far, of how many
+
+
+class Pushed(Struct):
+    """What a push came to."""
+
+    artifacts: int = 0
+    records: int = 0
+    bytes: int = 0  # that travelled
+    others: list[Record] = field(default_factory=list)  # of the same action with another output, which stood there first
+
+
+class RemoteStore:
+    """Implements `engine.plan.Remote`. What was asked once is remembered for the command.
+
+    Records are believed by their signatures alone (or, where no key is named, because they are there), everything
+    else by its digest.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        objects: "LocalObjects",
+        state: "State",
+        *,
+        scope: str = TRUSTED,
+        opened: Opened,
+        sealed: Sealed,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.bucket, self.objects, self.state = bucket, objects, state
+        self.scope = scope
+        self.scopes = tuple(dict.fromkeys((TRUSTED, scope)))  # that are read
+        self._opened, self._sealed, self.warn = opened, sealed, warn
+        self._indexes: dict[Digest, Index | None] = {}
+        self._records: dict[tuple[Digest, Digest | None], Record | None] = {}
+        self._refused: set[Digest] = set()
+
+    # records
+
+    def record(self, key: Digest, output: Digest | None = None) -> Record | None:
+        """The verified Record of an action; with `output` the one that gave this, where several stand there."""
+        if (key, output) not in self._records:
+            self._records[key, output] = self._find_record(key, output)
+        return self._records[key, output]
+
+    def ask_for(self, keys: Iterable[tuple[Digest, Digest | None]]) -> None:
+        """Many at once, so that what is known beforehand need not be asked one after the other."""
+        asked = [one for one in dict.fromkeys(keys) if one not in self._records]
+        if asked:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(lambda one: self.record(*one), asked))
+
+    def look_again(self, key: Digest) -> None:
+        """Another machine may have published it by now."""
+        for one in [one for one in self._records if one[0] == key and self._records[one] is None]:
+            del self._records[one]
+
+    def _find_record(self, key: Digest, output: Digest | None) -> Record | None:
+        for scope in self.scopes:
+            found = self._read_record(scope, record_path(scope, key), key)
+            if found is not None and output is not None and found.output != output:
+                other = self._read_record(scope, record_path(scope, key, output), key)
+                found = other or found
+            if found is not None:
+                return found
+        return None
+
+    def _read_record(self, scope: str, path: str, key: Digest) -> Record | None:
+        """None too where it can't be believed, which is told."""
+        problem: SparkError | None = None
+        for _ in range(_READS):
+            data = self.bucket.get(path)
+            if data is None:
+                return None
+            try:
+                return _record_of(self._opened(data, RECORD_TYPE, scope), key)
+            except SparkError as error:
+                problem = error
+        assert problem is not None
+        self.warn(f"{self.bucket}: {path} is not taken: {problem.message}")
+        return None
+
+    # artifacts
+
+    def bytes_missing(self, output: Digest) -> int | None:
+        """How much a restore would fetch; None where the remote has no index of it."""
+        index = self.index(output)
+        if index is None:
+            return None
+        return sum(index.sizes[digest] for digest in self._missing(index))
+
+    def index(self, output: Digest) -> Index | None:
+        if output in self._refused:
+            return None
+        if output not in self._indexes:
+            self._indexes[output] = self._find_index(output)
+        return self._indexes[output]
+
+    def refuse(self, output: Digest) -> None:
+        """It did not hold what it should: this command asks for it no more."""
+        self._refused.add(output)
+        self._forget_pushed(output)
+
+    def fetch(self, output: Digest, told: Told = lambda done, total: None) -> int:
+        """Brings an Artifact into the local store; how many bytes came.
+
+        Errors: StoreDamaged where what lies there is not what it should be, or not all there.
+        """
+        index = self.index(output)
+        if index is None:
+            raise StoreDamaged(f"{self.bucket} has no {output[:12]}", fix="spark build makes it again")
+        from spark_build.remote.pull import pull
+
+        missing = self._missing(index)
+        total, done = sum(index.sizes[digest] for digest in missing), 0
+
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
+            told(done, total)
+
+        pull(self.bucket, index, missing, self.objects, count)
+        self.objects.write(index.listing)
+        self.objects.state.flush_now_and_then()
+        self._note_pushed(output, index)
+        return total
+
+    def listing(self, digest: Digest) -> bytes | None:
+        """A source's listing; None where nobody has it."""
+        for scope in self.scopes:
+            data = self.bucket.get(listing_path(scope, digest))
+            if data is not None and digest_bytes(data) == digest:
+                return data
+        return None
+
+    def _find_index(self, output: Digest) -> Index | None:
+        for scope in self.scopes:
+            for _ in range(_READS):
+                data = self.bucket.get(index_path(scope, output))
+                if data is None:
+                    break
+                try:
+                    return Index.parse(data, output)
+                except StoreDamaged as error:
+                    problem = error
+            else:
+                self.warn(f"{self.bucket}: {index_path(scope, output)} is not taken: {problem.message}")
+        return None
+
+    def _missing(self, index: Index) -> list[Digest]:
+        return self.objects.unsound(index.sizes)
+
+    # push
+
+    def push(
+        self, record: Record, *, with_artifact: bool, told: Told = lambda done, total: None
+    ) -> Pushed:
+        """The Record's Artifact, the listings that it names, and last the Record itself; only what is not there."""
+        pushed = Pushed()
+        name = self._fact(f"record/{record.key}/{record.output}/{with_artifact:d}")
+        if self.state.get(name) is not None:
+            return pushed
+        if with_artifact:
+            self._push_artifact(record.output, pushed, told)
+            self._push_listings(record)
+        self._push_record(record, pushed)
+        self.state.put(name, b"")
+        self.state.flush_now_and_then()
+        return pushed
+
+    def _push_artifact(self, output: Digest, pushed: Pushed, told: Told) -> None:
+        if self.state.get(self._fact(f"tree/{output}")) is not None:
+            return
+        from spark_build.remote.push import push
+
+        tree = self._tree(output)
+        total, done = sum({entry.digest: entry.size for entry in tree}.values()), 0
+
+        def count(size: int) -> None:
+            nonlocal done
+            done += size
+            told(done, total)
+
+        known = self._known_slices()
+        index = push(self.bucket, self.scope, tree, self.objects, known, count)
+        self.bucket.put(index_path(self.scope, output), index.to_bytes())
+        self._note_pushed(output, index)
+        pushed.artifacts += 1
+        pushed.bytes += sum(index.sizes[digest] for digest in index.sizes if digest not in known)
+
+    def _tree(self, output: Digest) -> Tree:
+        try:
+            return self.objects.tree(output)
+        except KeyError:
+            raise StoreDamaged(
+                f"{output[:12]} is not in this store: it can't be pushed", fix="spark build makes it again"
+            ) from None
+
+    def _push_listings(self, record: Record) -> None:
+        for digest in set(record.sources.values()):
+            name = self._fact(f"listing/{digest}")
+            if self.state.get(name) is None:
+                try:
+                    data = self.objects.read(digest)
+                except (KeyError, StoreDamaged):  # `why` names an input without its files then
+                    continue
+                self.bucket.put(listing_path(self.scope, digest), data)
+                self.state.put(name, b"")
+
+    def _push_record(self, record: Record, pushed: Pushed) -> None:
+        data = self._sealed(canonical_json(record.to_json()), RECORD_TYPE)
+        if self.bucket.put_new(record_path(self.scope, record.key), data) is not None:
+            pushed.records += 1
+            return
+        self.look_again(record.key)
+        standing = self._read_record(self.scope, record_path(self.scope, record.key), record.key)
+        if standing is None:  # damaged, or of somebody who may not write here
+            self.bucket.put(record_path(self.scope, record.key), data)
+            pushed.records += 1
+        elif standing.output != record.output:
+            beside = record_path(self.scope, record.key, record.output)
+            if self.bucket.put_new(beside, data) is not None:
+                pushed.records += 1
+            pushed.others.append(standing)
+
+    # what is known to be there, until a gc removes anything
+
+    @cached_property
+    def _epoch(self) -> str:
+        found = self.bucket.get(epoch_path(self.scope))
+        return "0" if found is None else digest_bytes(found)[:16]
+
+    def _fact(self, name: str) -> str:
+        place = digest_json([self.bucket.url, self.bucket.endpoint, self.scope])[:16]
+        return f"remote/{place}/{self._epoch}/{name}"
+
+    def _known_slices(self) -> dict[Digest, Slice]:
+        prefix = self._fact("pack/")
+        return {
+            digest: Slice(pack, offset, size)
+            for pack, rows in ((n.removeprefix(prefix), json.loads(v)) for n, v in self.state.named(prefix).items())
+            for digest, offset, size in rows
+        }
+
+    def _note_pushed(self, output: Digest, index: Index) -> None:
+        """Also what was fetched: of it nothing has to travel again."""
+        packs: dict[str, list[list[Any]]] = {}
+        for digest, piece in index.slices.items():
+            packs.setdefault(piece.pack, []).append([digest, piece.offset, piece.size])
+        for pack, rows in packs.items():
+            name = self._fact(f"pack/{pack}")
+            known = json.loads(self.state.get(name) or b"[]")
+            self.state.put(name, canonical_json(_joined(known, rows)))
+        self.state.put(self._fact(f"tree/{output}"), b"")
+
+    def _forget_pushed(self, output: Digest) -> None:
+        """Nothing that was noted is believed any more: the bucket holds something else."""
+        self.state.forget(self._fact(""))
+
+
+def _joined(*lists: list[list[Any]]) -> list[list[Any]]:
+    return sorted({tuple(row): row for rows in lists for row in rows}.values())
+
+
+def _record_of(data: bytes, key: Digest) -> Record:
+    """Errors: StoreDamaged where it is the Record of another action, or none."""
+    try:
+        record = Record.from_json(json.loads(data))
+        is_its_own = record.key == key == digest_json(record.manifest)
+    except (ValueError, TypeError, AttributeError):
+        raise StoreDamaged("it is no Record") from None
+    if not is_its_own:
+        raise StoreDamaged("it is the Record of another action")
+    return record

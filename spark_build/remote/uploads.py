@@ -1,0 +1,101 @@
+"""Uploads beside a build: what it made goes to the remote while later stages run."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import SparkError
+from spark_build.core.record import Record
+from spark_build.remote.store import Pushed, RemoteStore
+
+Told = Callable[[str, int, int], None]  # stage, bytes so far, of how many
+
+
+class Uploads:
+    """One thread, which pushes one result after the other; each push has many requests under way."""
+
+    def __init__(
+        self,
+        remote: RemoteStore,
+        *,
+        settled: Callable[[Digest], None] = lambda key: None,
+        told: Told = lambda stage, done, total: None,
+    ) -> None:
+        """`settled` is told of each key whose result is there, or will not come."""
+        self._remote, self._settled, self._told = remote, settled, told
+        self._queue: queue.SimpleQueue[tuple[Record, bool] | None] = queue.SimpleQueue()
+        self._pending: set[Digest] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_stopped = False
+        self.pushed = Pushed()
+        self.failed: list[tuple[str, SparkError]] = []  # stages, and why
+
+    def add(self, record: Record, *, with_artifact: bool) -> None:
+        with self._lock:
+            self._pending.add(record.key)
+        self._queue.put((record, with_artifact))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+            self._thread.start()
+
+    def is_pending(self, key: Digest) -> bool:
+        with self._lock:
+            return key in self._pending
+
+    @property
+    def left(self) -> int:
+        with self._lock:
+            return len(self._pending)
+
+    def wait(self) -> None:
+        """Until all that was added is there, or has failed."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def stop(self) -> None:
+        """What is not there yet is not waited for."""
+        self._is_stopped = True
+
+    def _run(self) -> None:
+        while (one := self._queue.get()) is not None:
+            record, with_artifact = one
+            try:
+                if not self._is_stopped:
+                    self._push(record, with_artifact)
+            except SparkError as error:
+                self.failed.append((record.stage, error))
+            finally:
+                with self._lock:
+                    self._pending.discard(record.key)
+                self._settled(record.key)
+
+    def _push(self, record: Record, with_artifact: bool) -> None:
+        pushed = self._remote.push(
+            record,
+            with_artifact=with_artifact,
+            told=throttled(lambda done, total: self._told(record.stage, done, total)),
+        )
+        self.pushed.artifacts += pushed.artifacts
+        self.pushed.records += pushed.records
+        self.pushed.bytes += pushed.bytes
+        self.pushed.others += pushed.others
+
+
+def throttled(told: Callable[[int, int], None], seconds: float = 0.2) -> Callable[[int, int], None]:
+    """`told`, at most so often, by one thread at a time, and in any case when all is done."""
+    lock, last = threading.Lock(), 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        with lock:
+            now = time.monotonic()
+            if done >= total or now - last >= seconds:
+                last = now
+                told(done, total)
+
+    return tell
