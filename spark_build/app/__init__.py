@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spark_build.engine.graph import Graph
     from spark_build.engine.plan import Planner
     from spark_build.engine.results import BuildResult
+    from spark_build.remote.store import RemoteStore
     from spark_build.storage.acceptances import LocalAcceptances
     from spark_build.storage.objects import LocalObjects
     from spark_build.storage.records import LocalRecords
@@ -49,6 +50,7 @@ class BuildOptions(Struct, frozen=True):
     planned: PlanFile | None = None  # do exactly this plan, or refuse
     command: str = "spark build"
     publishes: bool = True
+    pushes: bool = True  # to the remote store, what this build makes
 
 
 class Project(Struct, dict=True):
@@ -109,13 +111,7 @@ class Project(Struct, dict=True):
 
     @cached_property
     def graph(self) -> Graph:
-        graph = self.loaded.graph
-        if graph.store.get("remote") and not self.offline:
-            raise UsageError(
-                f"{graph.store['remote_at']}: store.remote: this version keeps results on this machine only",
-                fix="take `remote` out of the Sparkfile, or say --offline",
-            )
-        return graph
+        return self.loaded.graph
 
     @cached_property
     def store(self) -> Path:
@@ -128,7 +124,21 @@ class Project(Struct, dict=True):
 
     @cached_property
     def local_store(self) -> LocalStore:
+        """What is not here of Records and listings, it asks the remote for where there is one."""
+        if self.graph.store.get("remote") and not self.offline:
+            from spark_build.app.remoting import tiered_store
+
+            return tiered_store(self)
         return LocalStore(self.store, self.state)
+
+    @cached_property
+    def remote(self) -> RemoteStore | None:
+        """The remote tier; None where the Sparkfile names none, or --offline was said. Errors: SparkError."""
+        if not self.graph.store.get("remote") or self.offline:
+            return None
+        from spark_build.app.remoting import open_remote
+
+        return open_remote(self)
 
     @property
     def objects(self) -> LocalObjects:
@@ -159,7 +169,8 @@ class Project(Struct, dict=True):
     def look_again(self) -> None:
         """Forgets what was seen of the project: each plan and build begins with the world as it is."""
         for name in (
-            "world", "loaded", "graph", "names", "store", "local_store", "acceptances", "journal", "lock",
+            "world", "loaded", "graph", "names", "store", "local_store", "remote", "acceptances", "journal",
+            "lock",
         ):  # fmt: skip
             self.__dict__.pop(name, None)
         self._planners.clear()
@@ -218,6 +229,7 @@ class Project(Struct, dict=True):
                 self.objects,
                 self.records,
                 self.journal,
+                self.remote,
                 again=stages,
                 is_strict=is_strict,
                 acceptances=self.acceptances,

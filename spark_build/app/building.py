@@ -21,7 +21,7 @@ from spark_build.pinning import LOCK_NAME
 if TYPE_CHECKING:
     from spark_build.core.digest import Digest
     from spark_build.core.record import Record
-    from spark_build.engine.build import Builder, Listener
+    from spark_build.engine.build import Builder, Leases, Listener, Restorer
     from spark_build.engine.plan import Planner
     from spark_build.settled import Settled
     from spark_build.storage.local import LocalStore
@@ -49,11 +49,7 @@ def run_build(
     if plan.is_done and not plan.summary["restore"]:
         result = tell_fresh(plan, unmet_of(project, plan), listener)
     else:
-        builder = builder_in(project, project.local_store, planner, options, listener)
-        try:
-            result = builder.run(asked)
-        finally:
-            builder.executor.close()
+        result = _run(project, planner, options, listener, asked)
     for name in deployments:
         from spark_build.app.deploying import reconcile
 
@@ -72,6 +68,20 @@ def run_build(
     else:
         _remember(project, addresses, planner, asked, options, result)
     return result
+
+
+def _run(
+    project: Project, planner: Planner, options: BuildOptions, listener: Listener, asked: Sequence[str]
+) -> BuildResult:
+    if project.remote is not None:
+        from spark_build.app.remoting import run_with_remote
+
+        return run_with_remote(project, project.remote, planner, options, listener, asked)
+    builder = builder_in(project, project.local_store, planner, options, listener)
+    try:
+        return builder.run(asked)
+    finally:
+        builder.executor.close()
 
 
 def _settled(project: Project, addresses: Sequence[str], options: BuildOptions) -> Settled | None:
@@ -144,7 +154,14 @@ def keep_from_git(store: Path) -> None:
 
 
 def builder_in(
-    project: Project, store: LocalStore, planner: Any, options: BuildOptions, listener: Listener
+    project: Project,
+    store: LocalStore,
+    planner: Any,
+    options: BuildOptions,
+    listener: Listener,
+    *,
+    leases: Leases | None = None,
+    restorer: Restorer | None = None,
 ) -> Builder:
     """What builds into `store`, which need not be the project's own."""
     from spark_build.engine.build import Builder
@@ -179,11 +196,12 @@ def builder_in(
             bring=bring,
         ),
         project.executor(folder),
-        LocalLeases(folder),
+        LocalLeases(folder) if leases is None else leases,
         listener,
         jobs=options.jobs or cores,
         cores=max(cores, options.jobs),
         gpus=_gpus(),
+        restorer=restorer,
         fail_fast=options.fail_fast,
         limit=project.limit,
         spread_after_seconds=_spread_after_seconds(),

@@ -1,13 +1,13 @@
 """The build: asks the plan, starts what is `run` and ready, takes results in, asks the plan again."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
 from spark_build.core.digest import Digest
-from spark_build.core.errors import SparkError, StageFailed
+from spark_build.core.errors import SparkError, StageFailed, StoreDamaged
 from spark_build.core.job import Job, JobResult
 from spark_build.core.moved import InputMoved
 from spark_build.core.record import Record
@@ -69,7 +69,8 @@ class Listener(Protocol):
 
 
 class Restorer(Protocol):
-    def fetch(self, output: Digest) -> None: ...
+    def fetch(self, output: Digest, told: Callable[[int, int], None]) -> object:
+        """`told` is told of bytes so far, of how many. Errors: StoreDamaged where these are not what they should be."""
 
 
 class _Running(Struct):
@@ -149,9 +150,8 @@ class Builder:
         while True:
             plan = self.planner.plan(asked)
             self._settle(plan)
-            self._restore(plan)
-            if self._start_ready(plan):
-                continue  # a lease has brought another's result: look again
+            if self._restore(plan) or self._start_ready(plan):
+                continue  # what a plan believed to be there is not, or another's result is: look again
             if not self._running and not self._waiting:
                 return
             self._await()
@@ -176,19 +176,34 @@ class Builder:
             self.result.unmet += unmet
             self._blocked.add(plan.stage)
 
-    def _restore(self, plan: Plan) -> None:
+    def _restore(self, plan: Plan) -> bool:
+        """True where the remote does not hold what it should: then its stage runs."""
         for stage_plan in plan.stages:
             if stage_plan.state != "restore" or stage_plan.stage in self.result.results:
                 continue
-            assert self.restorer is not None
-            assert stage_plan.output is not None
-            clock = time.monotonic()
-            self.restorer.fetch(stage_plan.output)
-            self.planner.forget(stage_plan.stage)
-            self._judge(stage_plan)
-            self._finish(
-                StageResult(stage_plan.stage, "restored", time.monotonic() - clock, stage_plan.record)
-            )
+            try:
+                self._fetch(stage_plan)
+            except StoreDamaged as error:
+                self.result.warnings.append(f"{stage_plan.stage} is built again: {error}")
+                self.planner.refuse(stage_plan)
+                return True
+            except SparkError as error:
+                self._finish(self._failed(self.graph.nodes[stage_plan.stage], stage_plan, error, 0.0))
+        return False
+
+    def _fetch(self, plan: StagePlan) -> None:
+        assert self.restorer is not None
+        assert plan.output is not None
+
+        def told(done: int, total: int) -> None:
+            event = {"event": "progress", "done": done, "total": total, "unit": "bytes"}
+            self.listener.event(plan.stage, event)
+
+        clock = time.monotonic()
+        self.restorer.fetch(plan.output, told)
+        self.planner.forget(plan.stage)
+        self._judge(plan)
+        self._finish(StageResult(plan.stage, "restored", time.monotonic() - clock, plan.record))
 
     def _start_ready(self, plan: Plan) -> bool:
         """Starts what may start now; true where the plan has to be asked again at once."""
@@ -260,7 +275,7 @@ class Builder:
         if plan.stage in self.planner.again or (self.planner.is_lost(plan.stage) and not was_waited_for):
             return False
         fresh = self.planner.records.get(plan.key or "")
-        if fresh is None or self.planner.is_refused(fresh) or self.planner.objects.missing(fresh.output):
+        if fresh is None or self.planner.is_refused(fresh) or not self.planner.can_have(fresh.output):
             return False
         self.planner.forget(plan.stage)
         return True

@@ -45,6 +45,9 @@ class Remote(Protocol):
     def bytes_missing(self, output: Digest) -> int | None:
         """How much a restore would fetch; None where the remote lacks some of it."""
 
+    def refuse(self, output: Digest) -> None:
+        """It does not hold what it should: from now on it lacks this."""
+
 
 class Planner:
     """Answers for one command: what it looked up once it keeps, `forget` drops it."""
@@ -104,6 +107,18 @@ class Planner:
         """Where objects may have come or gone: what is missing is looked up anew."""
         self._missing.clear()
         self._unlooked.update(self._order)
+
+    def refuse(self, plan: StagePlan) -> None:
+        """The remote does not hold what it should of this stage's Artifact: it runs."""
+        if self.remote is not None and plan.output is not None:
+            self.remote.refuse(plan.output)
+        self.forget_artifacts()
+
+    def can_have(self, output: Digest) -> bool:
+        """Whether an Artifact is here, or the remote has it."""
+        if not self.objects.missing(output):
+            return True
+        return self.remote is not None and self.remote.bytes_missing(output) is not None
 
     def _begin(self, asked: tuple[str, ...]) -> None:
         order = self.graph.closure(asked)

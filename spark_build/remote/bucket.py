@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from spark_build.core.buckets import open_bucket
@@ -38,9 +39,12 @@ class Bucket:
 
     def __init__(self, url: str, endpoint: str | None = None, *, sleep: Callable[[float], None] = time.sleep):
         self.url, self.endpoint = url.rstrip("/"), endpoint
-        self._store: Any = open_bucket(self.url, endpoint, tries_again=False)
         self._sleep = sleep
         self._random = random.Random()
+
+    @cached_property
+    def _store(self) -> Any:
+        return open_bucket(self.url, self.endpoint, tries_again=False)
 
     def __str__(self) -> str:
         return f"{self.url} at {self.endpoint}" if self.endpoint else self.url

@@ -30,9 +30,7 @@ class _Range(Struct, frozen=True):
     objects: tuple[tuple[Digest, Slice], ...]
 
 
-def pull(
-    bucket: Bucket, index: Index, wanted: Iterable[Digest], objects: "LocalObjects", told: Told
-) -> None:
+def pull(bucket: Bucket, index: Index, wanted: Iterable[Digest], objects: "LocalObjects", told: Told) -> None:
     """Errors: StoreDamaged where the bucket's own content is not what it should be; those of `Bucket`."""
     wanted = list(wanted)
     small = {digest: index.slices[digest] for digest in wanted if digest in index.slices}

@@ -18,8 +18,9 @@ class TieredRecords(LocalRecords):
     """`core.ports.Records`; what the remote tells is kept here once `keeps` is set, as by a build."""
 
     def __init__(
-        self, folder: Path | str, remote: RemoteStore, locked: Locked, disk: Disk | None = None
+        self, folder: Path | str, remote: Callable[[], RemoteStore], locked: Locked, disk: Disk | None = None
     ) -> None:
+        """`remote` is opened once something is not here."""
         super().__init__(folder, disk)
         self._remote, self._locked = remote, locked
         self._outputs: dict[Digest, Digest] | None = None  # of the lock's keys
@@ -29,7 +30,7 @@ class TieredRecords(LocalRecords):
         if (known := super().get(key)) is not None:
             return known
         outputs = self._of_lock()
-        found = self._remote.record(key, outputs.get(key))
+        found = self._remote().record(key, outputs.get(key))
         if found is not None and self.keeps:
             self.put(found)
         return found
@@ -39,18 +40,19 @@ class TieredRecords(LocalRecords):
         here = super().like(loose_key)
         if here:
             return here
-        found = (self._remote.record(*one) for one in self._of_lock().items())
+        found = (self._remote().record(*one) for one in self._of_lock().items())
         return [record for record in found if record is not None and record.loose_key == loose_key]
 
     def look_again(self, key: Digest) -> None:
         """Another machine may have published it by now."""
-        self._remote.look_again(key)
+        self._remote().look_again(key)
 
     def _of_lock(self) -> dict[Digest, Digest]:
         """With the first that is not here all others are asked for, in one batch."""
         if self._outputs is None:
             self._outputs = dict(self._locked())
-            self._remote.ask_for(one for one in self._outputs.items() if super(TieredRecords, self).get(one[0]) is None)
+            here = super().get
+            self._remote().ask_for(one for one in self._outputs.items() if here(one[0]) is None)
         return self._outputs
 
 

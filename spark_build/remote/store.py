@@ -21,6 +21,7 @@ from spark_build.remote.layout import (
     listing_path,
     record_path,
 )
+from spark_build.remote.progress import counted
 
 if TYPE_CHECKING:
     from spark_build.storage.objects import LocalObjects
@@ -41,7 +42,8 @@ class Pushed(Struct):
     artifacts: int = 0
     records: int = 0
     bytes: int = 0  # that travelled
-    others: list[Record] = field(default_factory=list)  # of the same action with another output, which stood there first
+    # of one action with two outputs: this one, and the one that stood there
+    others: list[tuple[Record, Record]] = field(default_factory=list)
 
 
 class RemoteStore:
@@ -147,14 +149,8 @@ class RemoteStore:
         from spark_build.remote.pull import pull
 
         missing = self._missing(index)
-        total, done = sum(index.sizes[digest] for digest in missing), 0
-
-        def count(size: int) -> None:
-            nonlocal done
-            done += size
-            told(done, total)
-
-        pull(self.bucket, index, missing, self.objects, count)
+        total = sum(index.sizes[digest] for digest in missing)
+        pull(self.bucket, index, missing, self.objects, counted(told, total))
         self.objects.write(index.listing)
         self.objects.state.flush_now_and_then()
         self._note_pushed(output, index)
@@ -187,9 +183,7 @@ class RemoteStore:
 
     # push
 
-    def push(
-        self, record: Record, *, with_artifact: bool, told: Told = lambda done, total: None
-    ) -> Pushed:
+    def push(self, record: Record, *, with_artifact: bool, told: Told = lambda done, total: None) -> Pushed:
         """The Record's Artifact, the listings that it names, and last the Record itself; only what is not there."""
         pushed = Pushed()
         name = self._fact(f"record/{record.key}/{record.output}/{with_artifact:d}")
@@ -197,7 +191,7 @@ class RemoteStore:
             return pushed
         if with_artifact:
             self._push_artifact(record.output, pushed, told)
-            self._push_listings(record)
+        self._push_listings(record)
         self._push_record(record, pushed)
         self.state.put(name, b"")
         self.state.flush_now_and_then()
@@ -209,15 +203,9 @@ class RemoteStore:
         from spark_build.remote.push import push
 
         tree = self._tree(output)
-        total, done = sum({entry.digest: entry.size for entry in tree}.values()), 0
-
-        def count(size: int) -> None:
-            nonlocal done
-            done += size
-            told(done, total)
-
+        total = sum({entry.digest: entry.size for entry in tree}.values())
         known = self._known_slices()
-        index = push(self.bucket, self.scope, tree, self.objects, known, count)
+        index = push(self.bucket, self.scope, tree, self.objects, known, counted(told, total))
         self.bucket.put(index_path(self.scope, output), index.to_bytes())
         self._note_pushed(output, index)
         pushed.artifacts += 1
@@ -256,7 +244,7 @@ class RemoteStore:
             beside = record_path(self.scope, record.key, record.output)
             if self.bucket.put_new(beside, data) is not None:
                 pushed.records += 1
-            pushed.others.append(standing)
+            pushed.others.append((record, standing))
 
     # what is known to be there, until a gc removes anything
 
@@ -273,7 +261,9 @@ class RemoteStore:
         prefix = self._fact("pack/")
         return {
             digest: Slice(pack, offset, size)
-            for pack, rows in ((n.removeprefix(prefix), json.loads(v)) for n, v in self.state.named(prefix).items())
+            for pack, rows in (
+                (n.removeprefix(prefix), json.loads(v)) for n, v in self.state.named(prefix).items()
+            )
             for digest, offset, size in rows
         }
 

@@ -2,7 +2,6 @@
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 
 from spark_build.core.digest import Digest
@@ -31,6 +30,7 @@ class Uploads:
         self._thread: threading.Thread | None = None
         self._is_stopped = False
         self.pushed = Pushed()
+        self.left_out = 0  # because it was stopped
         self.failed: list[tuple[str, SparkError]] = []  # stages, and why
 
     def add(self, record: Record, *, with_artifact: bool) -> None:
@@ -44,11 +44,6 @@ class Uploads:
     def is_pending(self, key: Digest) -> bool:
         with self._lock:
             return key in self._pending
-
-    @property
-    def left(self) -> int:
-        with self._lock:
-            return len(self._pending)
 
     def wait(self) -> None:
         """Until all that was added is there, or has failed."""
@@ -65,7 +60,9 @@ class Uploads:
         while (one := self._queue.get()) is not None:
             record, with_artifact = one
             try:
-                if not self._is_stopped:
+                if self._is_stopped:
+                    self.left_out += 1
+                else:
                     self._push(record, with_artifact)
             except SparkError as error:
                 self.failed.append((record.stage, error))
@@ -78,24 +75,9 @@ class Uploads:
         pushed = self._remote.push(
             record,
             with_artifact=with_artifact,
-            told=throttled(lambda done, total: self._told(record.stage, done, total)),
+            told=lambda done, total: self._told(record.stage, done, total),
         )
         self.pushed.artifacts += pushed.artifacts
         self.pushed.records += pushed.records
         self.pushed.bytes += pushed.bytes
         self.pushed.others += pushed.others
-
-
-def throttled(told: Callable[[int, int], None], seconds: float = 0.2) -> Callable[[int, int], None]:
-    """`told`, at most so often, by one thread at a time, and in any case when all is done."""
-    lock, last = threading.Lock(), 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        with lock:
-            now = time.monotonic()
-            if done >= total or now - last >= seconds:
-                last = now
-                told(done, total)
-
-    return tell

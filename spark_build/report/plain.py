@@ -1,7 +1,6 @@
 """Where there is no terminal: a line when a stage begins and ends, a few between; or JSON lines."""
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -56,7 +55,7 @@ class PlainLines(Struct, dict=True):
         running.take(event)
         if event.get("event") == "log":
             self._log(stage, str(event.get("text", "")))
-        elif self.clock() - self._told.get(stage, -math.inf) >= SECONDS_BETWEEN:
+        elif self.clock() - self._told.setdefault(stage, self.clock()) >= SECONDS_BETWEEN:
             self._told[stage] = self.clock()
             facts = (running.progress_text(), running.rate_text(), running.left_text(), running.metric_text())
             self._write(f"{'…':8} {stage}  {', '.join(filter(None, facts))}")

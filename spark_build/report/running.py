@@ -78,11 +78,15 @@ class Running(Struct):
                 f", {duration(self.seconds_estimate)} last time" if self.seconds_estimate is not None else ""
             )
             return f"{duration(self.elapsed)}{took}"
+        if self.unit == "bytes":
+            return "/".join(size(int(n)) for n in (self.done, self.total) if n is not None)
         of = f"/{figure(self.total)}" if self.total is not None else ""
         return f"{figure(self.done)}{of} {self.unit}".rstrip()
 
     def rate_text(self) -> str:
         rate = self.pace.per_second
+        if rate and self.unit == "bytes":
+            return f"{size(int(rate))}/s"
         return f"{rate:.3g}/s" if rate else ""
 
     def left_text(self) -> str:

@@ -147,9 +147,7 @@ class State:
             pending = self._new.get("facts", {})
             for key in [key for key in pending if key[0].startswith(prefix)]:
                 del pending[key]
-            self._forgotten.append(
-                ("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
-            )
+            self._forgotten.append(("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)))
 
     def put(self, name: str, value: bytes) -> None:
         if self.get(name) != value:

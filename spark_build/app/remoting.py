@@ -1,0 +1,166 @@
+"""The remote tier of a project: opened as its Sparkfile says, and joined with the local store."""
+
+from __future__ import annotations  # what they name need not be loaded
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_build.core.digest import Digest
+from spark_build.core.errors import UsageError
+from spark_build.core.signing import Envelope, PrivateKey
+from spark_build.remote.bucket import Bucket
+from spark_build.remote.layout import scope_of
+from spark_build.remote.records import TieredObjects, TieredRecords
+from spark_build.remote.store import RemoteStore
+from spark_build.storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from spark_build.app import BuildOptions, Project
+    from spark_build.engine.build import Listener
+    from spark_build.engine.graph import Graph
+    from spark_build.engine.plan import Planner
+    from spark_build.engine.results import BuildResult, StageResult
+    from spark_build.remote.uploads import Uploads
+
+LEASE_VARIABLE = "SPARK_LEASE_SECONDS"
+SCOPE_VARIABLE = "SPARK_SCOPE"
+
+
+def open_remote(project: Project) -> RemoteStore:
+    """Errors: UsageError for what is no URL of a remote store."""
+    named = project.graph.store
+    url, at = named["remote"], named["remote_at"]
+    if not url.startswith("s3://") or not url.removeprefix("s3://").partition("/")[0]:
+        raise UsageError(f"{at}: store.remote: '{url}' is no S3 URL", fix="s3://bucket/prefix")
+
+    def sealed(payload: bytes, kind: str) -> bytes:
+        key = PrivateKey.in_force()
+        envelope = Envelope.bare(kind, payload) if key is None else key.sign(kind, payload)
+        return envelope.to_json()
+
+    def opened(data: bytes, kind: str, scope: str) -> bytes:
+        return Envelope.parse(data).unverified(kind)
+
+    return RemoteStore(
+        Bucket(url, named.get("endpoint")),
+        project.local_store.objects,
+        project.state,
+        scope=scope_of(project.environment.get(SCOPE_VARIABLE) or named.get("scope")),
+        opened=opened,
+        sealed=sealed,
+        warn=warn,
+    )
+
+
+def tiered_store(project: Project) -> LocalStore:
+    store = LocalStore(project.store, project.state)
+
+    def remote() -> RemoteStore:
+        assert project.remote is not None
+        return project.remote
+
+    def locked() -> Iterator[tuple[Digest, Digest]]:
+        for stage in project.lock.names("stages"):
+            block = project.lock.get("stages", stage) or {}
+            yield block["key"], block["output"]
+
+    store.objects = TieredObjects(project.store, project.state, remote)
+    store.records = TieredRecords(project.store, remote, locked)
+    return store
+
+
+def run_with_remote(
+    project: Project,
+    remote: RemoteStore,
+    planner: Planner,
+    options: BuildOptions,
+    listener: Listener,
+    asked: Sequence[str],
+) -> BuildResult:
+    """A build that takes what the remote has, and brings what it makes there while it goes on."""
+    from spark_build.app.building import builder_in
+    from spark_build.remote.leases import RemoteLeases
+    from spark_build.remote.uploads import Uploads
+    from spark_build.storage.leases import LocalLeases
+
+    records, local = project.records, LocalLeases(Path(project.store))
+    assert isinstance(records, TieredRecords)
+    records.keeps = True
+    if not options.pushes:
+        builder = builder_in(project, project.local_store, planner, options, listener, restorer=remote)
+        try:
+            return builder.run(asked)
+        finally:
+            builder.executor.close()
+    uploads = Uploads(remote, settled=lambda key: leases.settle(key))
+    leases = RemoteLeases(
+        local,
+        remote.bucket,
+        remote.scope,
+        seconds=_lease_seconds(),
+        acquired=records.look_again,
+        keeps=uploads.is_pending,
+        warn=warn,
+    )
+    pushing = Pushing(listener, uploads, project.graph)
+    builder = builder_in(
+        project, project.local_store, planner, options, pushing, leases=leases, restorer=remote
+    )
+    try:
+        result = builder.run(asked)
+        if result.is_interrupted:
+            uploads.stop()
+        uploads.wait()
+        result.warnings += upload_warnings(uploads)
+        return result
+    finally:
+        leases.close()
+        builder.executor.close()
+
+
+class Pushing:
+    """A listener that has what ran uploaded, and passes everything on."""
+
+    def __init__(self, listener: Listener, uploads: Uploads, graph: Graph) -> None:
+        self._listener, self._uploads, self._graph = listener, uploads, graph
+        self.started, self.event, self.waiting = listener.started, listener.event, listener.waiting
+
+    def finished(self, result: StageResult) -> None:
+        if result.outcome == "ran" and result.record is not None:
+            pushes = self._graph.nodes[result.stage].pushes
+            self._uploads.add(result.record, with_artifact=pushes)
+        self._listener.finished(result)
+
+
+def upload_warnings(uploads: Uploads) -> list[str]:
+    failed = dict(uploads.failed)
+    told = [f"{stage} was not uploaded: {error.message}; {_PUSH}" for stage, error in failed.items()]
+    if uploads.left_out:
+        told.append(f"interrupted: {uploads.left_out} results were not uploaded; {_PUSH}")
+    return told + [not_deterministic(ours, theirs) for ours, theirs in uploads.pushed.others]
+
+
+def not_deterministic(ours: Any, theirs: Any) -> str:
+    return (
+        f"{ours.stage}: not deterministic: the remote store has {theirs.output[:12]} for the same action, here came "
+        f"out {ours.output[:12]}; both are kept there, and the lock says which one counts"
+    )
+
+
+_PUSH = "spark store push does it again"
+
+
+def _lease_seconds() -> float:
+    from spark_build.remote.leases import LEASE_SECONDS
+
+    try:
+        return max(1.0, float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS)))
+    except ValueError:
+        raise UsageError(f"{LEASE_VARIABLE} is no number", fix="a number of seconds, such as 60") from None
+
+
+def warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
