@@ -39,6 +39,10 @@ def run_build(
         return tell_fresh(plan_of(project, settled), list(unmet_in(settled)), listener)
     deployments = project.deployments_of(addresses)
     asked = project.stages_of(addresses)
+    if project.remote is not None:
+        from spark_build.app.remoting import keep_records
+
+        keep_records(project)
     planner = project.planner(again=options.again, is_strict=options.is_strict)
     plan = planner.plan(asked)
     if options.planned is not None:

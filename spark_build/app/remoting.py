@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import UsageError
-from spark_build.core.signing import Envelope, PrivateKey
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import scope_of
 from spark_build.remote.records import TieredObjects, TieredRecords
@@ -35,22 +34,12 @@ def open_remote(project: Project) -> RemoteStore:
     url, at = named["remote"], named["remote_at"]
     if not url.startswith("s3://") or not url.removeprefix("s3://").partition("/")[0]:
         raise UsageError(f"{at}: store.remote: '{url}' is no S3 URL", fix="s3://bucket/prefix")
-
-    def sealed(payload: bytes, kind: str) -> bytes:
-        key = PrivateKey.in_force()
-        envelope = Envelope.bare(kind, payload) if key is None else key.sign(kind, payload)
-        return envelope.to_json()
-
-    def opened(data: bytes, kind: str, scope: str) -> bytes:
-        return Envelope.parse(data).unverified(kind)
-
     return RemoteStore(
         Bucket(url, named.get("endpoint")),
         project.local_store.objects,
         project.state,
         scope=scope_of(project.environment.get(SCOPE_VARIABLE) or named.get("scope")),
-        opened=opened,
-        sealed=sealed,
+        trust=project.graph.trust,
         warn=warn,
     )
 
@@ -72,6 +61,14 @@ def tiered_store(project: Project) -> LocalStore:
     return store
 
 
+def keep_records(project: Project) -> TieredRecords:
+    """From now on what the remote tells stays here; looking alone writes nothing."""
+    records = project.records
+    assert isinstance(records, TieredRecords)
+    records.keeps = True
+    return records
+
+
 def run_with_remote(
     project: Project,
     remote: RemoteStore,
@@ -86,9 +83,7 @@ def run_with_remote(
     from spark_build.remote.uploads import Uploads
     from spark_build.storage.leases import LocalLeases
 
-    records, local = project.records, LocalLeases(Path(project.store))
-    assert isinstance(records, TieredRecords)
-    records.keeps = True
+    records, local = keep_records(project), LocalLeases(Path(project.store))
     if not options.pushes:
         builder = builder_in(project, project.local_store, planner, options, listener, restorer=remote)
         try:

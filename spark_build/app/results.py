@@ -26,6 +26,7 @@ def get(
         return get_from(project, source, text, to, link=link, is_locked=is_locked)
     output = output_of(project, text, is_locked=is_locked)
     try:
+        brought(project, output)
         tree = project.objects.tree(output)
         project.objects.check_out(tree, to, link=link)
     except KeyError:
@@ -53,7 +54,10 @@ def checked_out(project: Project, text: str) -> Path:
 def view(project: Project, output: Digest) -> Path:
     """The Artifact's files as links under `views/`; laid out once."""
     folder = _view_folder(project, output)
-    return folder if folder.exists() else laid_out(project, project.objects.tree(output))
+    if folder.exists():
+        return folder
+    brought(project, output)
+    return laid_out(project, project.objects.tree(output))
 
 
 def laid_out(project: Project, tree: Tree) -> Path:
@@ -67,6 +71,14 @@ def laid_out(project: Project, tree: Tree) -> Path:
         except OSError:  # somebody else was quicker
             _remove(beside)
     return folder
+
+
+def brought(project: Project, output: Digest) -> None:
+    """Fetches what is not here, where there is a remote store that has it."""
+    if project.remote is not None and project.objects.missing(output):
+        from spark_build.app.transferring import bring
+
+        bring(project, output)
 
 
 def _view_folder(project: Project, digest: Digest) -> Path:

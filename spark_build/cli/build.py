@@ -129,6 +129,7 @@ def _build(project: Project, targets: list[str], options: argparse.Namespace) ->
         fail_fast=getattr(options, "fail_fast", False),
         is_confirmed=getattr(options, "yes", False),
         planned=getattr(options, "planned", None),
+        pushes=not getattr(options, "no_push", False),
         command=" ".join(["spark", *sys.argv[1:]]),
     )
     command = " ".join(["spark", options.command, *map(typed, targets)])

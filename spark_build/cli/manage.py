@@ -133,6 +133,10 @@ def run_schema(options: argparse.Namespace) -> int:
 
 
 def run_store(options: argparse.Namespace) -> int:
+    if options.action in ("push", "pull"):
+        from spark_build.cli.transfer import run_pull, run_push
+
+        return run_push(options) if options.action == "push" else run_pull(options)
     from spark_build.core.values import asdict
     from spark_build.storage.check import check
 

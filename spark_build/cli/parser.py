@@ -306,6 +306,26 @@ def _schema(parser: argparse.ArgumentParser) -> None:
 def _store(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _common(actions.add_parser("check", help="read every object and say which are damaged"), is_top=False)
+    for name, about, options in (
+        ("push", "bring results to the remote store; only what is not there travels", _push),
+        ("pull", "fetch results from the remote store, and build nothing", _pull),
+    ):
+        action = actions.add_parser(name, help=about)
+        options(action)
+        _common(action, is_top=False)
+
+
+def _push(parser: argparse.ArgumentParser) -> None:
+    _targets(parser, "whose results go to the remote store; without one all datasets and models")
+
+
+def _pull(parser: argparse.ArgumentParser) -> None:
+    _targets(parser, "whose results are fetched; without one all datasets and models")
+    parser.add_argument(
+        "--locked",
+        action="store_true",
+        help="what Sparkfile.lock names, whatever the Sparkfile and the data are",
+    )
 
 
 def _key(parser: argparse.ArgumentParser) -> None:

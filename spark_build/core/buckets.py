@@ -30,7 +30,9 @@ def open_bucket(url: str, endpoint: str | None = None, *, tries_again: bool = Tr
     if endpoint:
         config["endpoint"] = endpoint
     if url.startswith("s3://"):
-        config["disable_bulk_delete"] = True  # one thing is deleted at a time, and not every service has the other
+        config["disable_bulk_delete"] = (
+            True  # one thing is deleted at a time, and not every service has the other
+        )
     if not tries_again:
         config["retry_config"] = {"max_retries": 0}
     return told(url, lambda: from_url(url.rstrip("/"), client_options=options, **config))

@@ -9,9 +9,9 @@ from typing import Any
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
 from spark_build.core.errors import StoreDamaged, UsageError
 from spark_build.core.tree import Tree
+from spark_build.core.trust import TRUSTED
 from spark_build.core.values import Struct
 
-TRUSTED = "trusted"
 _SCOPE = re.compile(r"trusted|scopes/[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(

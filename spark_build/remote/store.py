@@ -1,5 +1,7 @@
 """The remote tier as plan and build see it: Records by key, how much a restore would fetch, fetch, push."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +12,10 @@ from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest
 from spark_build.core.errors import SparkError, StoreDamaged
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
+from spark_build.core.trust import TRUSTED, Trust, seal
 from spark_build.core.values import Struct, field
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import (
-    TRUSTED,
     Index,
     Slice,
     epoch_path,
@@ -24,6 +26,7 @@ from spark_build.remote.layout import (
 from spark_build.remote.progress import counted
 
 if TYPE_CHECKING:
+    from spark_build.core.signing import PrivateKey
     from spark_build.storage.objects import LocalObjects
     from spark_build.storage.state import State
 
@@ -31,8 +34,6 @@ RECORD_TYPE = "application/vnd.spark-build.record+json"
 _READS = 2
 _THREADS = 16  # small requests at once
 
-Opened = Callable[[bytes, str, str], bytes]  # an envelope, its type and scope -> what it holds
-Sealed = Callable[[bytes, str], bytes]
 Told = Callable[[int, int], None]  # bytes so far, of how many
 
 
@@ -56,18 +57,17 @@ class RemoteStore:
     def __init__(
         self,
         bucket: Bucket,
-        objects: "LocalObjects",
-        state: "State",
+        objects: LocalObjects,
+        state: State,
         *,
         scope: str = TRUSTED,
-        opened: Opened,
-        sealed: Sealed,
+        trust: Trust,
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.bucket, self.objects, self.state = bucket, objects, state
         self.scope = scope
         self.scopes = tuple(dict.fromkeys((TRUSTED, scope)))  # that are read
-        self._opened, self._sealed, self.warn = opened, sealed, warn
+        self.trust, self.warn = trust, warn
         self._indexes: dict[Digest, Index | None] = {}
         self._records: dict[tuple[Digest, Digest | None], Record | None] = {}
         self._refused: set[Digest] = set()
@@ -110,11 +110,11 @@ class RemoteStore:
             if data is None:
                 return None
             try:
-                return _record_of(self._opened(data, RECORD_TYPE, scope), key)
+                return _record_of(self.trust.open(data, RECORD_TYPE, scope, path), key, path)
             except SparkError as error:
                 problem = error
         assert problem is not None
-        self.warn(f"{self.bucket}: {path} is not taken: {problem.message}")
+        self.warn(f"{self.bucket}: {problem}; it is not taken")
         return None
 
     # artifacts
@@ -231,7 +231,8 @@ class RemoteStore:
                 self.state.put(name, b"")
 
     def _push_record(self, record: Record, pushed: Pushed) -> None:
-        data = self._sealed(canonical_json(record.to_json()), RECORD_TYPE)
+        payload = canonical_json(record.to_json())
+        data = seal(payload, RECORD_TYPE, self.scope, self._signer)
         if self.bucket.put_new(record_path(self.scope, record.key), data) is not None:
             pushed.records += 1
             return
@@ -245,6 +246,10 @@ class RemoteStore:
             if self.bucket.put_new(beside, data) is not None:
                 pushed.records += 1
             pushed.others.append((record, standing))
+
+    @cached_property
+    def _signer(self) -> PrivateKey | None:
+        return self.trust.signer(self.scope)
 
     # what is known to be there, until a gc removes anything
 
@@ -283,17 +288,20 @@ class RemoteStore:
         self.state.forget(self._fact(""))
 
 
+_FIX = "delete it there; what it stands for is built, and pushed again"
+
+
 def _joined(*lists: list[list[Any]]) -> list[list[Any]]:
     return sorted({tuple(row): row for rows in lists for row in rows}.values())
 
 
-def _record_of(data: bytes, key: Digest) -> Record:
+def _record_of(data: bytes, key: Digest, where: str) -> Record:
     """Errors: StoreDamaged where it is the Record of another action, or none."""
     try:
         record = Record.from_json(json.loads(data))
         is_its_own = record.key == key == digest_json(record.manifest)
     except (ValueError, TypeError, AttributeError):
-        raise StoreDamaged("it is no Record") from None
+        raise StoreDamaged(f"{where} holds no Record", fix=_FIX) from None
     if not is_its_own:
-        raise StoreDamaged("it is the Record of another action")
+        raise StoreDamaged(f"{where} holds the Record of another action", fix=_FIX)
     return record

@@ -1,6 +1,7 @@
 """Where there is no terminal: a line when a stage begins and ends, a few between; or JSON lines."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spark_build.core.values import Struct, field
-from spark_build.report.words import duration, figure, printable
+from spark_build.report.words import duration, figure, printable, size
 
 _WINDOW_SECONDS = 30.0
 

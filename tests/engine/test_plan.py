@@ -169,6 +169,9 @@ class FakeRemote:
     def bytes_missing(self, output: str) -> int:
         return 42
 
+    def refuse(self, output: str) -> None:
+        raise NotImplementedError
+
 
 def test_an_artifact_that_only_the_remote_has_is_restored_and_wakes_nobody(bench: Bench) -> None:
     build_all(bench)

@@ -233,10 +233,10 @@ def test_what_is_refused_leaves_standard_output_empty_under_json_too(looked_at: 
     assert ran.out == ""
 
 
-def test_a_remote_store_is_refused_until_there_is_one(folder: Folder) -> None:
-    folder.sparkfile(f"store: {{remote: 's3://bucket/x'}}\n{SPARKFILE}")
+def test_a_remote_store_that_is_no_s3_url_is_refused(folder: Folder) -> None:
+    folder.sparkfile(f"store: {{remote: 'ftp://bucket/x'}}\n{SPARKFILE}")
     documents(folder, 2, name="good")
-    assert "store.remote: this version keeps results on this machine only" in refused(folder, "plan")
+    assert "Sparkfile.yaml:3:17: store.remote: 'ftp://bucket/x' is no S3 URL" in refused(folder, "plan")
     assert folder.states("--offline")
 
 

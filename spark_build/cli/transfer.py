@@ -1,0 +1,51 @@
+"""`store push` and `store pull`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from spark_build.app.transferring import Transferred, pull, push
+from spark_build.cli.build import project_of
+from spark_build.report.plain import PlainLines
+from spark_build.report.words import count, size
+
+
+def run_push(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    done, warnings = push(project, options.targets, _lines(options))
+    project.close()
+    return _tell(options, done, "pushed", warnings)
+
+
+def run_pull(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    done = pull(project, options.targets, _lines(options), is_locked=options.locked)
+    project.close()
+    return _tell(options, done, "fetched")
+
+
+def _lines(options: argparse.Namespace) -> PlainLines:
+    """Progress goes to standard error: what is printed is the result."""
+    return PlainLines(options.folder, "spark store", stream=sys.stderr)
+
+
+def _tell(
+    options: argparse.Namespace, done: Iterable[Transferred], what: str, warnings: Sequence[str] = ()
+) -> int:
+    done = list(done)
+    moved = [one for one in done if one.is_new]
+    if options.json:
+        stages: list[dict[str, Any]] = [
+            {"stage": one.stage, "output": one.output, "bytes": one.bytes, what: one.is_new} for one in done
+        ]
+        print(json.dumps({"version": 1, "stages": stages, "warnings": list(warnings)}))
+    else:
+        for one in moved:
+            print(f"{what:8} {one.stage}  {size(one.bytes) if one.bytes else 'its record'}")
+        total, rest = size(sum(one.bytes for one in moved)), count(len(done) - len(moved), "stage")
+        print(f"{total} {what}; {rest} there already" if moved else f"nothing to do: {rest} there already")
+    for text in warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    return 0
