@@ -137,6 +137,10 @@ def run_store(options: argparse.Namespace) -> int:
         from spark_build.cli.transfer import run_pull, run_push
 
         return run_push(options) if options.action == "push" else run_pull(options)
+    if options.action == "policy":
+        from spark_build.cli.trust import run_policy
+
+        return run_policy(options)
     from spark_build.core.values import asdict
     from spark_build.storage.check import check
 

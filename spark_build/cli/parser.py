@@ -309,6 +309,7 @@ def _store(parser: argparse.ArgumentParser) -> None:
     for name, about, options in (
         ("push", "bring results to the remote store; only what is not there travels", _push),
         ("pull", "fetch results from the remote store, and build nothing", _pull),
+        ("policy", "an IAM policy for those who use store.remote", _policy),
     ):
         action = actions.add_parser(name, help=about)
         options(action)
@@ -326,6 +327,13 @@ def _pull(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="what Sparkfile.lock names, whatever the Sparkfile and the data are",
     )
+
+
+def _policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "role", metavar="ROLE", choices=["reader", "writer", "gc"], help="reader, writer or gc"
+    )
+    parser.add_argument("--scope", metavar="NAME", help="what it is for (default: trusted; of gc: all)")
 
 
 def _key(parser: argparse.ArgumentParser) -> None:

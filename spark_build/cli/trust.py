@@ -1,16 +1,27 @@
-"""`key new`, `key show`: with what results are signed."""
+"""`key new`, `key show`: with what results are signed; `store policy`: who may do what in a bucket."""
 
 import argparse
 import json
 import os
 import sys
 
+from spark_build.cli.build import project_of
 from spark_build.core.errors import UsageError
 from spark_build.core.signing import KEY_VARIABLE, PrivateKey, PublicKey, default_path
 
 
 def run_key(options: argparse.Namespace) -> int:
     return (_new if options.action == "new" else _show)(options)
+
+
+def run_policy(options: argparse.Namespace) -> int:
+    """JSON with `--json` and without."""
+    from spark_build.app.access import policy_of
+
+    project = project_of(options)
+    print(json.dumps(policy_of(project, options.role, options.scope), indent=2))
+    project.close()
+    return 0
 
 
 def _new(options: argparse.Namespace) -> int:
