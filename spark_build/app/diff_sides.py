@@ -4,13 +4,13 @@ import subprocess
 from collections.abc import Mapping
 
 from spark_build.app import Project
-from spark_build.app.lineage import lineage
+from spark_build.app.lineage import lineage, readers
 from spark_build.app.overrides import bare, meant, with_profile
 from spark_build.core.address import KINDS, Address, kind_of, target_of
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, replace
-from spark_build.engine.action import Manifest, digests_read
+from spark_build.engine.action import Manifest
 from spark_build.engine.chain import Past
 from spark_build.engine.plan import StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
@@ -131,17 +131,9 @@ def _of_run(project: Project, run: Run, address: Address) -> Side:
 
 def _beside(project: Project, stage: str, record: Record, past: Past) -> dict[str, Result]:
     """The evaluations and packages of a training: the newest that read just this result."""
-    found: dict[str, Result] = {}
-    for other in project.graph.of_target(target_of(stage)):
-        node = project.graph.nodes[other]
-        if stage not in node.upstream():
-            continue
-        for reader in past.of(other):
-            read = digests_read(node, reader.manifest, stage)
-            if read and all(record.parts.get(part) == digest for part, digest in read.items()):
-                found[other] = record_result(reader, other)
-                break
-    return found
+    others = [other for other in project.graph.of_target(target_of(stage)) if other != stage]
+    found = readers(project, {stage: record}, past, others)
+    return {other: record_result(reader, other) for other, reader in found.items()}
 
 
 def _build(project: Project, text: str) -> Side:

@@ -1,12 +1,65 @@
-"""What a result was made from, up through Records."""
+"""What a result was made from, up through Records; and what judged it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from spark_build.app import Project
+from spark_build.core.address import Address
 from spark_build.core.digest import Digest
 from spark_build.core.record import Record
+from spark_build.core.values import Struct, field
 from spark_build.engine.action import digests_read
 from spark_build.engine.chain import Past
+
+
+class Meant(Struct, frozen=True):
+    """A result that an address names."""
+
+    project: Project  # under a profile another one than was asked
+    stage: str
+    record: Record
+    known: Mapping[str, Digest]  # keys that say which of several Records of a stage it was made from
+    drift: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # what results were taken for, by stage
+
+    @property
+    def lineage(self) -> dict[str, Record]:
+        """All that it was made from and itself, the first stage first."""
+        past = Past(self.project.records, self.project.journal)
+        found = lineage(self.project, self.stage, self.record, past, self.known) | {self.stage: self.record}
+        order = self.project.graph.closure([self.stage]) if self.stage in self.project.graph.nodes else []
+        return {stage: found[stage] for stage in order if stage in found} or {self.stage: self.record}
+
+
+def meant_by(project: Project, text: str) -> Meant:
+    """Today's result, or that of a tag, a profile or a run. Errors: SparkError where it is not built."""
+    from spark_build.app.overrides import bare, meant, with_profile
+
+    address = Address.parse(text)
+    if address.tag is None:
+        return _today(project, text)
+    if isinstance(found := meant(project, address), str):
+        return _today(with_profile(project, found), str(bare(address)))
+    return tagged(project, address)
+
+
+def tagged(project: Project, address: Address) -> Meant:
+    """What a tag or a run names, whatever the Sparkfile says today."""
+    from spark_build.app.overrides import meant, record_named
+    from spark_build.storage.runs import Run
+
+    found = meant(project, address)
+    assert not isinstance(found, str)
+    known = found.stages if isinstance(found, Run) else found.get("before", {})
+    stage = str(found["stage"]) if isinstance(found, Mapping) else address.main_stage
+    return Meant(project, stage, record_named(project, address), known)
+
+
+def _today(project: Project, text: str) -> Meant:
+    record, stage = project.record_of(text), project.main_stage(text)
+    plan = project.planner().plan([stage])
+    known = {planned.stage: planned.record.key for planned in plan.stages if planned.record is not None}
+    return Meant(project, stage, record, known, {s.stage: s.drift for s in plan.stages if s.drift})
 
 
 def lineage(
@@ -27,6 +80,22 @@ def lineage(
             if read and gave is not None:
                 found[before] = gave
                 waiting.append((before, gave))
+    return found
+
+
+def readers(
+    project: Project, made: Mapping[str, Record], past: Past, stages: Iterable[str]
+) -> dict[str, Record]:
+    """Of each of `stages` the newest Record that read just what `made` holds: evaluations, packages, versions."""
+    found: dict[str, Record] = {}
+    for other in stages:
+        node = project.graph.nodes[other]
+        before = node.upstream() & made.keys()
+        for reader in past.of(other) if before else ():
+            read = {stage: digests_read(node, reader.manifest, stage) for stage in before}
+            if all(read[stage] and _gave(made[stage], read[stage]) for stage in before):
+                found[other] = reader
+                break
     return found
 
 

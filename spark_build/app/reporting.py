@@ -2,19 +2,17 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from spark_build.app import Project
 from spark_build.app.explaining import without_data
-from spark_build.app.lineage import lineage
+from spark_build.app.lineage import Meant, tagged
 from spark_build.app.results import laid_out
 from spark_build.app.versions import versions_of
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.address import Address, target_of, typed
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
-from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 from spark_build.core.values import Struct, replace
 from spark_build.engine.chain import Past
@@ -51,17 +49,13 @@ def report(project: Project, text: str, to: Path | None, asked: Asked) -> Report
 
 
 def version_here(project: Project, text: str) -> Version:
-    found = _named(project, text) if Address.parse(text).tag is not None else _newest(project, text)
+    found, stale = _named(project, text) if Address.parse(text).tag is not None else _newest(project, text)
     rows = _rows(found.project, found.record.output)
     if rows is None:
         raise SparkError(
             f"{text}: {found.record.output[:12]} is not in the store", fix=f"spark build {typed(text)}"
         )
-    past = Past(found.project.records, found.project.journal)
-    before = lineage(found.project, found.stage, found.record, past, found.known)
-    order = found.project.graph.closure([found.stage])
-    origins = {stage: before[stage] for stage in order if stage in before} | {found.stage: found.record}
-    target = target_of(found.stage)
+    origins, target = found.lineage, target_of(found.stage)
     ingest = origins.get(f"{target}/ingest")
     return Version(
         target,
@@ -70,44 +64,32 @@ def version_here(project: Project, text: str) -> Version:
         _rows(found.project, ingest.output) if ingest is not None else None,
         origins,
         versions_of(found.project, target),
-        found.stale,
+        stale,
     )
 
 
-class _Found(Struct, frozen=True):
-    project: Project
-    stage: str
-    record: Record
-    known: Mapping[str, Digest]  # keys that say which of several Records is meant
-    stale: tuple[str, ...] = ()
-
-
-def _named(project: Project, text: str) -> _Found:
+def _named(project: Project, text: str) -> tuple[Meant, tuple[str, ...]]:
     """A tag's version, a run's, or a profile's."""
-    from spark_build.app.overrides import bare, meant, record_named, with_profile
-    from spark_build.storage.runs import Run
+    from spark_build.app.overrides import bare, meant, with_profile
 
     address = Address.parse(text)
-    found = meant(project, address)
-    if isinstance(found, str):
+    if isinstance(found := meant(project, address), str):
         return _newest(with_profile(project, found), str(bare(address)))
-    record = record_named(project, address)
-    known = found.stages if isinstance(found, Run) else found.get("before", {})
-    stage = str(found["stage"]) if isinstance(found, Mapping) else address.main_stage
-    return _Found(project, _checked(stage), record, known)
+    named = tagged(project, address)
+    return replace(named, stage=_checked(named.stage)), ()
 
 
-def _newest(project: Project, text: str) -> _Found:
+def _newest(project: Project, text: str) -> tuple[Meant, tuple[str, ...]]:
     """The version that counts as things stand; else the last one that was built, with what has moved since."""
     without_data(project)
     stage = _checked(project.main_stage(text))
     plan, stale = _plan(project, stage)
     if plan is not None and not stale and (record := plan[stage].record) is not None:
         known = {planned.stage: planned.record.key for planned in plan.stages if planned.record is not None}
-        return _Found(project, stage, record, known)
+        return Meant(project, stage, record, known), ()
     for record in Past(project.records, project.journal).of(stage):
         if _rows(project, record.output) is not None:
-            return _Found(project, stage, record, {}, stale)
+            return Meant(project, stage, record, {}), stale
     raise SparkError(f"no version of {text} is in the store", fix=f"spark build {typed(text)}")
 
 

@@ -344,8 +344,29 @@ def _key(parser: argparse.ArgumentParser) -> None:
     _common(actions.add_parser("show", help="the public line of the key in force"), is_top=False)
 
 
+def _attest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="TARGET", help="dataset:NAME, model:NAME[@TAG], model:NAME/STAGE")
+    parser.add_argument(
+        "--to", metavar="FOLDER", help="where it is written (default: NAME-attestation, here)"
+    )
+    parser.add_argument(
+        "--sign",
+        action=argparse.BooleanOptionalAction,
+        help="refuse where there is no key; --no-sign: unsigned (default: signed where there is one)",
+    )
+
+
 def _verify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="TARGET", help="dataset:NAME, model:NAME, or a stage of them")
+    text = "dataset:NAME, model:NAME, or a stage of them"
+    parser.add_argument("target", nargs="?", metavar="TARGET", help=text)
+    parser.add_argument(
+        "--attestation", metavar="FILE", help="build nothing: compare files with what spark attest wrote"
+    )
+    parser.add_argument("--folder", dest="of_folder", metavar="DIR", help="… these, not those in the store")
+    parser.add_argument(
+        "--key", metavar="KEY", action="append", help="ed25519:…, a public key whose signature counts"
+    )
+    parser.add_argument("--unsigned", action="store_true", help="compare though nobody vouches for FILE")
     parser.add_argument(
         "--stage", action="store_true", help="this stage alone; its inputs are taken from the store"
     )
@@ -406,7 +427,8 @@ COMMANDS: dict[str, tuple[str, Fill]] = {
     "doctor": ("what this machine has, and what the Sparkfile lacks", _nothing),
     "store": ("look after the store", _store),
     "key": ("the key that signs results", _key),
-    "verify": ("build again in a clean folder, and compare", _verify),
+    "verify": ("build again in a clean folder, and compare; or with an attestation", _verify),
+    "attest": ("write what a result was made from: SLSA provenance and an ML-BOM, signed", _attest),
     "lock": ("merge locks block by block", _lock),
     "worker": ("run one job (used by the build)", _worker),
 }
@@ -417,7 +439,7 @@ MODULES = {
     "forget": "forget",
     "key": "trust",
     "lock": "locked",
-    "verify": "verify",
+    **dict.fromkeys(("verify", "attest"), "verify"),
     "worker": "worker",
     **dict.fromkeys(("runs", "show", "report", "log", "ls", "status", "graph", "doctor"), "look"),
     **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store"), "manage"),

@@ -208,6 +208,14 @@ class PrivateKey:
         signature = Signature(self.public.id, base64.b64encode(made).decode())
         return Envelope(payload_type, base64.b64encode(payload).decode(), (signature,))
 
+    def derived(self, purpose: str, size: int) -> bytes:
+        """Bytes that follow from this key and `purpose` alone (HKDF-SHA256): for a key of another kind."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        spread = HKDF(hashes.SHA256(), length=size, salt=None, info=purpose.encode())
+        return spread.derive(self._key.private_bytes_raw())
+
     def __reduce__(self) -> Any:
         raise TypeError("a private key stays in its process")
 
