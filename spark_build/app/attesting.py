@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_build.app import Project
 from spark_build.app.lineage import Meant, meant_by, readers
+from spark_build.app.overrides import names_of_results
+from spark_build.app.results import brought
 from spark_build.core.address import Address, stage_name, target_of, typed
 from spark_build.core.digest import Digest, canonical_json
 from spark_build.core.errors import SparkError, UsageError
@@ -44,13 +46,15 @@ class Attestation(Struct, frozen=True):
 def attest(project: Project, text: str, to: Path | None, key: "PrivateKey | None") -> Attestation:
     """Errors: SparkError where the target is not built, or not in the store."""
     project.look_again()
+    if to is not None and to.exists() and not to.is_dir():
+        raise UsageError(f"{to} is no folder", fix="--to names a folder; it need not be there yet")
     meant = meant_by(project, text)
     if (kind := meant.record.manifest["kind"]) == "eval":
         raise UsageError(
             f"{text} is an evaluation: its figures are evidence for what it judges",
             fix=f"spark attest {typed(target_of(meant.stage))}",
         )
-    attested = _attested(meant, _name(meant.stage, Address.parse(text)))
+    attested = _attested(meant, _name(project, meant.stage, Address.parse(text)))
     written = {BOM: _readable(ml_bom(attested))}
     if key is not None and kind in ("train", "package"):
         from spark_build.app.model_signature import model_signed
@@ -99,9 +103,11 @@ def _sha256(objects: "LocalObjects", digest: Digest) -> str:
     return found["sha256"]
 
 
-def _name(stage: str, asked: Address) -> str:
+def _name(project: Project, stage: str, asked: Address) -> str:
     """As it is addressed: with its kind, and without the stage that goes without saying."""
     name = target_of(stage) + (f"@{asked.tag}" if asked.tag else "")
+    if not asked.tag and (project.profile or project.sets):
+        (name,) = names_of_results(project, [name])
     return name if stage_name(stage) in ("version", "train") else f"{name}/{stage_name(stage)}"
 
 
@@ -109,6 +115,7 @@ def _attested(meant: Meant, target: str) -> Attested:
     project, record, made = meant.project, meant.record, meant.lineage
     objects = project.objects
     try:
+        brought(project, record.output)
         tree = objects.tree(record.output)
         files = files_of(objects, tree)
     except KeyError as error:
@@ -130,10 +137,9 @@ def _judges(meant: Meant, made: Mapping[str, Record]) -> dict[str, Record]:
     """Evaluations of the result, and what guards the stages that it was made by."""
     graph, past = meant.project.graph, Past(meant.project.records, meant.project.journal)
     guards = {guard for stage in made if stage in graph.nodes for guard in graph.nodes[stage].guards}
-    own = target_of(meant.stage)
-    evaluations = {s for s in graph.of_target(own) if graph.nodes[s].kind == "eval"}
-    wanted = [stage for stage in graph.nodes if stage in guards | evaluations and stage not in made]
-    return readers(meant.project, made, past, wanted)
+    judges = guards.union(graph.evaluations(target_of(meant.stage)))
+    wanted = [stage for stage in graph.nodes if stage in judges and stage not in made]
+    return readers(meant.project, made, past, wanted, meant.known)
 
 
 def _made(meant: Meant, stage: str, record: Record) -> Made:

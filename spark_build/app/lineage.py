@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from spark_build.app import Project
-from spark_build.core.address import Address
+from spark_build.core.address import Address, target_of
 from spark_build.core.digest import Digest
+from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
 from spark_build.engine.action import digests_read
@@ -57,7 +58,10 @@ def tagged(project: Project, address: Address) -> Meant:
 
 def _today(project: Project, text: str) -> Meant:
     record, stage = project.record_of(text), project.main_stage(text)
-    plan = project.planner().plan([stage])
+    try:
+        plan = project.planner().plan([stage, *project.graph.evaluations(target_of(stage))])
+    except SparkError:  # what an evaluation reads besides is not here
+        plan = project.planner().plan([stage])
     known = {planned.stage: planned.record.key for planned in plan.stages if planned.record is not None}
     return Meant(project, stage, record, known, {s.stage: s.drift for s in plan.stages if s.drift})
 
@@ -84,14 +88,19 @@ def lineage(
 
 
 def readers(
-    project: Project, made: Mapping[str, Record], past: Past, stages: Iterable[str]
+    project: Project,
+    made: Mapping[str, Record],
+    past: Past,
+    stages: Iterable[str],
+    known: Mapping[str, Digest] | None = None,
 ) -> dict[str, Record]:
-    """Of each of `stages` the newest Record that read just what `made` holds: evaluations, packages, versions."""
+    """Of each of `stages` the Record that read just what `made` holds: that in `known`, else the newest."""
     found: dict[str, Record] = {}
     for other in stages:
         node = project.graph.nodes[other]
         before = node.upstream() & made.keys()
-        for reader in past.of(other) if before else ():
+        named = project.records.get(known[other]) if known and other in known else None
+        for reader in [*([named] if named else []), *past.of(other)] if before else ():
             read = {stage: digests_read(node, reader.manifest, stage) for stage in before}
             if all(read[stage] and _gave(made[stage], read[stage]) for stage in before):
                 found[other] = reader

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,9 @@ def run_attest(options: argparse.Namespace) -> int:
     key = _signing_key(options)
     project = project_of(options)
     made = attest(project, options.target, Path(options.to) if options.to else None, key)
+    for line in _warnings(project, key):
+        print(line, file=sys.stderr)
     project.close()
-    if key is None:
-        print(f"UNSIGNED: {_UNSIGNED}\n  fix: spark key new, then spark attest again", file=sys.stderr)
     target, folder = made.attested.target, str(made.folder)
     if options.json:
         told = {"version": 1, "target": target, "output": made.attested.result.record.output}
@@ -54,6 +55,7 @@ def _verify_attestation(options: argparse.Namespace) -> int:
     if options.target and options.of_folder:
         raise UsageError("a target is compared in the store, --folder outside of it", fix="name one of them")
     project = project_of(options)
+    project.offline = True  # what is not here is not asked for
     found = check_attestation(
         Path(options.attestation),
         project,
@@ -82,13 +84,32 @@ def _signing_key(options: argparse.Namespace) -> "PrivateKey | None":
     return key
 
 
-def _keys(options: argparse.Namespace, project: Project) -> "list[PublicKey]":
-    """Errors: UsageError where nobody says whom to trust."""
-    from spark_build.core.signing import PublicKey
+def _warnings(project: Project, key: "PrivateKey | None") -> Iterator[str]:
+    """Why others may not take what was written."""
+    from spark_build.core.trust import TRUSTED
 
-    if not options.key:
-        raise UsageError("no key says whose signature counts", fix="--key ed25519:…, or --unsigned")
-    return [PublicKey.parse(text) for text in options.key]
+    if key is None:
+        yield "UNSIGNED: anybody could have written this attestation, and anybody can change it unseen"
+        yield "  fix: spark key new, then spark attest again"
+    elif project.graph.trust.is_required and key.public not in project.graph.trust.keys_for(TRUSTED):
+        yield f"signed by {key.public.id}, which this Sparkfile does not list for '{TRUSTED}'"
+        yield f'  fix: store: {{keys: ["{key.public}"]}}, or who verifies says --key'
+
+
+def _keys(options: argparse.Namespace, project: Project) -> "list[PublicKey]":
+    """Those of --key, else those that the Sparkfile trusts. Errors: UsageError where there are none."""
+    from spark_build.core.signing import PublicKey
+    from spark_build.core.trust import TRUSTED
+
+    if options.key:
+        return [PublicKey.parse(text) for text in options.key]
+    is_here = project.request.file.exists()
+    keys = project.graph.trust.keys_for(TRUSTED) if is_here else []
+    if not keys:
+        raise UsageError(
+            "no key says whose signature counts", fix="--key ed25519:…, or list it under store.keys"
+        )
+    return keys
 
 
 def _verify_build(options: argparse.Namespace) -> int:
@@ -123,5 +144,4 @@ def _display(options: argparse.Namespace) -> Any:
     )
 
 
-_UNSIGNED = "anybody could have written this attestation, and anybody can change it unseen"
 _FORMS = "spark verify TARGET, or spark verify --attestation FILE [TARGET | --folder DIR] [--key ed25519:…]"

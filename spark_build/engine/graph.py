@@ -189,6 +189,9 @@ class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
     def of_target(self, target: str) -> list[str]:
         return [stage for stage in self.nodes if self.nodes[stage].target == target]
 
+    def evaluations(self, target: str) -> list[str]:
+        return [stage for stage in self.of_target(target) if self.nodes[stage].kind == "eval"]
+
     def targets(self) -> list[str]:
         return list(dict.fromkeys(node.target for node in self.nodes.values()))
 

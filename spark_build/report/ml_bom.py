@@ -153,10 +153,10 @@ def _component(dependency: Dependency) -> Component | None:
 def _model_card(attested: Attested) -> dict[str, Any]:
     result = attested.result
     datasets = sorted({target_of(m.stage) for m in attested.made if kind_of(m.stage) == "dataset"})
-    judges = [one for one in attested.judges if target_of(one.stage) == target_of(result.stage)]
+    own = [m for m in (*attested.made, *attested.judges) if target_of(m.stage) == target_of(result.stage)]
+    judges = [one for one in own if one.record.manifest["kind"] == "eval"]  # an exporter reads its figures
     metrics = [metric for one in judges for metric in _metrics(one)]
-    own = [one for one in attested.made if target_of(one.stage) == target_of(result.stage)]
-    params = {name: value(given) for one in own for name, given in _params(one)}
+    params = {name: value(given) for one in own if one not in judges for name, given in _params(one)}
     required = {
         f"require:{told['metric']}": f"{told['require']} ({'met' if told['met'] else 'not met'})"
         for one in judges

@@ -155,6 +155,16 @@ def test_what_somebody_else_signed_is_refused(attested: Attested) -> None:
     assert attested.key.public.id in found["refused"]
 
 
+def test_keys_that_the_sparkfile_lists_count_and_others_are_told(project: Attested, tmp_path: Path) -> None:
+    listed = f'store: {{keys: ["{project.key.public}"]}}\n'
+    project.folder.edit("datasets:\n", listed + "datasets:\n")
+    assert checked(project, code=0, key=None)["signed_by"] == project.key.public.id
+    project.folder.edit(str(project.key.public), str(PrivateKey.new().public))
+    assert checked(project, code=4, key=None)["verdict"] == "refused"
+    ran = project.folder.spark("attest", "tiny", "--to", str(tmp_path / "x"))
+    assert "which this Sparkfile does not list for 'trusted'" in ran.err
+
+
 def test_an_unsigned_one_counts_only_where_that_is_asked_for(attested: Attested) -> None:
     attested.folder.spark("attest", "model:tiny", "--no-sign", "--to", str(attested.to))
     words = ["verify", "--attestation", str(attested.to / UNSIGNED)]

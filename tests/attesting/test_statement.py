@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from blake3 import blake3
 
 from spark_build.core.signing import Envelope
-from tests.attesting.conftest import Attested
+from tests.attesting.conftest import TRAIN, UNSIGNED, Attested
 from tests.spark import Folder
 
 
@@ -46,6 +47,16 @@ def test_it_is_what_the_schemas_of_in_toto_and_slsa_say(attested: Attested) -> N
     assert predicate.run_details.metadata.started_on.seconds > 0
     everything = predicate.build_definition.resolved_dependencies
     assert all(d.uri or d.digest for d in everything)  # SLSA: at least one of uri, digest, content
+
+
+def test_another_implementation_of_dsse_takes_its_signature(attested: Attested) -> None:
+    from securesystemslib.dsse import Envelope as Theirs
+    from securesystemslib.signer import SSlibKey
+
+    key = attested.key.public
+    public = SSlibKey(key.id, "ed25519", "ed25519", {"public": key.raw.hex()})
+    envelope = Theirs.from_dict(json.loads(attested.provenance.read_bytes()))
+    assert list(envelope.verify([public], 1)) == [key.id]
 
 
 def test_its_subjects_are_the_files_that_a_user_gets(attested: Attested, tmp_path: Path) -> None:
@@ -160,6 +171,9 @@ def test_without_a_key_it_says_loudly_that_it_is_unsigned(attested: Attested, tm
     ran = bare.spark("attest", "model:tiny", "--to", str(to))
     assert ran.err.startswith("UNSIGNED: anybody could have written this")
     assert sorted(p.name for p in to.iterdir()) == ["bom.cdx.json", "provenance.unsigned.json"]
+    file = tmp_path / "file"
+    file.write_text("")
+    assert "is no folder" in bare.spark("attest", "tiny", "--to", str(file), code=2).err
     assert "there is no key to sign with" in bare.spark("attest", "tiny", "--sign", code=2).err
 
 
@@ -182,6 +196,55 @@ def test_what_cant_be_attested_is_refused(
     ran = attested.folder.spark("attest", *words, "--to", str(tmp_path / "x"), code=code)
     assert said in ran.err
     assert not (tmp_path / "x").exists()
+
+
+def test_what_overrides_gave_is_called_as_it_is_addressed(project: Attested, tmp_path: Path) -> None:
+    words = ["--set", "targets.tiny.recipe.with.params.lr=9"]
+    project.folder.build(*words, "model:tiny")
+    project.folder.spark("attest", "model:tiny", *words, "--no-sign", "--to", str(tmp_path / "x"))
+    name = json.loads((tmp_path / "x" / UNSIGNED).read_text())["subject"][0]["name"]
+    assert name.startswith("model:tiny@run-")
+    assert project.statement(name, tmp_path / "y")["subject"][0]["name"] == name
+
+
+def test_an_exporters_result_tells_of_training_and_evaluation_too(project: Attested, tmp_path: Path) -> None:
+    run = 'package: [{use: command, with: {run: "cp {inputs.model}/weights.bin {output}/w"}}]'
+    project.folder.edit("    eval: {", f"    {run}\n    eval: {{")
+    project.folder.build("model:tiny")
+    whole = project.statement("model:tiny/package.command", tmp_path / "x")
+    evidence = [one["stage"] for one in whole["predicate"]["runDetails"]["spark_evidence"]]
+    assert evidence == [*MADE, "model:tiny/eval", "model:tiny/package.command"]
+    assert whole["subject"][0]["name"] == "model:tiny/package.command"
+    card = json.loads((tmp_path / "x/bom.cdx.json").read_text())["metadata"]["component"]["modelCard"]
+    assert "spark:train:lr" in {one["name"] for one in card["properties"]}
+    assert card["quantitativeAnalysis"]["performanceMetrics"][0]["value"] == "0.5"
+
+
+def test_an_accepted_result_says_so_with_its_reason(project: Attested, tmp_path: Path) -> None:
+    project.folder.write("train.py", TRAIN + "# a comment\n")
+    project.folder.spark("accept", "model:tiny/train", "--reason", "a comment alone")
+    project.folder.build()
+    (told_of,) = [
+        one["drift"]
+        for one in project.statement("tiny", tmp_path / "x")["predicate"]["runDetails"]["spark_evidence"]
+        if one["stage"] == "model:tiny/train"
+    ]
+    assert any("a comment alone" in line for line in told_of)
+
+
+def test_what_a_stage_read_undeclared_is_told(project: Attested, tmp_path: Path) -> None:
+    project.folder.write("hidden.csv", "1")
+    project.folder.write("train.py", TRAIN + "open('hidden' + '.csv').read()\n")
+    project.folder.build()
+    evidence = project.statement("tiny", tmp_path / "x")["predicate"]["runDetails"]["spark_evidence"]
+    (of_it,) = [one for one in evidence if one["stage"] == "model:tiny/train"]
+    assert of_it["undeclared"]["files"] == ["hidden.csv"]
+
+
+def test_evaluations_are_found_where_the_journal_is_gone(project: Attested, tmp_path: Path) -> None:
+    before = project.statement("tiny", tmp_path / "x")
+    shutil.rmtree(project.folder.path / ".spark/builds")
+    assert project.statement("tiny", tmp_path / "y") == before
 
 
 def test_a_result_that_is_not_in_the_store_is_refused(project: Attested, tmp_path: Path) -> None:
