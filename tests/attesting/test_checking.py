@@ -14,7 +14,7 @@ from spark_build.core.record import Record
 from spark_build.core.signing import PrivateKey
 from spark_build.core.tree import Entry, Tree
 from spark_build.report.dependencies import Made
-from spark_build.report.provenance import PAYLOAD, File, statement
+from spark_build.report.provenance import PAYLOAD, PREDICATE, STATEMENT, File, statement
 from spark_build.report.provenance import Attested as Told
 from tests.attesting.conftest import UNSIGNED, Attested
 from tests.spark import Folder
@@ -172,6 +172,24 @@ def test_an_unsigned_one_counts_only_where_that_is_asked_for(attested: Attested)
     assert refused.out.startswith("refused")
     taken = attested.folder.spark(*words, "--unsigned")
     assert "UNSIGNED: anybody may have written it" in taken.out
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"\xff", b"[]", b"3", b"{}", b"null", b"[" * 100_000, b'{"_type": "https://in-toto.io/Statement/v1"}',
+        *(
+            json.dumps({"_type": STATEMENT, "predicateType": PREDICATE, "subject": subject, "predicate": predicate})
+            .encode()
+            for subject in ([], 1, [1], [{}], [{"name": "x", "digest": {"sha256": "0"}}])
+            for predicate in ({}, {"runDetails": 1, "buildDefinition": []})
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_statement_is_refused_in_words(tmp_path: Path, told: bytes) -> None:
+    (tmp_path / "told").write_bytes(told)
+    found = check_attestation(tmp_path / "told", None, keys=[], folder=tmp_path, takes_unsigned=True)
+    assert found.verdict == "refused"
 
 
 @pytest.mark.parametrize(
