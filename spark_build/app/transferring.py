@@ -2,7 +2,8 @@
 
 from __future__ import annotations  # what they name need not be loaded
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_build.core.address import typed
@@ -13,8 +14,9 @@ from spark_build.pinning import LOCK_NAME
 if TYPE_CHECKING:
     from spark_build.app import Project
     from spark_build.core.digest import Digest
-    from spark_build.engine.build import Listener
     from spark_build.remote.store import RemoteStore
+
+Told = Callable[[str, int, int], None]  # stage, bytes so far, of how many
 
 
 class Transferred(Struct, frozen=True):
@@ -26,7 +28,7 @@ class Transferred(Struct, frozen=True):
     is_new: bool  # to the side it went to
 
 
-def push(project: Project, targets: Sequence[str], listener: Listener) -> tuple[list[Transferred], list[str]]:
+def push(project: Project, targets: Sequence[str], told: Told) -> tuple[list[Transferred], list[str]]:
     """Results of `targets` and of all that they are made of; and warnings.
 
     Errors: UsageError where a target is not built as things stand.
@@ -46,7 +48,7 @@ def push(project: Project, targets: Sequence[str], listener: Listener) -> tuple[
         pushed = remote.push(
             stage.record,
             with_artifact=is_here and project.graph.nodes[stage.stage].pushes,
-            told=lambda so_far, total, name=stage.stage: _progress(listener, name, so_far, total),  # type: ignore[misc]
+            told=partial(told, stage.stage),
         )
         is_new = bool(pushed.artifacts or pushed.records)
         done.append(Transferred(stage.stage, stage.record.output, pushed.bytes, is_new))
@@ -56,7 +58,7 @@ def push(project: Project, targets: Sequence[str], listener: Listener) -> tuple[
 
 
 def pull(
-    project: Project, targets: Sequence[str], listener: Listener, *, is_locked: bool = False
+    project: Project, targets: Sequence[str], told: Told, *, is_locked: bool = False
 ) -> list[Transferred]:
     """Brings results here and builds nothing.
 
@@ -73,10 +75,7 @@ def pull(
                     f"{remote.bucket} has no result {output[:12]} of {stage}",
                     fix="who has it pushes it: spark store push; or spark build makes it here",
                 )
-            fetched = remote.fetch(
-                output,
-                lambda so_far, total, name=stage: _progress(listener, name, so_far, total),  # type: ignore[misc]
-            )
+            fetched = remote.fetch(output, partial(told, stage))
         done.append(Transferred(stage, output, fetched, is_new))
     project.state.flush()
     return done
@@ -122,7 +121,3 @@ def _known(project: Project, targets: Sequence[str]) -> dict[str, Digest]:
             )
         found[stage] = one.output
     return found
-
-
-def _progress(listener: Listener, stage: str, done: int, total: int) -> None:
-    listener.event(stage, {"event": "progress", "done": done, "total": total, "unit": "bytes"})

@@ -4,31 +4,44 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from spark_build.app.transferring import Transferred, pull, push
 from spark_build.cli.build import project_of
-from spark_build.report.plain import PlainLines
-from spark_build.report.words import count, size
+
+if TYPE_CHECKING:
+    from spark_build.report.plain import PlainLines
 
 
 def run_push(options: argparse.Namespace) -> int:
     project = project_of(options)
-    done, warnings = push(project, options.targets, _lines(options))
+    done, warnings = push(project, options.targets, _Progress(options.folder))
     project.close()
     return _tell(options, done, "pushed", warnings)
 
 
 def run_pull(options: argparse.Namespace) -> int:
     project = project_of(options)
-    done = pull(project, options.targets, _lines(options), is_locked=options.locked)
+    done = pull(project, options.targets, _Progress(options.folder), is_locked=options.locked)
     project.close()
     return _tell(options, done, "fetched")
 
 
-def _lines(options: argparse.Namespace) -> PlainLines:
-    """Progress goes to standard error: what is printed is the result."""
-    return PlainLines(options.folder, "spark store", stream=sys.stderr)
+class _Progress:
+    """Goes to standard error: what is printed is the result. Loaded once there is something to tell."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _lines(self) -> "PlainLines":
+        from spark_build.report.plain import PlainLines
+
+        return PlainLines(self._folder, "spark store", stream=sys.stderr)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self._lines.event(stage, {"event": "progress", "done": done, "total": total, "unit": "bytes"})
 
 
 def _tell(
@@ -42,6 +55,8 @@ def _tell(
         ]
         print(json.dumps({"version": 1, "stages": stages, "warnings": list(warnings)}))
     else:
+        from spark_build.report.words import count, size
+
         for one in moved:
             print(f"{what:8} {one.stage}  {size(one.bytes) if one.bytes else 'its record'}")
         total, rest = size(sum(one.bytes for one in moved)), count(len(done) - len(moved), "stage")

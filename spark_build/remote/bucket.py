@@ -1,6 +1,5 @@
 """One prefix of a bucket: the few requests that the remote tier makes, tried again where that may help."""
 
-import random
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -40,7 +39,6 @@ class Bucket:
     def __init__(self, url: str, endpoint: str | None = None, *, sleep: Callable[[float], None] = time.sleep):
         self.url, self.endpoint = url.rstrip("/"), endpoint
         self._sleep = sleep
-        self._random = random.Random()
 
     @cached_property
     def _store(self) -> Any:
@@ -147,14 +145,13 @@ class Bucket:
             return None
 
     def _tried(self, what: str, ask: Callable[[], T]) -> T:
-        """With back-off and full jitter, so that many who failed at once do not come again at once."""
+        """With back-off and jitter, so that many who failed at once do not come again at once."""
         from obstore.exceptions import BaseError
 
         began, last = time.monotonic(), ""
         for attempt in range(TRIES):
             if attempt:
-                longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2**attempt)
-                self._sleep(self._random.uniform(longest / 2, longest))
+                self._sleep(_wait(attempt))
             try:
                 return ask()
             except FileNotFoundError as error:
@@ -190,6 +187,13 @@ class Bucket:
         return Unavailable(
             f"{self}: there is no bucket '{name}'", fix="make it, or mend store.remote and the endpoint"
         )
+
+
+def _wait(attempt: int) -> float:
+    import random
+
+    longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0**attempt)
+    return random.uniform(longest / 2, longest)
 
 
 def _found(meta: Any) -> Found:

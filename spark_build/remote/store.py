@@ -4,7 +4,6 @@ from __future__ import annotations  # what they name need not be loaded
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +83,8 @@ class RemoteStore:
         """Many at once, so that what is known beforehand need not be asked one after the other."""
         asked = [one for one in dict.fromkeys(keys) if one not in self._records]
         if asked:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(_THREADS) as pool:
                 list(pool.map(lambda one: self.record(*one), asked))
 
