@@ -132,6 +132,7 @@ class Builder:
         self._blocked: set[str] = set()  # a requirement of theirs is not met
         self._waiting: set[str] = set()  # for another process
         self._told_of_waiting: set[str] = set()
+        self._told: set[str] = set()  # as fresh, before it turned out that they are needed
 
     def run(self, asked: Iterable[str]) -> BuildResult:
         asked, self.planner.names_causes = list(asked), False
@@ -150,7 +151,7 @@ class Builder:
         while True:
             plan = self.planner.plan(asked)
             self._settle(plan)
-            if self._restore(plan) or self._start_ready(plan):
+            if self._restore(plan, asked) or self._start_ready(plan):
                 continue  # what a plan believed to be there is not, or another's result is: look again
             if not self._running and not self._waiting:
                 return
@@ -176,7 +177,7 @@ class Builder:
             self.result.unmet += unmet
             self._blocked.add(plan.stage)
 
-    def _restore(self, plan: Plan) -> bool:
+    def _restore(self, plan: Plan, asked: list[str]) -> bool:
         """True where the remote does not hold what it should: then its stage runs."""
         for stage_plan in plan.stages:
             if stage_plan.state != "restore" or stage_plan.stage in self.result.results:
@@ -186,10 +187,19 @@ class Builder:
             except StoreDamaged as error:
                 self.result.warnings.append(f"{stage_plan.stage} is built again: {error}")
                 self.planner.refuse(stage_plan)
+                self._take_back(asked)
                 return True
             except SparkError as error:
                 self._finish(self._failed(self.graph.nodes[stage_plan.stage], stage_plan, error, 0.0))
         return False
+
+    def _take_back(self, asked: list[str]) -> None:
+        """What nobody needed and was told as fresh is needed now, and not here: it has not come to rest after all."""
+        ended = self.result.results
+        for now in self.planner.plan(asked).stages:
+            if now.state != "fresh" and now.stage in ended and ended[now.stage].outcome == "fresh":
+                del ended[now.stage]
+                self._told.add(now.stage)
 
     def _fetch(self, plan: StagePlan) -> None:
         assert self.restorer is not None
@@ -385,7 +395,8 @@ class Builder:
 
     def _finish(self, result: StageResult) -> None:
         self.result.results[result.stage] = result
-        self.listener.finished(result)
+        if result.stage not in self._told or result.outcome != "fresh":
+            self.listener.finished(result)
 
     def _skip_the_rest(self, asked: list[str]) -> None:
         for stage in self.graph.closure(asked):

@@ -41,10 +41,13 @@ def push(
     objects: "LocalObjects",
     known: Mapping[Digest, Slice],
     told: Told,
+    *,
+    is_anew: bool = False,
 ) -> Index:
     """The index of what lies there now; the caller writes it down, last of all.
 
-    `known`: small objects that lie there already. Errors: StoreDamaged where an object here is not what it should be.
+    `known`: small objects that lie there already; `is_anew`: the large ones there are damaged, and written again.
+    Errors: StoreDamaged where an object here is not what it should be.
     """
     sizes = {entry.digest: entry.size for entry in tree}
     small = [digest for digest, size in sizes.items() if size < SMALL_BYTES]
@@ -57,7 +60,7 @@ def push(
     with ThreadPoolExecutor(THREADS) as pool:
         try:
             parts = {
-                digest: _large(bucket, scope, digest, size, objects, pool, told)
+                digest: _large(bucket, scope, digest, size, objects, pool, told, is_anew)
                 for digest, size in sizes.items()
                 if size >= SMALL_BYTES
             }
@@ -110,10 +113,12 @@ def _large(
     objects: "LocalObjects",
     pool: ThreadPoolExecutor,
     told: Told,
+    is_anew: bool,
 ) -> Parts:
     """Each part is a thing of its own in the bucket, so that an interrupted push goes on behind the last that came."""
     folder = object_folder(scope, digest)
-    there = {found.path.rpartition("/")[2]: found.size for found in bucket.list(folder)}
+    listed = [] if is_anew else bucket.list(folder)
+    there = {found.path.rpartition("/")[2]: found.size for found in listed}
     path = objects.path(digest)
     try:
         file = open(path, "rb")  # noqa: SIM115 closed below, with what maps it

@@ -23,6 +23,7 @@ from spark_build.remote.layout import (
     record_path,
 )
 from spark_build.remote.progress import counted
+from spark_build.storage.records import sealed, unsealed
 
 if TYPE_CHECKING:
     from spark_build.core.signing import PrivateKey
@@ -193,6 +194,8 @@ class RemoteStore:
         if with_artifact:
             self._push_artifact(record.output, pushed, told)
         self._push_listings(record)
+        if with_artifact and self._is_gc_meanwhile():
+            return self.push(record, with_artifact=with_artifact, told=told)
         self._push_record(record, pushed)
         self.state.put(name, b"")
         self.state.flush_now_and_then()
@@ -206,7 +209,10 @@ class RemoteStore:
         tree = self._tree(output)
         total = sum({entry.digest: entry.size for entry in tree}.values())
         known = self._known_slices()
-        index = push(self.bucket, self.scope, tree, self.objects, known, counted(told, total))
+        is_anew = output in self._refused
+        index = push(
+            self.bucket, self.scope, tree, self.objects, known, counted(told, total), is_anew=is_anew
+        )
         self.bucket.put(index_path(self.scope, output), index.to_bytes())
         self._note_pushed(output, index)
         pushed.artifacts += 1
@@ -232,8 +238,7 @@ class RemoteStore:
                 self.state.put(name, b"")
 
     def _push_record(self, record: Record, pushed: Pushed) -> None:
-        payload = canonical_json(record.to_json())
-        data = seal(payload, RECORD_TYPE, self.scope, self._signer)
+        data = seal(sealed(record), RECORD_TYPE, self.scope, self._signer)
         if self.bucket.put_new(record_path(self.scope, record.key), data) is not None:
             pushed.records += 1
             return
@@ -258,6 +263,15 @@ class RemoteStore:
     def _epoch(self) -> str:
         found = self.bucket.get(epoch_path(self.scope))
         return "0" if found is None else digest_bytes(found)[:16]
+
+    def _is_gc_meanwhile(self) -> bool:
+        """Whether a gc began since the epoch was read: it may have removed what was noted as being there.
+
+        A gc that begins later sees the index that was just written, and keeps what it names.
+        """
+        before = self._epoch
+        del self.__dict__["_epoch"]
+        return before != self._epoch
 
     def _fact(self, name: str) -> str:
         place = digest_json([self.bucket.url, self.bucket.endpoint, self.scope])[:16]
@@ -298,11 +312,9 @@ def _joined(*lists: list[list[Any]]) -> list[list[Any]]:
 
 def _record_of(data: bytes, key: Digest, where: str) -> Record:
     """Errors: StoreDamaged where it is the Record of another action, or none."""
-    try:
-        record = Record.from_json(json.loads(data))
-        is_its_own = record.key == key == digest_json(record.manifest)
-    except (ValueError, TypeError, AttributeError):
-        raise StoreDamaged(f"{where} holds no Record", fix=_FIX) from None
-    if not is_its_own:
+    record = unsealed(data)
+    if record is None:
+        raise StoreDamaged(f"{where} does not match its seal", fix=_FIX)
+    if not record.key == key == digest_json(record.manifest):
         raise StoreDamaged(f"{where} holds the Record of another action", fix=_FIX)
     return record

@@ -100,6 +100,7 @@ class JsonLines(Struct):
     resume: str
     stream: TextIO = field(default_factory=lambda: sys.stdout)
     errors: TextIO = field(default_factory=lambda: sys.stderr)
+    ended: set[str] = field(default_factory=set)
 
     def __enter__(self) -> "JsonLines":
         return self
@@ -118,7 +119,11 @@ class JsonLines(Struct):
             self._write(told)
 
     def finished(self, result: "StageResult") -> None:
-        self._write(result.to_json())
+        if (
+            result.stage not in self.ended
+        ):  # one event a stage, also where a damaged restore made it run after all
+            self.ended.add(result.stage)
+            self._write(result.to_json())
         if result.outcome == "failed":
             text = failure_text(result, Paint(False), project=self.project, resume=self.resume)
             print(text, file=self.errors, flush=True)

@@ -115,11 +115,18 @@ def read_record(path: str) -> Record | None:
     """A record's file; None where it is absent or does not match its own seal."""
     try:
         with open(path, "rb") as file:
-            text = file.read()
+            return unsealed(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def unsealed(text: bytes) -> Record | None:
+    """None where it does not match its own seal, or is no record."""
+    try:
         data: dict[str, Any] = json.loads(text)
         seal = data.pop(_SEAL)
         # the file is canonical JSON: without its seal it is what the seal was taken over
         is_whole = seal == digest_bytes(text.replace(f',"{_SEAL}":"{seal}"'.encode(), b"", 1))
         return Record.from_json(data) if is_whole else None
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
