@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from spark_build.engine.build import Executor, Listener
     from spark_build.engine.explain import Reason
     from spark_build.engine.graph import Graph
-    from spark_build.engine.plan import Planner
+    from spark_build.engine.plan import History, Planner
     from spark_build.engine.results import BuildResult
     from spark_build.remote.store import RemoteStore
     from spark_build.storage.acceptances import LocalAcceptances
@@ -158,6 +158,15 @@ class Project(Struct, dict=True):
     def journal(self) -> Journal:
         return self.journal_in(self.store)
 
+    @property
+    def history(self) -> History:
+        """Which key each stage had last: here, or where there is a remote store wherever the lock was written."""
+        if self.remote is None:
+            return self.journal
+        from spark_build.app.remoting import LockedHistory
+
+        return LockedHistory(self.journal, self.lock)
+
     def journal_in(self, store: Path) -> Journal:
         """Each Sparkfile of a store has its own: their stages may have the same names."""
         return Journal(store / "builds" / self.place.inside, self.state)
@@ -228,7 +237,7 @@ class Project(Struct, dict=True):
                 self.world,
                 self.objects,
                 self.records,
-                self.journal,
+                self.history,
                 self.remote,
                 again=stages,
                 is_strict=is_strict,

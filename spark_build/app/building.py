@@ -4,7 +4,7 @@ from __future__ import annotations  # what they name need not be loaded
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +166,7 @@ def builder_in(
     *,
     leases: Leases | None = None,
     restorer: Restorer | None = None,
+    recall: Callable[[str], None] | None = None,
 ) -> Builder:
     """What builds into `store`, which need not be the project's own."""
     from spark_build.engine.build import Builder
@@ -198,6 +199,7 @@ def builder_in(
             libraries_policy=project.graph.libraries_policy,
             publishes=options.publishes,
             bring=bring,
+            recall=recall,
         ),
         project.executor(folder),
         LocalLeases(folder) if leases is None else leases,

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest
-from spark_build.core.errors import UsageError
+from spark_build.core.errors import SparkError, UsageError
+from spark_build.pinning import Lock
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import scope_of
 from spark_build.remote.records import TieredObjects, TieredRecords
 from spark_build.remote.store import RemoteStore
+from spark_build.storage.journal import Journal
 from spark_build.storage.local import LocalStore
 
 if TYPE_CHECKING:
@@ -42,6 +44,25 @@ def open_remote(project: Project) -> RemoteStore:
         trust=project.graph.trust,
         warn=warn,
     )
+
+
+class LockedHistory:
+    """`engine.plan.History`: what this checkout never built, its lock may know from another."""
+
+    def __init__(self, journal: Journal, lock: Lock) -> None:
+        self._journal, self._lock = journal, lock
+        self.most_keys = journal.most_keys
+
+    def last(self, stage: str) -> Digest | None:
+        return self._journal.last(stage) or self._of_lock(stage)
+
+    def keys(self, stage: str) -> list[Digest]:
+        key = self._of_lock(stage)
+        return list(dict.fromkeys([*self._journal.keys(stage), *([key] if key else [])]))
+
+    def _of_lock(self, stage: str) -> Digest | None:
+        block = self._lock.get("stages", stage)
+        return str(block["key"]) if block is not None else None
 
 
 def tiered_store(project: Project) -> LocalStore:
@@ -84,8 +105,19 @@ def run_with_remote(
     from spark_build.storage.leases import LocalLeases
 
     records, local = keep_records(project), LocalLeases(Path(project.store))
+
+    def recall(stage: str) -> None:
+        last = planner.last_record(stage)
+        if last is not None and project.graph.nodes[stage].pushes:
+            try:
+                remote.pull_memo(last)
+            except SparkError as error:  # it is found again
+                warn(f"{stage}: what others found of its items can't be had: {error.message}")
+
     if not options.pushes:
-        builder = builder_in(project, project.local_store, planner, options, listener, restorer=remote)
+        builder = builder_in(
+            project, project.local_store, planner, options, listener, restorer=remote, recall=recall
+        )
         try:
             return builder.run(asked)
         finally:
@@ -102,7 +134,14 @@ def run_with_remote(
     )
     pushing = Pushing(listener, uploads, project.graph)
     builder = builder_in(
-        project, project.local_store, planner, options, pushing, leases=leases, restorer=remote
+        project,
+        project.local_store,
+        planner,
+        options,
+        pushing,
+        leases=leases,
+        restorer=remote,
+        recall=recall,
     )
     try:
         result = builder.run(asked)

@@ -51,6 +51,8 @@ def push(project: Project, targets: Sequence[str], told: Told) -> tuple[list[Tra
             told=partial(told, stage.stage),
         )
         is_new = bool(pushed.artifacts or pushed.records)
+        if is_new and is_here and project.graph.nodes[stage.stage].pushes:
+            remote.push_memo(stage.record)
         done.append(Transferred(stage.stage, stage.record.output, pushed.bytes, is_new))
         warnings += [not_deterministic(*two) for two in pushed.others]
     project.state.flush()

@@ -68,11 +68,16 @@ class Workshop:
         libraries_policy: str = "exact",
         publishes: bool = True,
         bring: Callable[[Digest], None] | None = None,
+        recall: Callable[[str], None] | None = None,
     ) -> None:
-        """`bring` gets a pinned or tagged result into the store where it is not here."""
+        """`bring` gets a pinned or tagged result into the store where it is not here.
+
+        `recall` is told of each stage before it runs: what others found of its items may be had.
+        """
         self.project, self.store = project, store
         self.objects, self.records, self.world, self.look_again = objects, records, world, look_again
-        self.hermetic, self.libraries_policy, self.bring = hermetic, libraries_policy, bring
+        self.hermetic, self.libraries_policy = hermetic, libraries_policy
+        self.bring, self.recall = bring, recall
         self.publishes = publishes
         self._planned_at = time.monotonic()
         self._laid_out: dict[str, list[Tree]] = {}  # work folder -> what lies under its inputs/ and previous/
@@ -94,6 +99,8 @@ class Workshop:
     def _prepare(self, node: Node, plan: StagePlan, output_of: OutputOf, limit: int | None) -> Job:
         assert plan.key is not None
         assert plan.manifest is not None
+        if self.recall is not None:
+            self.recall(node.stage)
         folders = self.folders(plan.key)
         watch = self._watch(node, plan.manifest, folders)
         for folder in (folders.inputs, folders.attempt, folders.previous):

@@ -285,7 +285,7 @@ class Planner:
                 manifest,
                 record,
             )
-        last = self._last_record(node.stage)
+        last = self.last_record(node.stage)
         if node.stage in self.again and record is not None:
             reasons: tuple[Reason, ...] = (Reason("runtime", "--again", new=node.stage),)
         elif is_refused:
@@ -298,7 +298,7 @@ class Planner:
 
     def told(self, plan: StagePlan) -> dict[str, Any]:
         """What the Record of a stage that runs keeps of its own causes: they are not followed up."""
-        last = self._last_record(plan.stage)
+        last = self.last_record(plan.stage)
         if last is None or plan.manifest is None:
             return {}
         node = self.graph.nodes[plan.stage]
@@ -334,7 +334,7 @@ class Planner:
         return record, tuple(drift)
 
     def _maybe(self, node: Node, waits_for: list[str], lost: StagePlan | None) -> StagePlan:
-        last = self._last_record(node.stage)
+        last = self.last_record(node.stage)
         upstream = tuple(Reason("upstream", stage) for stage in waits_for)
         if lost is not None:
             upstream = (*lost.reasons, *upstream)
@@ -414,7 +414,8 @@ class Planner:
         keys = self.history.keys(stage)
         return len(keys) < self.history.most_keys and all(self.records.get(k) is not None for k in keys)
 
-    def _last_record(self, stage: str) -> Record | None:
+    def last_record(self, stage: str) -> Record | None:
+        """What the stage gave in the build before."""
         if stage not in self._last:
             key = self.history.last(stage)
             self._last[stage] = self.records.get(key) if key is not None else None

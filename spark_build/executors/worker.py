@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spark_build.core.errors import UsageError
 from spark_build.core.job import Job, JobResult, Outcome
-from spark_build.core.ports import Blobs, Memo, NoBlobs, Services
+from spark_build.core.ports import Blobs, Memo, NoBlobs, Reporter, Services
 from spark_build.core.spool import Spool
 from spark_build.core.values import replace
 from spark_build.executors.audit import watching
@@ -23,7 +23,7 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _RESERVED_BYTES = 8192
 
 RunStage = Callable[[Job, Services], Outcome]
-MakeMemo = Callable[[Job, Callable[[str], None]], Memo]
+MakeMemo = Callable[[Job, Reporter], Memo]
 MakeBlobs = Callable[[Job], Blobs]
 
 
@@ -41,7 +41,7 @@ def run_worker(
     helpers = HelperProcesses(job, str(job_path), import_path())
 
     def run() -> Outcome:
-        memo, blobs = make_memo(job, report.log), make_blobs(job)
+        memo, blobs = make_memo(job, report), make_blobs(job)
         services = Services(memo, report, blobs, Spool(Path(job.output).parent), helpers)
         with watching(allowance_of(job, os.environ)) as undeclared:
             outcome = run_stage(job, services)

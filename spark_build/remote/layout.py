@@ -24,6 +24,10 @@ PART_BYTES = 16 << 20
 INDEX_VERSION = 1
 
 
+def is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None
+
+
 def scope_of(name: str | None) -> str:
     """The folder of a scope: `trusted`, or that of a name. Errors: UsageError."""
     scope = TRUSTED if name in (None, "", TRUSTED) else f"scopes/{name}"
@@ -57,6 +61,11 @@ def object_folder(scope: str, digest: Digest) -> str:
 
 def part_name(number: int, digest: Digest) -> str:
     return f"{number:05}-{digest}"
+
+
+def memo_folder(scope: str, operation: Digest) -> str:
+    """Of an operation's segments; beside each stands who vouches for it, under the same name and `.sig`."""
+    return f"{scope}/memo/{operation}"
 
 
 def lease_path(scope: str, key: Digest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations  # what they name need not be loaded
 import json
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest_json
@@ -19,10 +20,12 @@ from spark_build.remote.layout import (
     Slice,
     epoch_path,
     index_path,
+    is_digest,
     listing_path,
     record_path,
 )
 from spark_build.remote.progress import counted
+from spark_build.storage.guarded_memo import NOTE
 from spark_build.storage.records import sealed, unsealed
 
 if TYPE_CHECKING:
@@ -257,6 +260,26 @@ class RemoteStore:
     def _signer(self) -> PrivateKey | None:
         return self.trust.signer(self.scope)
 
+    # the memo
+
+    def push_memo(self, record: Record) -> None:
+        """What its stage found of items."""
+        from spark_build.remote.memo import push_memo
+
+        operations = _operations(record)
+        if operations:
+            push_memo(self.bucket, self.scope, operations, self._memo, self._signer)
+
+    def pull_memo(self, record: Record) -> None:
+        """What anybody found of items by the operations of that Record's stage."""
+        from spark_build.remote.memo import pull_memo
+
+        pull_memo(self.bucket, self.scopes, _operations(record), self._memo, self.trust, self.warn)
+
+    @property
+    def _memo(self) -> Path:
+        return Path(self.objects.folder, "memo")
+
     # what is known to be there, until a gc removes anything
 
     @cached_property
@@ -301,6 +324,11 @@ class RemoteStore:
     def _forget_pushed(self, output: Digest) -> None:
         """Nothing that was noted is believed any more: the bucket holds something else."""
         self.state.forget(self._fact(""))
+
+
+def _operations(record: Record) -> list[Digest]:
+    told = record.notes.get(NOTE, ())
+    return [one for one in told if isinstance(one, str) and is_digest(one)]
 
 
 _FIX = "delete it there; what it stands for is built, and pushed again"

@@ -77,6 +77,8 @@ class Uploads:
             with_artifact=with_artifact,
             told=lambda done, total: self._told(record.stage, done, total),
         )
+        if with_artifact:
+            self._remote.push_memo(record)
         self.pushed.artifacts += pushed.artifacts
         self.pushed.records += pushed.records
         self.pushed.bytes += pushed.bytes

@@ -1,18 +1,25 @@
 """The item memo of one job: what it finds is kept only while all that the findings hang on is as the key says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.job import Job
 from spark_build.core.moved import Seen, changed
-from spark_build.core.ports import Memo
+from spark_build.core.ports import Memo, Reporter
 from spark_build.storage.looks import is_as_seen
 from spark_build.storage.memo import LocalMemo
 
+NOTE = (
+    "memo"  # of a Record: the operations that its stage asked for, so that others can be given what it found
+)
 
-def memo_of(job: Job, report: Callable[[str], None]) -> Memo:
-    return GuardedMemo(LocalMemo(Path(job.store, "memo"), report), job.seen)
+
+def memo_of(job: Job, report: Reporter) -> Memo:
+    def asked(operations: Iterable[Digest]) -> None:
+        report.note(NOTE, sorted(operations))
+
+    return GuardedMemo(LocalMemo(Path(job.store, "memo"), report.log), job.seen, asked)
 
 
 class GuardedMemo:
@@ -22,13 +29,19 @@ class GuardedMemo:
     at then, and before each `put` all that may have been read since.
     """
 
-    def __init__(self, memo: Memo, seen: Sequence[Seen]) -> None:
-        self._memo, self._seen = memo, seen
+    def __init__(
+        self,
+        memo: Memo,
+        seen: Sequence[Seen],
+        asked: Callable[[Iterable[Digest]], None] = lambda operations: None,
+    ) -> None:
+        self._memo, self._seen, self._tell = memo, seen, asked
         self._asked: set[Digest] = set()
 
     def get(self, operation: Digest, keys: Sequence[bytes]) -> list[bytes | None]:
         if operation not in self._asked:
             self._asked.add(operation)
+            self._tell(self._asked)
             self._check()
         return self._memo.get(operation, keys)
 
