@@ -6,7 +6,10 @@ from tests.spark import documents
 SPARKFILE = """\
 store: {{remote: "s3://{bucket}/team"}}
 datasets:
-  notes: {{source: data, push: all, gates: [{{use: pii, with: {{action: flag}}}}, {{use: near_duplicates, with: {{threshold: 0.8}}}}]}}
+  notes:
+    source: data
+    push: all
+    gates: [{{use: pii, with: {{action: flag}}}}, {{use: near_duplicates, with: {{threshold: 0.8}}}}]
 """
 
 
@@ -39,7 +42,7 @@ def test_a_segment_that_was_changed_there_is_not_taken_and_its_work_is_done(quic
 
 def test_what_raw_stages_found_stays_here_as_they_do(quick_team: Team) -> None:
     first = quick_team.project()
-    first.sparkfile(SPARKFILE.format(bucket=quick_team.bucket).replace("push: all, ", ""))
+    first.sparkfile(SPARKFILE.format(bucket=quick_team.bucket).replace("push: all", "push: last"))
     documents(first, 40)
     first.build()
     assert not quick_team.names("team/trusted/memo/")
