@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.rounds import Outcome, Result
+from benchmarks.rounds import Outcome, Result, Workload
 
 
 def table(outcome: Outcome) -> Iterator[str]:
     """The workload's title with its verdict, then a line per contender; `ratio` is spark's median over the other's."""
     workload = outcome.workload
     unit = "s of wall time" if workload.is_wall else "s of CPU"
-    asked = f", asked {workload.asked:.2f}" if workload.asked is not None else ""
+    asked = f", asked {_asked(workload)}" if workload.asked is not None else ""
     verdict = f": {outcome.verdict}" if outcome.verdict else ""
     yield f"{workload.title}, {unit}{asked}{verdict}"
     for result in outcome.results:
@@ -31,13 +31,17 @@ def markdown(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> Iterat
     yield "|---|---|---|---|---|"
     for outcome in outcomes:
         is_wall, spark = outcome.workload.is_wall, outcome.of("spark")
-        unit = " wall" if is_wall else ""
-        asked = f"{outcome.workload.asked:.2f} s{unit}" if outcome.workload.asked is not None else ""
+        asked = _asked(outcome.workload) if outcome.workload.asked is not None else ""
         ours = (
             _seconds(spark, is_wall) + (f" **{outcome.verdict}**" if outcome.verdict else "") if spark else ""
         )
         others = "; ".join(_beside(r, is_wall) for r in outcome.results if r is not spark)
         yield f"| {outcome.workload.title} | {asked} | {ours} | {_ran(spark)} | {others} |"
+
+
+def _asked(workload: Workload) -> str:
+    facts = [f"{name} {most:g}" for name, most in workload.asked_facts.items()]
+    return ", ".join([f"{workload.asked:.2f} s{' wall' if workload.is_wall else ''}", *facts])
 
 
 def as_json(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Workload:
     title: str
     contenders: Sequence[Contender]
     asked: float | None = None  # seconds that spark may take
+    asked_facts: Mapping[str, float] = field(default_factory=dict)  # and the most that a fact of it may be
     is_wall: bool = False  # wall time is asked for, else CPU
     note: str = ""
 
@@ -76,7 +77,9 @@ class Outcome:
             return "WRONG"
         if spark is None or self.workload.asked is None:
             return ""
-        return "met" if spark.median(self.workload.is_wall) <= self.workload.asked else "MISSED"
+        is_met = spark.median(self.workload.is_wall) <= self.workload.asked
+        is_met &= all(spark.facts[name] <= most for name, most in self.workload.asked_facts.items())
+        return "met" if is_met else "MISSED"
 
 
 def run_rounds(

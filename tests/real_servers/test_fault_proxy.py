@@ -238,7 +238,7 @@ def test_each_operation_ends_under_each_fault_and_the_next_one_gets_through(
     for operation, ask in operations(impatient, bucket, started_upload(moto_server, bucket)).items():
         proxy.forget()
         proxy.inject(FAULTS[fault], on=operation)
-        with suppress(BotoCoreError, ClientError):
+        with suppress(Exception):  # of a flipped bit boto3 makes any error, or none
             ask()
         patient.list_buckets()
         assert [(r.operation, bool(r.fault)) for r in proxy.requests] == [

@@ -195,6 +195,9 @@ def _settings(folder: Path, cluster_id: str, address: str, port: int) -> dict[st
             "rgw_enable_apis": "s3, iam",
             "rgw_thread_pool_size": 64,
             "rgw_override_bucket_index_max_shards": 1,
+            "rgw_gc_obj_min_wait": 1,  # what is deleted gives its memory back: by default after two hours
+            "rgw_gc_processor_period": 5,
+            "rgw_gc_processor_max_time": 5,
         },
     }
 
