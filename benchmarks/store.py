@@ -46,9 +46,13 @@ def main(words: Sequence[str] | None = None) -> int:
         if missing := [name for name in options.clients.split(",") if name not in versions]:
             print(f"not installed: {', '.join(missing)}")
         outcomes = []
-        for workload in workloads([Carrier(client, where, proxy, ceph) for client in clients], is_full):
-            outcomes.append(run_rounds(workload, env, f"{time.time_ns():x}", options.rounds, options.rounds))
-            print("", *report.table(outcomes[-1]), sep="\n", flush=True)
+        carriers = [Carrier(client, where, proxy, ceph) for client in clients]
+        for workload in workloads(carriers, is_full):
+            outcome = run_rounds(workload, env, f"{time.time_ns():x}", options.rounds, options.rounds)
+            print("", *report.table(outcome), sep="\n", flush=True)
+            outcomes.append(outcome)
+            failed = {c.name for c in workload.contenders if outcome.of(c.name) is None}
+            carriers[:] = [carrier for carrier in carriers if carrier.client.name not in failed]
     if options.json:
         options.json.write_text(json.dumps(report.as_json(outcomes, versions), indent=1) + "\n")
     if options.markdown:
@@ -114,14 +118,13 @@ class Carrier:
 
 
 def workloads(carriers: Sequence[Carrier], is_full: bool) -> Iterator[Workload]:
-    """In this order: each finds what the one before it has left."""
-    sizes = f"{carriers[0].client.sizes}"
-    first = [carrier.push() for carrier in carriers]
+    """In this order: each finds what the one before it has left, and who failed is no longer among them."""
+    push = Workload("push", f"push {carriers[0].client.sizes}", [carrier.push() for carrier in carriers])
+    yield _asked(push, is_full, 1.5, 100)
     again = [carrier.push_again() for carrier in carriers if carrier.client.asks_first]
-    second = [carrier.pull() for carrier in carriers]
-    yield _asked(Workload("push", f"push {sizes}", first), is_full, 1.5, 100)
     yield _asked(Workload("push-again", "push again with nothing new", again), is_full, 0.15, 3)
-    yield _asked(Workload("pull", "pull on a second machine", second), is_full, 1.5, 120)
+    pull = Workload("pull", "pull on a second machine", [carrier.pull() for carrier in carriers])
+    yield _asked(pull, is_full, 1.5, 120)
 
 
 def _asked(workload: Workload, is_full: bool, seconds: float, requests: int) -> Workload:

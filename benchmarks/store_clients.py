@@ -1,15 +1,17 @@
 """Who carries files to S3 and back, each its own way: spark, DVC, s5cmd, rclone, and boto3 without a tool."""
 
-import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.dvc import Dvc
+from benchmarks.measure import measure
+from benchmarks.projects import write_sparkfile
 from benchmarks.tools import Spark, stored_files
 
 MAKE_FILES = """
@@ -59,7 +61,7 @@ class Client:
 
     def prepare(self, folder: Path) -> None:
         """Once: the files are there as this client keeps them."""
-        _run([sys.executable, "-c", MAKE_FILES, "data", *self.sizes.words()], folder, self.env)
+        measure([sys.executable, "-c", MAKE_FILES, "data", *self.sizes.words()], folder, self.env)
 
     def aim(self, folder: Path, bucket: str) -> None:
         """At that bucket from now on."""
@@ -91,16 +93,17 @@ class SparkStore(Client):
 
     def prepare(self, folder: Path) -> None:
         (folder / "make.py").write_text(MAKE_FILES)
-        self.aim(folder, "none-yet")
-        _run([*self.command, "build", "--no-push"], folder, self.env)
+        self._write(folder, {})
+        measure([*self.command, "build"], folder, self.env)
 
     def aim(self, folder: Path, bucket: str) -> None:
+        endpoint = self.env["AWS_ENDPOINT_URL"]
+        self._write(folder, {"store": {"remote": f"s3://{bucket}/store", "endpoint": endpoint}})
+
+    def _write(self, folder: Path, settings: dict[str, Any]) -> None:
         run = " ".join(["python3 {inputs.make} {output}", *self.sizes.words()])
         recipe = {"use": "command", "with": {"run": run, "inputs": {"make": "make.py"}}}
-        place = {"remote": f"s3://{bucket}/store", "endpoint": self.env["AWS_ENDPOINT_URL"]}
-        content = {"version": 1, "project": "speed", "store": place, "targets": {"files": {"recipe": recipe}}}
-        text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in content.items())
-        (folder / "Sparkfile.yaml").write_text(text)
+        write_sparkfile(folder, {**settings, "targets": {"files": {"recipe": recipe}}})
 
     def push(self, bucket: str) -> list[str]:
         return [*self.command, "store", "push"]
@@ -124,13 +127,13 @@ class DvcStore(Client):
         super().prepare(folder)
         Dvc(self.program).initialise(folder)
         self.aim(folder, "none-yet")
-        _run([self.program, "add", "-q", "data"], folder, self.env)
+        measure([self.program, "add", "-q", "data"], folder, self.env)
 
     def aim(self, folder: Path, bucket: str) -> None:
-        _run(
+        measure(
             [self.program, "remote", "add", "-q", "-f", "-d", "s3", f"s3://{bucket}/store"], folder, self.env
         )
-        _run(
+        measure(
             [self.program, "remote", "modify", "s3", "endpointurl", self.env["AWS_ENDPOINT_URL"]],
             folder,
             self.env,
@@ -214,7 +217,3 @@ with ThreadPoolExecutor(16) as pool:
     list(pool.map(lambda key: client.download_file(sys.argv[1], key, f"data/{key[6:]}"), keys))
 """
 CLIENTS: tuple[type[Client], ...] = (SparkStore, DvcStore, S5cmd, Rclone, Boto3)
-
-
-def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
