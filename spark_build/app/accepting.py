@@ -141,7 +141,7 @@ def _record_of(project: Project, stage: str, build: str | None) -> Record:
         raise UsageError(
             f"{stage} was never built: there is no result to accept", fix=f"spark build {typed(stage)}"
         )
-    if project.objects.missing(record.output):
+    if project.local_store.hold([record]) or project.objects.missing(record.output):
         raise SparkError(
             f"{stage}: the result {record.output[:12]} of {record.started[:10]} is not in the store",
             fix=f"spark build {typed(stage)}; --from BUILD takes another one",

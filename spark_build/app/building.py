@@ -17,6 +17,7 @@ from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.engine.results import BuildResult, StageResult
 from spark_build.engine.states import Plan
 from spark_build.pinning import LOCK_NAME
+from spark_build.storage.claims import present
 
 if TYPE_CHECKING:
     from spark_build.core.digest import Digest
@@ -37,7 +38,6 @@ def run_build(
     listener = listener or Silent()
     if (settled := _settled(project, addresses, options)) is not None:
         return tell_fresh(plan_of(project, settled), list(unmet_in(settled)), listener)
-    deployments = project.deployments_of(addresses)
     asked = project.stages_of(addresses)
     if project.remote is not None:
         from spark_build.app.remoting import keep_records
@@ -50,11 +50,34 @@ def run_build(
 
         refuse_what_moved(options.planned, project, project.with_deployments(addresses, plan))
     _refuse_surprises(project, plan, options)
-    if plan.is_done and not plan.summary["restore"]:
+    with present(project.local_store.folder):
+        result = _result_of(project, addresses, plan, asked, options, listener)
+        try:
+            _write_down(project, result, options, began)
+        except (SparkError, OSError) as error:  # a disk that is full
+            if not result.count("failed"):
+                raise
+            told = disk_problem(error, LOCK_NAME) if isinstance(error, OSError) else error
+            result.warnings.append(f"this build is not in the journal: {told.message}")
+        else:
+            _remember(project, addresses, planner, asked, options, result)
+    return result
+
+
+def _result_of(
+    project: Project,
+    addresses: Sequence[str],
+    plan: Plan,
+    asked: Sequence[str],
+    options: BuildOptions,
+    listener: Listener,
+) -> BuildResult:
+    if plan.is_done and not plan.summary["restore"] and not _is_taken_away(project, plan):
         result = tell_fresh(plan, unmet_of(project, plan), listener)
     else:
+        planner = project.planner(again=options.again, is_strict=options.is_strict)
         result = _run(project, planner, options, listener, asked)
-    for name in deployments:
+    for name in project.deployments_of(addresses):
         from spark_build.app.deploying import reconcile
 
         reconcile(project, name, result, listener)
@@ -62,15 +85,6 @@ def run_build(
         from spark_build.app.plan_file import tell_departures
 
         tell_departures(options.planned, result)
-    try:
-        _write_down(project, result, options, began)
-    except (SparkError, OSError) as error:  # a disk that is full
-        if not result.count("failed"):
-            raise
-        told = disk_problem(error, LOCK_NAME) if isinstance(error, OSError) else error
-        result.warnings.append(f"this build is not in the journal: {told.message}")
-    else:
-        _remember(project, addresses, planner, asked, options, result)
     return result
 
 
@@ -86,6 +100,11 @@ def _run(
         return builder.run(asked)
     finally:
         builder.executor.close()
+
+
+def _is_taken_away(project: Project, plan: Plan) -> bool:
+    """Whether a result has left the store since the plan; what is there stays from now on."""
+    return bool(project.local_store.hold(s.record for s in plan.stages if s.record is not None))
 
 
 def _settled(project: Project, addresses: Sequence[str], options: BuildOptions) -> Settled | None:
@@ -211,6 +230,7 @@ def builder_in(
         fail_fast=options.fail_fast,
         limit=project.limit,
         spread_after_seconds=_spread_after_seconds(),
+        hold=lambda record: not store.hold([record]),
     )
 
 

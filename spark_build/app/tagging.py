@@ -5,7 +5,7 @@ from spark_build.app.lineage import unlike_by_age
 from spark_build.app.overrides import refuse_as_tag
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
-from spark_build.core.errors import UsageError
+from spark_build.core.errors import SparkError, UsageError
 from spark_build.pinning import tag_block
 
 
@@ -19,6 +19,10 @@ def put_tag(project: Project, address: Address) -> tuple[str, Digest]:
     if target.kind == "deployment":
         raise UsageError("a deployment has no result to tag", fix="tag the model that it serves")
     record = project.record_of(target.target)
+    if project.local_store.hold([record]):
+        raise SparkError(
+            f"the result of {target} has just left the store", fix=f"spark build {typed(str(target))}"
+        )
     name = f"{target.target}@{address.tag}"
     known = project.lock.tag(name)
     if known is not None and known["output"] != record.output:

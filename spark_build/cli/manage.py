@@ -1,4 +1,4 @@
-"""`init`, `get`, `tag`, `update`, `down`, `schema`, `store`."""
+"""`init`, `get`, `tag`, `update`, `down`, `schema`."""
 
 import argparse
 import json
@@ -8,8 +8,6 @@ from spark_build.cli.build import project_of
 from spark_build.core.address import Address, kind_of, name_of, typed
 from spark_build.core.errors import UsageError
 from spark_build.pinning import LOCK_NAME
-
-EXIT_DAMAGED = 4
 
 
 def run_init(options: argparse.Namespace) -> int:
@@ -130,26 +128,3 @@ def run_schema(options: argparse.Namespace) -> int:
     else:
         print(text, end="")
     return 0
-
-
-def run_store(options: argparse.Namespace) -> int:
-    if options.action in ("push", "pull"):
-        from spark_build.cli.transfer import run_pull, run_push
-
-        return run_push(options) if options.action == "push" else run_pull(options)
-    if options.action == "policy":
-        from spark_build.cli.trust import run_policy
-
-        return run_policy(options)
-    from spark_build.core.values import asdict
-    from spark_build.storage.check import check
-
-    project = project_of(options)
-    found = check(project.local_store)
-    damaged = sum(f.is_damage for f in found)
-    if options.json:
-        print(json.dumps({"version": 1, "findings": [asdict(f) for f in found]}, default=str))
-    else:
-        print("\n".join([*map(str, found), f"{damaged} damaged" if damaged else "nothing is damaged"]))
-    project.close()
-    return EXIT_DAMAGED if damaged else 0

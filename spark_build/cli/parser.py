@@ -306,6 +306,7 @@ def _schema(parser: argparse.ArgumentParser) -> None:
 def _store(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _common(actions.add_parser("check", help="read every object and say which are damaged"), is_top=False)
+    _store_gc(actions.add_parser("gc", help="remove what no lock in git, tag or late build needs"))
     for name, about, options in (
         ("push", "bring results to the remote store; only what is not there travels", _push),
         ("pull", "fetch results from the remote store, and build nothing", _pull),
@@ -354,6 +355,45 @@ def _attest(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="refuse where there is no key; --no-sign: unsigned (default: signed where there is one)",
     )
+
+
+def _store_gc(parser: argparse.ArgumentParser) -> None:
+    _common(parser, is_top=False)
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument(
+        "--keep-builds",
+        type=_from_zero,
+        default=10,
+        metavar="N",
+        help="keep what the last N builds gave (default 10)",
+    )
+    parser.add_argument(
+        "--keep-days",
+        type=_from_zero,
+        default=14,
+        metavar="N",
+        help="keep scratch, logs, memo and damaged files that belong to nothing for N days (default 14)",
+    )
+    parser.add_argument(
+        "--max-size", type=_size, metavar="SIZE", help="remove the longest unused until it fits: 50GB"
+    )
+    parser.add_argument(
+        "--history", action="store_true", help="keep what the locks of all commits need, not of refs alone"
+    )
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]?)(i?)B?", text, re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"a size is meant, such as 50GB or 800MB, not '{text}'")
+    power = " KMGT".index(found[2].upper() or " ")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
+def _from_zero(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number is meant, not '{text}'")
+    return int(text)
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -440,7 +480,8 @@ MODULES = {
     "key": "trust",
     "lock": "locked",
     **dict.fromkeys(("verify", "attest"), "verify"),
+    "store": "store",
     "worker": "worker",
     **dict.fromkeys(("runs", "show", "report", "log", "ls", "status", "graph", "doctor"), "look"),
-    **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema", "store"), "manage"),
+    **dict.fromkeys(("init", "get", "tag", "keep", "update", "down", "schema"), "manage"),
 }

@@ -118,12 +118,16 @@ class Builder:
         fail_fast: bool = False,
         limit: int | None = None,
         spread_after_seconds: float = 1.0,
+        hold: Callable[[Record], bool] = lambda record: True,
     ) -> None:
-        """`jobs`: stages at once, and processes that work on their items."""
+        """`jobs`: stages at once, and processes that work on their items. `hold` keeps a result that counts from being
+        taken out of the store meanwhile; False where that has just happened.
+        """
         self.graph, self.planner, self.workshop = graph, planner, workshop
         self.executor, self.leases, self.listener, self.restorer = executor, leases, listener, restorer
         self.jobs, self.cores, self.gpus = max(1, jobs), cores, gpus
         self.fail_fast, self.limit, self.spread_after_seconds = fail_fast, limit, spread_after_seconds
+        self._hold = hold
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
@@ -150,19 +154,24 @@ class Builder:
     def _loop(self, asked: list[str]) -> None:
         while True:
             plan = self.planner.plan(asked)
-            self._settle(plan)
-            if self._restore(plan, asked) or self._start_ready(plan):
+            if self._settle(plan) or self._restore(plan, asked) or self._start_ready(plan):
                 continue  # what a plan believed to be there is not, or another's result is: look again
             if not self._running and not self._waiting:
                 return
             self._await()
 
-    def _settle(self, plan: Plan) -> None:
-        """Tells of every stage that has come to rest."""
+    def _settle(self, plan: Plan) -> bool:
+        """Tells of every stage that has come to rest; whether another process has just taken one's result away."""
         for stage_plan in plan.stages:
             if stage_plan.state == "fresh" and stage_plan.stage not in self.result.results:
+                assert stage_plan.record is not None
+                if not self._hold(stage_plan.record):
+                    self.planner.forget(stage_plan.stage)
+                    self.planner.forget_artifacts()
+                    return True
                 self._judge(stage_plan)
                 self._finish(self._rested(stage_plan))
+        return False
 
     def _rested(self, plan: StagePlan) -> StageResult:
         assert plan.record is not None

@@ -153,7 +153,7 @@ class RemoteStore:
             raise StoreDamaged(f"{self.bucket} has no {output[:12]}", fix="spark build makes it again")
         from spark_build.remote.pull import pull
 
-        missing = self._missing(index)
+        missing = self.objects.claim(index.sizes)
         total = sum(index.sizes[digest] for digest in missing)
         pull(self.bucket, index, missing, self.objects, counted(told, total))
         self.objects.write(index.listing)

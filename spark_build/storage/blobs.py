@@ -43,7 +43,7 @@ class LocalBlobs:
         return Path(self._objects.path(digest))
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
-        return set(self._objects.unsound(set(digests)))
+        return set(self._objects.claim(set(digests)))
 
     def keep(self, file: Path) -> tuple[Digest, int]:
         objects = self._objects

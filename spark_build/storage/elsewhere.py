@@ -57,12 +57,12 @@ def bring(elsewhere: Elsewhere, output: Digest, objects: "LocalObjects", url: st
     """Brings an Artifact into the local store; how many bytes came. What is here already is not fetched again."""
     fetched = _bring_objects(elsewhere, [output], objects, url)
     tree: Tree = objects.tree(output)
-    return fetched + _bring_objects(elsewhere, objects.unsound(e.digest for e in tree), objects, url)
+    return fetched + _bring_objects(elsewhere, (e.digest for e in tree), objects, url)
 
 
 def _bring_objects(elsewhere: Elsewhere, digests: Iterable[Digest], objects: "LocalObjects", url: str) -> int:
     fetched = 0
-    for digest in objects.unsound(digests):
+    for digest in objects.claim(digests):
         chunks = elsewhere.chunks(f"objects/{digest[:2]}/{digest[2:]}")
         if chunks is None:
             raise Unavailable(

@@ -40,7 +40,7 @@ def take_in(objects: "LocalObjects", folder: str, others: Sequence[Entry] = ()) 
 
 
 def _check_others(objects: "LocalObjects", others: Sequence[Entry]) -> None:
-    unsound = set(objects.unsound({entry.digest for entry in others}))
+    unsound = set(objects.claim({entry.digest for entry in others}))
     for entry in others:
         if entry.digest in unsound:
             raise StoreDamaged(
@@ -82,7 +82,7 @@ def _take_file(objects: "LocalObjects", folder: str, path: str) -> tuple[Entry, 
         after = os.fstat(fd)
         if (stat.st_size, stat.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise _changed(path)
-        is_new = not objects.has(digest)
+        is_new = bool(objects.claim([digest]))
         if is_new:
             _add(objects, location, fd, stat, digest, path)
     finally:

@@ -57,6 +57,16 @@ def left_behind(folder: Path, key_bytes: int) -> Iterator[tuple[Path, dict[bytes
                 yield path, dict(_lines(file.read(), key_bytes))
 
 
+def is_being_written(folder: Path) -> bool:
+    for path in folder.glob(f"*{SUFFIX}"):
+        with suppress(FileNotFoundError), open(path, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
 def _lines(data: bytes, key_bytes: int) -> Iterator[tuple[bytes, bytes]]:
     for line in data.splitlines():
         check, _, text = line.partition(b" ")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spark_build.core.digest import Digest
 from spark_build.core.disk import disk_problems
+from spark_build.storage.turns import is_still
 
 LOCK_FILE = "lock"
 
@@ -57,6 +58,17 @@ class Lease:
             self._fd = None
 
 
+def is_held(work: Path | str) -> bool:
+    """Whether somebody has the lease of the action that works there. Leaves no trace."""
+    try:
+        fd = os.open(os.path.join(work, LOCK_FILE), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    is_free = _lock(fd)
+    os.close(fd)
+    return not is_free
+
+
 def take(work: Path | str) -> Lease | None:
     """The lease of an action by its work folder; None where another holds it."""
     path = os.path.join(work, LOCK_FILE)
@@ -72,7 +84,7 @@ def take(work: Path | str) -> Lease | None:
             if not _lock(fd):
                 os.close(fd)
                 return None
-            if _is_still(path, fd):
+            if is_still(path, fd):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, str(os.getpid()).encode(), 0)
                 return Lease(path, fd)
@@ -88,12 +100,3 @@ def _lock(fd: int) -> bool:
         os.close(fd)
         raise
     return True
-
-
-def _is_still(path: str, fd: int) -> bool:
-    mine = os.fstat(fd)
-    try:
-        named = os.stat(path)
-    except FileNotFoundError:
-        return False
-    return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from spark_build.core.digest import Digest
 from spark_build.storage.durable import Disk
@@ -32,6 +33,10 @@ class LooseIndex:
         self.make_whole()
         if loose_key != key:  # else it is found by its key
             self._note([(loose_key, key)])
+
+    def drop(self, loose_key: Digest, key: Digest) -> None:
+        with suppress(FileNotFoundError):
+            self._disk.remove(self._path(loose_key, key))
 
     def make_whole(self) -> None:
         if not self._holds_all():

@@ -10,11 +10,12 @@ from spark_build.core.digest import Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StoreDamaged
 from spark_build.core.tree import Entry, Tree
+from spark_build.storage.claims import Presence, deciding, presence, touch
 from spark_build.storage.durable import OBJECT_MODE, OBJECT_MTIME_NS, Disk
 from spark_build.storage.state import ObjectStat, State
 from spark_build.storage.stats import fold_of_objects
 
-_LEFT_OVER_SECONDS = 86_400.0
+LEFT_OVER_SECONDS = 86_400.0
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -26,9 +27,10 @@ class LocalObjects:
         self.state = state
         self.disk = Disk() if disk is None else disk
         self._made = 0
+        self._presence: Presence | None = None
 
     def path(self, digest: Digest) -> str:
-        if len(digest) != 64 or not _HEX_DIGITS.issuperset(digest):
+        if not is_digest(digest):
             raise StoreDamaged(f"'{digest}' is no digest", fix="spark store check")
         return f"{self.folder}/objects/{digest[:2]}/{digest[2:]}"
 
@@ -36,7 +38,7 @@ class LocalObjects:
         return not self.unsound([digest])
 
     def missing(self, tree: Digest) -> list[Digest]:
-        listing = self._peek(tree)
+        listing = self.peek(tree)
         return [tree] if listing is None else self.unsound([e.digest for e in Tree.parse(listing)])
 
     def fold(self, digests: Iterable[Digest]) -> Digest | None:
@@ -49,6 +51,18 @@ class LocalObjects:
             found = {digest: self._stat(digest) for digest in digests}
             noted = self.state.object_stats(digest for digest, stat in found.items() if stat is not None)
             return [d for d, stat in found.items() if not self._is_sound(d, stat, noted.get(d))]
+
+    def claim(self, digests: Iterable[Digest]) -> list[Digest]:
+        """`unsound`; those that are sound stay, whatever `store gc` does meanwhile: who finds one need not write it."""
+        wanted = [*digests]
+        self.be_present()
+        with deciding(self.folder):
+            touch(map(self.path, wanted))
+        return self.unsound(wanted)
+
+    def be_present(self) -> None:
+        """What is claimed and written from now on stays as long as these objects are referred to."""
+        self._presence = presence(self.folder)
 
     def read(self, digest: Digest) -> bytes:
         path = self.path(digest)
@@ -69,7 +83,7 @@ class LocalObjects:
 
     def write(self, data: bytes) -> Digest:
         digest = digest_bytes(data)
-        if not self.has(digest):
+        if self.claim([digest]):
             with disk_problems(self.folder):
                 temporary = self.temporary()
                 self.disk.write_object(temporary, data)
@@ -121,6 +135,7 @@ class LocalObjects:
 
     def temporary(self) -> str:
         """A name that nobody else uses, on the objects' own file system."""
+        self.be_present()
         self.disk.make_folder(f"{self.folder}/tmp")
         if not self._made:
             self._sweep()
@@ -136,7 +151,7 @@ class LocalObjects:
                 # as it was sealed: what was written to it since shows as a difference
                 self.state.note_object(digest, ObjectStat(size, OBJECT_MTIME_NS))
                 return
-            if self.has(digest):
+            if not self.claim([digest]):
                 self.disk.remove(temporary)
                 return
             self._move_aside(digest, None)
@@ -182,7 +197,7 @@ class LocalObjects:
         self.state.note_object(digest, ObjectStat(stat.st_size, stat.st_mtime_ns))
         return True
 
-    def _peek(self, digest: Digest) -> bytes | None:
+    def peek(self, digest: Digest) -> bytes | None:
         """Verified content, without setting anything aside."""
         try:
             with open(self.path(digest), "rb") as file:
@@ -190,6 +205,11 @@ class LocalObjects:
         except OSError:
             return None
         return data if digest_bytes(data) == digest else None
+
+    def forget(self, digest: Digest) -> None:
+        """Takes an object away for good."""
+        self.state.forget_object(digest)
+        self.disk.remove(self.path(digest))
 
     def make_read_only(self, digest: Digest) -> None:
         path = self.path(digest)
@@ -202,5 +222,9 @@ class LocalObjects:
 
         for entry in os.scandir(f"{self.folder}/tmp"):
             with suppress(OSError):  # another process sweeps too
-                if entry.stat().st_ctime < time.time() - _LEFT_OVER_SECONDS:
+                if entry.stat().st_ctime < time.time() - LEFT_OVER_SECONDS:
                     self.disk.remove(entry.path)
+
+
+def is_digest(name: str) -> bool:
+    return len(name) == 64 and _HEX_DIGITS.issuperset(name)

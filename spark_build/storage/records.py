@@ -29,6 +29,16 @@ class LocalRecords:
         """None also where the file is damaged; `spark store check` tells the two apart."""
         return read_record(self._path(key))
 
+    def has(self, key: Digest) -> bool:
+        """Whether there is a file, sound or not."""
+        return os.path.lexists(self._path(key))
+
+    def drop(self, path: str, record: Record) -> None:
+        """Takes a record's file away, and the name that the index has for it."""
+        self.disk.remove(path)
+        if path == self._path(record.key):
+            self._loose.drop(record.loose_key, record.key)
+
     def like(self, loose_key: Digest) -> list[Record]:
         # a record without library versions has its loose key for a key, and is not in the index
         found = [self.get(key) for key in dict.fromkeys([*self._loose.keys(loose_key), loose_key])]

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def turn(file: str) -> Iterator[None]:
+def turn(file: str, *, is_shared: bool = False) -> Iterator[None]:
     """Waits until nobody else has the turn at `file`, which is made and stays; the system ends a dead one's.
 
-    Where it can't be made, or the file system knows no locks, nobody is kept out.
+    Those who share it keep out none but who wants it alone. Where it can't be made, or the file system knows no locks,
+    nobody is kept out.
     """
-    fd = _taken(file)
+    fd = taken(file, is_shared=is_shared)
     try:
         yield
     finally:
@@ -20,15 +21,32 @@ def turn(file: str) -> Iterator[None]:
             os.close(fd)
 
 
-def _taken(file: str) -> int | None:
+def taken(file: str, *, is_shared: bool = False, waits: bool = True) -> int | None:
+    """An open file, the turn at which ends when it is closed; None where there is none to be had.
+
+    Errors: BlockingIOError where another has it, and who asks does not wait.
+    """
     try:
         os.makedirs(os.path.dirname(file), exist_ok=True)
         fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.flock(fd, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(fd)
+        raise
     except OSError:
         os.close(fd)
         return None
     return fd
+
+
+def is_still(file: str, fd: int) -> bool:
+    """Whether the open file is the one that has this name: the lock of a file without a name protects nothing."""
+    mine = os.fstat(fd)
+    try:
+        named = os.stat(file)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)
