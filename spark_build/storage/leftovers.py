@@ -73,7 +73,7 @@ def _take_scratch(work: str) -> bool:
 
 
 def _memo(store: str, stays: Stays) -> Iterator[Leftover]:
-    """Of operations that no result which stays has asked. One that was spliced from its last one may have asked none."""
+    """Of operations that no result which stays has asked; one that was spliced from the last may have asked none."""
     asked = {operation for record in stays.records for operation in record.notes.get(NOTE, ())}
     for operation in sorted({*_names(f"{store}/memo")} - asked):
         folder = f"{store}/memo/{operation}"
