@@ -54,13 +54,13 @@ def pull_memo(
             place = memo_folder(scope, operation)
             there = {found.path.rpartition("/")[2] for found in bucket.list(place)}
             for name in sorted(n for n in there - here if _SEGMENT.fullmatch(n) and n + _SIGNED in there):
-                data = _trusted(bucket, scope, operation, name, trust, warn)
+                data = trusted(bucket, scope, operation, name, trust, warn)
                 if data is not None:
                     _keep(folder / operation, name, data)
                     here.add(name)
 
 
-def _trusted(
+def trusted(
     bucket: Bucket,
     scope: str,
     operation: Digest,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest_json
-from spark_build.core.errors import SparkError, StoreDamaged
+from spark_build.core.errors import SparkError, StoreDamaged, Untrusted
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
 from spark_build.core.trust import TRUSTED, Trust, seal
@@ -109,6 +109,14 @@ class RemoteStore:
 
     def _read_record(self, scope: str, path: str, key: Digest) -> Record | None:
         """None too where it can't be believed, which is told."""
+        try:
+            return self.read_record(scope, path, key)
+        except (StoreDamaged, Untrusted) as error:
+            self.warn(f"{self.bucket}: {error}; it is not taken")
+            return None
+
+    def read_record(self, scope: str, path: str, key: Digest) -> Record | None:
+        """None where nothing stands there. Errors: StoreDamaged, Untrusted where it can't be believed."""
         problem: SparkError | None = None
         for _ in range(_READS):
             data = self.bucket.get(path)
@@ -116,11 +124,10 @@ class RemoteStore:
                 return None
             try:
                 return _record_of(self.trust.open(data, RECORD_TYPE, scope, path), key, path)
-            except SparkError as error:
+            except (StoreDamaged, Untrusted) as error:
                 problem = error
         assert problem is not None
-        self.warn(f"{self.bucket}: {problem}; it is not taken")
-        return None
+        raise problem
 
     # artifacts
 
@@ -141,7 +148,7 @@ class RemoteStore:
     def refuse(self, output: Digest) -> None:
         """It did not hold what it should: this command asks for it no more."""
         self._refused.add(output)
-        self._forget_pushed(output)
+        self.forget_pushed()
 
     def fetch(self, output: Digest, told: Told = lambda done, total: None) -> int:
         """Brings an Artifact into the local store; how many bytes came.
@@ -321,7 +328,7 @@ class RemoteStore:
             self.state.put(name, canonical_json(_joined(known, rows)))
         self.state.put(self._fact(f"tree/{output}"), b"")
 
-    def _forget_pushed(self, output: Digest) -> None:
+    def forget_pushed(self) -> None:
         """Nothing that was noted is believed any more: the bucket holds something else."""
         self.state.forget(self._fact(""))
 
