@@ -58,7 +58,7 @@ class Bucket:
                 raise ConnectionError(f"{len(data)} of {found.meta['size']} bytes came")
             return data
 
-        return self._absent(f"GET {path}", ask)
+        return self._there(path, f"GET {path}", ask)
 
     def get_with_etag(self, path: str) -> tuple[bytes, str | None] | None:
         import obstore
@@ -67,7 +67,7 @@ class Bucket:
             found = obstore.get(self._store, path)
             return found.bytes().to_bytes(), found.meta["e_tag"]
 
-        return self._absent(f"GET {path}", ask)
+        return self._there(path, f"GET {path}", ask)
 
     def get_range(self, path: str, start: int, length: int) -> bytes | None:
         """`length` bytes from `start`. Errors: TransientError too where fewer came each time."""
@@ -79,12 +79,12 @@ class Bucket:
                 raise ConnectionError(f"{len(data)} of {length} bytes came")
             return data
 
-        return self._absent(f"GET {path}", ask) if length else b""
+        return self._there(path, f"GET {path}", ask) if length else b""
 
     def head(self, path: str) -> Found | None:
         import obstore
 
-        return self._absent(f"HEAD {path}", lambda: _found(obstore.head(self._store, path)))
+        return self._there(path, f"HEAD {path}", lambda: _found(obstore.head(self._store, path)))
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         import obstore
@@ -137,6 +137,26 @@ class Bucket:
         yield from map(_found, self._tried(f"LIST {folder}", ask))
 
     # how it is asked
+
+    def _there(self, path: str, what: str, ask: Callable[[], T]) -> T | None:
+        """Who may list only some prefixes is told "forbidden" of what is absent: then the listing tells."""
+        try:
+            return self._absent(what, ask)
+        except Refused:
+            if self._is_listed(path):
+                raise
+            return None
+
+    def _is_listed(self, path: str) -> bool:
+        """Errors: Refused where listing is too."""
+        import obstore
+
+        def ask() -> bool:
+            folder, before = path.rpartition("/")[0], path[:-1]
+            some = next(iter(obstore.list(self._store, folder or None, offset=before, chunk_size=1)), [])
+            return any(one["path"] == path for one in some)
+
+        return self._tried(f"LIST {path}", ask)
 
     def _absent(self, what: str, ask: Callable[[], T]) -> T | None:
         try:
