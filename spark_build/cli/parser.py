@@ -3,6 +3,7 @@
 from __future__ import annotations  # what they name need not be loaded
 
 import argparse
+import math
 import os
 import re
 from importlib import import_module
@@ -305,7 +306,7 @@ def _schema(parser: argparse.ArgumentParser) -> None:
 
 def _store(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _common(actions.add_parser("check", help="read every object and say which are damaged"), is_top=False)
+    _store_check(actions.add_parser("check", help="read every object and say which are damaged"))
     _store_gc(actions.add_parser("gc", help="remove what no lock in git, tag or late build needs"))
     for name, about, options in (
         ("push", "bring results to the remote store; only what is not there travels", _push),
@@ -355,6 +356,25 @@ def _attest(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="refuse where there is no key; --no-sign: unsigned (default: signed where there is one)",
     )
+
+
+def _store_check(parser: argparse.ArgumentParser) -> None:
+    _common(parser, is_top=False)
+    parser.add_argument(
+        "--sample", type=_sample, metavar="N", help="read only N objects, or 5%% of them, drawn at random"
+    )
+    parser.add_argument("--seed", type=_from_zero, metavar="N", help="of --sample: draw the same again")
+    parser.add_argument(
+        "--repair", action="store_true", help="fetch what is damaged from the remote store, or build it again"
+    )
+
+
+def _sample(text: str) -> Callable[[int], int]:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
+    if found is None or (not found[2] and "." in text) or (found[2] and float(found[1]) > 100):
+        raise argparse.ArgumentTypeError(f"a number of objects or a share is meant, such as 5%, not '{text}'")
+    given = float(found[1])
+    return lambda count: math.ceil(count * given / 100) if found[2] else int(given)
 
 
 def _store_gc(parser: argparse.ArgumentParser) -> None:

@@ -24,16 +24,35 @@ def run_store(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from spark_build.core.values import asdict
     from spark_build.storage.check import check
+    from spark_build.storage.local import LocalStore
 
     project = project_of(options)
-    found = check(project.local_store)
-    damaged = sum(f.is_damage for f in found)
-    if options.json:
-        print(json.dumps({"version": 1, "findings": [asdict(f) for f in found]}, default=str))
-    else:
-        print("\n".join([*map(str, found), f"{damaged} damaged" if damaged else "nothing is damaged"]))
+    found = check(LocalStore(project.store, project.state), options.sample, options.seed)
+    healed: list[str | None] = [None] * len(found)
+    if options.repair:
+        from spark_build.app.mending import mend
+
+        told = mend(project, found)
+        absent = [finding for finding in found if not finding.is_damage]
+        found, healed = [m.finding for m in told] + absent, [m.healed for m in told] + [None] * len(absent)
     project.close()
-    return EXIT_DAMAGED if damaged else 0
+    damaged = sum(finding.is_damage for finding in found)
+    left = sum(f.is_damage and how is None for f, how in zip(found, healed, strict=True))
+    if options.json:
+        findings = [{**asdict(f), "healed": how} for f, how in zip(found, healed, strict=True)]
+        print(json.dumps({"version": 1, "findings": findings}, default=str))
+    else:
+        lines = [
+            f"{f.head}\n  healed: {how}" if how else str(f) for f, how in zip(found, healed, strict=True)
+        ]
+        print("\n".join([*lines, _summary(damaged, left, options.repair)]))
+    return EXIT_DAMAGED if left else 0
+
+
+def _summary(damaged: int, left: int, repairs: bool) -> str:
+    if not damaged:
+        return "nothing is damaged"
+    return f"{damaged} damaged, {damaged - left} healed" if repairs else f"{damaged} damaged"
 
 
 def _gc(options: argparse.Namespace) -> int:

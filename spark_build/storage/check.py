@@ -1,7 +1,7 @@
 """Reads a whole store again and says what is damaged, whom it hurts and how it heals."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from spark_build.core.address import target_of, typed
@@ -23,22 +23,30 @@ class Finding(Struct, frozen=True):
     def is_damage(self) -> bool:
         return self.kind != "absent"
 
-    def __str__(self) -> str:
+    @property
+    def head(self) -> str:
         hurt = f" (of {', '.join(self.stages)})" if self.stages else ""
-        return f"{self.name}{hurt}: {self.what}\n  fix: {self.fix}"
+        return f"{self.name}{hurt}: {self.what}"
+
+    def __str__(self) -> str:
+        return f"{self.head}\n  fix: {self.fix}"
 
 
-def check(store: LocalStore, sample: int | None = None) -> list[Finding]:
-    """Everything that is not what its name says; of the objects only `sample` drawn ones where given.
+Sample = Callable[[int], int]  # of how many objects how many are read
+
+
+def check(store: LocalStore, sample: Sample | None = None, seed: int | None = None) -> list[Finding]:
+    """Everything that is not what its name says; of the objects only a drawn `sample` where given.
 
     Damaged objects are set aside, so that the next build makes them again.
     """
     stages, listings = _stages_by_object(store)
-    digests = list(_objects(store.folder))
-    if sample is not None and sample < len(digests):
+    digests = sorted(_objects(store.folder))
+    if sample is not None:
         import random
 
-        digests = sorted(random.sample(digests, sample))
+        drawn = random.Random(seed).sample(digests, min(len(digests), max(0, sample(len(digests)))))
+        digests = sorted(drawn)
     found = [
         *_damaged_objects(store, digests, stages),
         *_damaged_records(store),
@@ -51,35 +59,38 @@ def check(store: LocalStore, sample: int | None = None) -> list[Finding]:
 def _stages_by_object(store: LocalStore) -> tuple[dict[Digest, set[str]], list[Finding]]:
     """Whose results hold each object, and what is wrong with the listings that tell it."""
     stages: dict[Digest, set[str]] = {}
-    found = []
     for record in store.records.all():
         stages.setdefault(record.output, set()).add(record.stage)
+    found = []
+    for output, of_output in list(stages.items()):
+        hurt = tuple(sorted(of_output))
         try:
-            tree = store.objects.tree(record.output)
+            tree = store.objects.tree(output)
         except StoreDamaged as problem:
-            found.append(_damaged(record.output, problem, (record.stage,)))
+            found.append(_damaged(output, problem, hurt))
             continue
         except KeyError:
-            found.append(_absent(record.output, "the listing of its result", record.stage))
+            found.append(_absent(output, "the listing of its result", hurt))
             continue
         for entry in tree:
-            stages.setdefault(entry.digest, set()).add(record.stage)
+            stages.setdefault(entry.digest, set()).update(of_output)
         gone = [entry.path for entry in tree if not os.path.lexists(store.objects.path(entry.digest))]
         if gone:
             more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-            found.append(_absent(record.output, f"{', '.join(gone[:3])}{more}", record.stage))
+            found.append(_absent(output, f"{', '.join(gone[:3])}{more}", hurt))
     return stages, found
 
 
-def _absent(output: Digest, what: str, stage: str) -> Finding:
-    return Finding(
-        "absent", output, f"{what} not in this store", f"spark build {typed(target_of(stage))}", (stage,)
-    )
+def _absent(output: Digest, what: str, stages: tuple[str, ...]) -> Finding:
+    return Finding("absent", output, f"{what} not in this store", _build_of(stages), stages)
 
 
 def _damaged(digest: Digest, problem: StoreDamaged, stages: tuple[str, ...]) -> Finding:
-    fix = f"spark build {' '.join(dict.fromkeys(typed(target_of(s)) for s in stages))}".rstrip()
-    return Finding("object", digest, problem.message, fix, stages)
+    return Finding("object", digest, problem.message, _build_of(stages), stages)
+
+
+def _build_of(stages: Iterable[str]) -> str:
+    return f"spark build {' '.join(dict.fromkeys(typed(target_of(s)) for s in stages))}".rstrip()
 
 
 def _objects(folder: str) -> Iterator[Digest]:

@@ -57,7 +57,7 @@ def changed_paths(objects: "LocalObjects", tree: Tree) -> list[str]:
 
 
 def _fill(objects: "LocalObjects", tree: Tree, folder: str, link: bool) -> None:
-    unsound = set(objects.claim(entry.digest for entry in tree)) if link else set()
+    unsound = set(objects.verified({entry.digest for entry in tree})) if link else set()
     made = {folder}
     for entry in tree:
         target = f"{folder}/{entry.path}"

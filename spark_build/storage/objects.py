@@ -60,6 +60,14 @@ class LocalObjects:
             touch(map(self.path, wanted))
         return self.unsound(wanted)
 
+    def verified(self, digests: Iterable[Digest]) -> list[Digest]:
+        """`claim`, which reads them all: those that are absent, or whose content is another, whatever their stats."""
+        wanted = [*digests]
+        self.be_present()
+        with deciding(self.folder):
+            touch(map(self.path, wanted))
+        return [digest for digest in wanted if not self._holds(digest, self._stat(digest))]
+
     def be_present(self) -> None:
         """What is claimed and written from now on stays as long as these objects are referred to."""
         self._presence = presence(self.folder)
@@ -180,6 +188,11 @@ class LocalObjects:
             return None  # gone already, or a store that can only be read
         return place
 
+    def _holds(self, digest: Digest, stat: os.stat_result | None) -> bool:
+        """Whether the content there is that of the digest."""
+        is_file = stat is not None and modes.S_ISREG(stat.st_mode)
+        return stat is not None and is_file and digest_file(self.path(digest), stat.st_size) == digest
+
     def _stat(self, digest: Digest) -> os.stat_result | None:
         try:
             return os.lstat(self.path(digest))
@@ -191,8 +204,7 @@ class LocalObjects:
             return False
         if noted == (stat.st_size, stat.st_mtime_ns):
             return True
-        path = self.path(digest)
-        if not modes.S_ISREG(stat.st_mode) or digest_file(path, stat.st_size) != digest:
+        if not self._holds(digest, stat):
             return False
         self.state.note_object(digest, ObjectStat(stat.st_size, stat.st_mtime_ns))
         return True

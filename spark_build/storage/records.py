@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,13 @@ class LocalRecords:
     def has(self, key: Digest) -> bool:
         """Whether there is a file, sound or not."""
         return os.path.lexists(self._path(key))
+
+    def set_aside(self, path: str) -> None:
+        """Moves a damaged record's file out of the way."""
+        with disk_problems(path), suppress(FileNotFoundError):
+            self.disk.make_folder(f"{self.folder}/damaged")
+            stem = os.path.basename(path).removesuffix(".json")
+            self.disk.rename(path, f"{self.folder}/damaged/{stem}-{os.urandom(3).hex()}.json")
 
     def drop(self, path: str, record: Record) -> None:
         """Takes a record's file away, and the name that the index has for it."""
@@ -80,8 +88,7 @@ class LocalRecords:
             return None
         standing = read_record(path)
         if standing is None:  # damaged
-            self.disk.make_folder(f"{self.folder}/damaged")
-            self.disk.rename(path, f"{self.folder}/damaged/{record.key}-{os.urandom(3).hex()}.json")
+            self.set_aside(path)
             return self._write(record)
         if standing.output == record.output:
             if knows_more(record.notes, standing.notes):  # now it is known to rest on its inputs alone

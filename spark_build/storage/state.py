@@ -200,6 +200,8 @@ class State:
         for sql, values in self._forgotten:
             connection.execute(sql, values)
         for table, rows in self._new.items():
+            if not rows:  # they were forgotten before they were written
+                continue
             marks = ",".join("?" * len(next(iter(rows.values()))))
             connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", rows.values())
 
