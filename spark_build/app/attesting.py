@@ -4,22 +4,23 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import Project
-from spark_build.app.lineage import Meant, meant_by, readers
+from spark_build.app.lineage import Meant, meant_by, readers, tagged
 from spark_build.app.overrides import names_of_results
 from spark_build.app.results import brought
+from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import Address, stage_name, target_of, typed
 from spark_build.core.digest import Digest, canonical_json
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.record import Record
 from spark_build.core.tree import Tree
-from spark_build.core.values import Struct
+from spark_build.core.values import Struct, replace
 from spark_build.engine.chain import Past
-from spark_build.pinning import SOURCE_PIN
+from spark_build.pinning import SOURCE_PIN, import_pin
 from spark_build.report.dependencies import Made
 from spark_build.report.ml_bom import ml_bom
 from spark_build.report.provenance import PAYLOAD, Attested, File, statement
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 PROVENANCE, UNSIGNED = "provenance.intoto.jsonl", "provenance.unsigned.json"
 BOM, MODEL_SIGNATURE, MODEL_KEY = "bom.cdx.json", "model.sig", "model.pub"
 _ALL = (PROVENANCE, UNSIGNED, BOM, MODEL_SIGNATURE, MODEL_KEY)
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 8 << 20
 
 
 class Attestation(Struct, frozen=True):
@@ -85,7 +86,7 @@ def digests_of(path: str | os.PathLike[str]) -> dict[str, str]:
     """Both digests of a file's content, in one pass."""
     from blake3 import blake3
 
-    ours, theirs = blake3(), hashlib.sha256()
+    ours, theirs = blake3(max_threads=blake3.AUTO), hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             ours.update(chunk)
@@ -123,14 +124,42 @@ def _attested(meant: Meant, target: str) -> Attested:
             f"{target}: {str(error.args[0])[:12]} is not in the store, so that its files can't be digested",
             fix=f"spark build {typed(target)}",
         ) from None
+    own = [_made(meant, stage, of_it) for stage, of_it in made.items()]
     judges = _judges(meant, made)
     return Attested(
         target,
         files,
         hashlib.sha256(tree.listing).hexdigest(),
-        tuple(_made(meant, stage, of_it) for stage, of_it in made.items()),
+        (*_behind_tags(project, own), *own),
         tuple(_made(meant, stage, of_it) for stage, of_it in judges.items()),
     )
+
+
+def _behind_tags(project: Project, own: Sequence[Made]) -> list[Made]:
+    """The lineages of tagged results that were read: they are pinned by digest, so no stage leads there."""
+    names = {one.stage: one.record.key for one in own}
+    found: dict[str, list[Made]] = {}
+    waiting = list(own)
+    while waiting:
+        for told in waiting.pop().outside.values():
+            if (tag := told.get("tag")) is not None and tag not in found:
+                found[tag] = _behind_tag(project, tag, names)
+                waiting += found[tag]
+    return [one for made in reversed(found.values()) for one in made]
+
+
+def _behind_tag(project: Project, tag: str, names: dict[str, Digest]) -> list[Made]:
+    """`names`: what other results are called already. Nothing where the store has its Record no more."""
+    try:
+        meant = tagged(project, Address.parse(tag))
+    except SparkError:
+        return []
+    found = []
+    for stage, record in meant.lineage.items():
+        is_other = names.setdefault(stage, record.key) != record.key
+        called = f"{target_of(stage)}@{record.key[:8]}/{stage_name(stage)}" if is_other else stage
+        found.append(replace(_made(meant, stage, record), stage=called, address=stage, behind=tag))
+    return found
 
 
 def _judges(meant: Meant, made: Mapping[str, Record]) -> dict[str, Record]:
@@ -148,10 +177,11 @@ def _made(meant: Meant, stage: str, record: Record) -> Made:
     files = {name: tree for name, digest in record.sources.items() if (tree := _tree(meant, digest))}
     outside = {}
     for name, _, given in bare.inputs():
-        if given is not None and given.artifact is not None and (tree := _tree(meant, given.artifact)):
-            files[name] = tree
+        if given is not None and given.artifact is not None:
             outside[name] = _pin(meant.project, given.name or "", given.artifact)
-    return Made(stage, record, node, files, outside, meant.drift.get(stage, ()))
+            if "tag" not in outside[name] and (tree := _tree(meant, given.artifact)):
+                files[name] = tree
+    return Made(stage, record, node, files, outside, accepted_note(meant.drift.get(stage, ())))
 
 
 def _tree(meant: Meant, digest: Digest) -> Tree | None:
@@ -163,12 +193,14 @@ def _tree(meant: Meant, digest: Digest) -> Tree | None:
 
 
 def _pin(project: Project, name: str, artifact: Digest) -> dict[str, Any]:
-    """What the lock tells of something outside that it has pinned."""
-    if not name.startswith(SOURCE_PIN):
-        return {}
-    block = project.lock.get("pins", name) or {}
-    at = block.get("at") if block.get("output") == artifact else None
-    return {"pin": name, **({"at": dict(at)} if at else {})}
+    """What the lock tells of a result that no stage gives: of a tag, of another project, or brought by a source."""
+    lock = project.lock
+    if (lock.tag(name) or {}).get("output") == artifact:
+        return {"tag": name}
+    pin = name if name.startswith(SOURCE_PIN) else import_pin(name)
+    block = lock.get("pins", pin) or {}
+    told = {"from": block.get("url"), "at": block.get("at")} if block.get("output") == artifact else {}
+    return {"pin": pin, **{key: value for key, value in told.items() if value}}
 
 
 def _file_name(target: str) -> str:

@@ -18,12 +18,14 @@ _HUB = "https://huggingface.co"
 class Made(Struct, frozen=True):
     """A stage of a lineage: what its Record says, and what its inputs are called."""
 
-    stage: str
+    stage: str  # as an attestation calls it: two results of one stage may stand in one lineage
     record: Record
     node: Node | None = None  # as the Sparkfile stands
     files: Mapping[str, Tree] = field(default_factory=dict)  # input -> what it held, where the store knows
     outside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # input -> what its pin tells
-    drift: tuple[str, ...] = ()
+    accepted: str | None = None  # `spark accept`: its Record stands for another key
+    address: str = ""  # as the Sparkfile calls it
+    behind: str = ""  # the tagged result that it is behind; '' where stages alone lead to it
 
     @property
     def steps(self) -> Sequence[Mapping[str, Any]]:
@@ -70,18 +72,16 @@ class Dependency(Struct, frozen=True):
 
 def dependencies(made: Sequence[Made]) -> list[dict[str, Any]]:
     """Every one once, in an order that hangs on nothing but themselves."""
-    records = {one.stage: one.record for one in made}
     found: dict[bytes, tuple[Dependency, set[str]]] = {}
     for one in made:
-        for dependency in dependencies_of(one, records):
+        for dependency in dependencies_of(one, made):
             told = canonical_json(dependency.descriptor(()))
             found.setdefault(told, (dependency, set()))[1].add(one.stage)
     ordered = sorted(found.items(), key=lambda pair: (pair[1][0].kind, pair[1][0].name, pair[0]))
     return [dependency.descriptor(stages) for _, (dependency, stages) in ordered]
 
 
-def dependencies_of(one: Made, records: Mapping[str, Record]) -> Iterator[Dependency]:
-    """`records`: those of the lineage, by stage."""
+def dependencies_of(one: Made, lineage: Sequence[Made]) -> Iterator[Dependency]:
     for name, read, given in one.inputs():
         if isinstance(read, str):
             yield from _of_path(one, name, read, given)
@@ -89,7 +89,7 @@ def dependencies_of(one: Made, records: Mapping[str, Record]) -> Iterator[Depend
             yield _of_hub(one, name, read["revision"], given)
         elif isinstance(read, Mapping):
             parts = {part: digest for part, digest in read.items() if digest is not None}
-            yield from _of_result(one, name, parts, given, records)
+            yield from _of_result(one, name, parts, given, lineage)
     kind, revision = one.record.manifest.get("kind"), one.record.manifest.get("revision")
     yield Dependency("runner", f"stage {kind}", f"urn:spark-build:stage:{kind}:{revision}")
     for step in one.steps:
@@ -140,26 +140,44 @@ def _of_hub(one: Made, name: str, revision: str, given: Input | None) -> Depende
 
 
 def _of_result(
-    one: Made, name: str, parts: Mapping[str, Digest], given: Input | None, records: Mapping[str, Record]
+    one: Made, name: str, parts: Mapping[str, Digest], given: Input | None, lineage: Sequence[Made]
 ) -> Iterator[Dependency]:
     """The Artifact with the parts that were read of it; where nobody knows it any more, these alone."""
-    stage = given.stage if given is not None else None
     if not parts:  # nothing of what it asked for was there
         return
-    if stage is not None and stage in records and _holds(records[stage].parts, parts):
-        record = records[stage]
-        more = {"key": record.key, "parts": dict(parts)}
-        yield Dependency(
-            "result", stage, f"urn:spark-build:result:{quote(stage)}", {"blake3": record.output}, more
-        )
+    outside = one.outside.get(name, {})
+    if (before := _before(one, parts, given, outside, lineage)) is not None:
+        more = {"key": before.record.key, "parts": dict(parts), **outside}
+        uri, digest = f"urn:spark-build:result:{quote(before.stage)}", {"blake3": before.record.output}
+        yield Dependency("result", before.stage, uri, digest, more)
     elif given is not None and given.artifact is not None and _holds(given.artifact_parts or {}, parts):
-        more = {"parts": dict(parts), **one.outside.get(name, {})}
-        called = f"{one.stage} {name}"
-        yield Dependency("result", called, digest={"blake3": given.artifact}, more=more)
+        called = given.name if given.name and "from" in outside else f"{one.stage} {name}"
+        more, digest = {"parts": dict(parts), **outside}, {"blake3": given.artifact}
+        yield Dependency("result", called, digest=digest, more=more)
         yield from _of_files(called, one.files.get(name))
     else:
-        for part, digest in parts.items():
-            yield Dependency("part", f"{stage or f'{one.stage} {name}'} {part}", digest={"blake3": digest})
+        stage = given.stage if given is not None and given.stage else f"{one.stage} {name}"
+        for part, digested in parts.items():
+            yield Dependency("part", f"{stage} {part}", digest={"blake3": digested})
+
+
+def _before(
+    one: Made,
+    parts: Mapping[str, Digest],
+    given: Input | None,
+    outside: Mapping[str, Any],
+    lineage: Sequence[Made],
+) -> Made | None:
+    """The stage of the lineage that gave these parts; of several the one on the same side of a tag."""
+    if given is None:
+        return None
+    tag = outside.get("tag")
+    if given.artifact is not None:
+        found = [m for m in lineage if tag and m.behind == tag and m.record.output == given.artifact]
+    else:
+        found = [m for m in lineage if (m.address or m.stage) == given.stage]
+        found.sort(key=lambda m: m.behind != one.behind)
+    return next((m for m in found if _holds(m.record.parts, parts)), None)
 
 
 def _holds(has: Mapping[str, Digest], parts: Mapping[str, Digest]) -> bool:

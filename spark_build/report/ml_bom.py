@@ -57,7 +57,6 @@ def _main(attested: Attested) -> Component:
 
 def _others(attested: Attested) -> tuple[dict[str, Component], dict[str, set[str]]]:
     """Components by reference, and which of them each is made from."""
-    records = {one.stage: one.record for one in attested.made}
     own = target_of(attested.result.stage)
     found: dict[str, Component] = {}
     edges: dict[str, set[str]] = {}
@@ -66,7 +65,7 @@ def _others(attested: Attested) -> tuple[dict[str, Component], dict[str, set[str
         if target != own:
             of_it = [m for m in attested.made if target_of(m.stage) == target]
             found[target] = _of_target(target, [*attested.made, *attested.judges], _last(of_it))
-        for dependency in dependencies_of(one, records):
+        for dependency in dependencies_of(one, attested.made):
             component = _component(dependency)
             if component is not None:
                 found.setdefault(component["bom-ref"], component)

@@ -146,7 +146,7 @@ def _run(attested: Attested, byproducts: Mapping[str, str]) -> dict[str, Any]:
             {"name": name, "digest": {"sha256": digest}} for name, digest in sorted(byproducts.items())
         ],
         EVIDENCE: [
-            *(_evidence(one) for one in attested.made),
+            *(_evidence(one) for one in {(one.stage, one.record.key): one for one in attested.made}.values()),
             *({**_evidence(one), **_judged(one)} for one in attested.judges),
         ],
     }
@@ -161,7 +161,7 @@ def _evidence(made: Made) -> dict[str, Any]:
         "metrics": record.metrics,
         "requirements": requirements(made),
         **{name: record.notes.get(name) for name in _NOTES},
-        "drift": list(made.drift),
+        "accepted": made.accepted,
     }
     return {
         "stage": made.stage,

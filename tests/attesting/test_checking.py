@@ -121,11 +121,11 @@ def test_no_byte_of_one_can_be_changed(tmp_path: Path) -> None:
     whole, taken = file.read_bytes(), []
     assert check_attestation(file, None, keys=[key.public], folder=got).verdict == "equal"
     for place in range(len(whole)):
-        for flip in (1, 0x20, 0xFF):
-            byte = bytes([whole[place] ^ flip])
-            file.write_bytes(whole[:place] + byte + whole[place + 1 :])
-            if check_attestation(file, None, keys=[key.public], folder=got).verdict != "refused":
-                taken.append((place, flip))
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 0x20 if place % 2 else 1  # of a letter the other case, or a neighbour
+        file.write_bytes(spoiled)
+        if check_attestation(file, None, keys=[key.public], folder=got).verdict != "refused":
+            taken.append(place)
     assert taken == []
 
 
@@ -161,7 +161,7 @@ def test_keys_that_the_sparkfile_lists_count_and_others_are_told(project: Attest
     assert checked(project, code=0, key=None)["signed_by"] == project.key.public.id
     project.folder.edit(str(project.key.public), str(PrivateKey.new().public))
     assert checked(project, code=4, key=None)["verdict"] == "refused"
-    ran = project.folder.spark("attest", "tiny", "--to", str(tmp_path / "x"))
+    ran = project.folder.spark("attest", "dataset:notes", "--to", str(tmp_path / "x"))
     assert "which this Sparkfile does not list for 'trusted'" in ran.err
 
 

@@ -131,6 +131,39 @@ def test_a_model_made_of_another_tells_of_both(attested: Attested, tmp_path: Pat
     assert "data/doc0003.md" in names
 
 
+def test_what_was_made_of_a_tagged_result_tells_the_story_behind_the_tag_too(
+    project: Attested, tmp_path: Path
+) -> None:
+    folder = project.folder
+    folder.spark("tag", "model:tiny@first")
+    folder.edit("lr: 0.1", "lr: 0.2")
+    folder.edit('base: "model:tiny", recipe', 'base: "model:tiny@first", recipe')
+    folder.edit(
+        'run: "cp -r {inputs.base}/. {output}"',
+        'run: "cp -r {inputs.base}/. {output}; cp -r {inputs.m} {output}/m", inputs: {m: "model:tiny"}',
+    )
+    folder.build()
+    whole = project.statement("model:next", tmp_path / "x")
+    definition = whole["predicate"]["buildDefinition"]
+    stages = definition["externalParameters"]["stages"]
+    tiny = [name for name in stages if name.startswith("model:tiny")]
+    lr = {name: stages[name]["steps"][0]["params"]["params"]["lr"] for name in tiny}
+    assert sorted(lr.values()) == [0.1, 0.2]
+    assert lr["model:tiny/train"] == 0.2
+    results = {
+        d["name"]: d for d in definition["resolvedDependencies"] if d["annotations"]["kind"] == "result"
+    }
+    (behind,) = set(tiny) - {"model:tiny/train"}
+    assert results[behind]["annotations"]["tag"] == "model:tiny@first"
+    evidence = [one["stage"] for one in whole["predicate"]["runDetails"]["spark_evidence"]]
+    assert len(evidence) == len(set(evidence))
+    edges = {
+        e["ref"]: e["dependsOn"]
+        for e in json.loads((tmp_path / "x/bom.cdx.json").read_text())["dependencies"]
+    }
+    assert edges["model:next"] == ["model:tiny", behind.removesuffix("/train")]
+
+
 def test_the_same_records_give_the_same_bytes_at_another_place_and_without_any_index(
     project: Attested, tmp_path: Path
 ) -> None:
@@ -224,12 +257,9 @@ def test_an_accepted_result_says_so_with_its_reason(project: Attested, tmp_path:
     project.folder.write("train.py", TRAIN + "# a comment\n")
     project.folder.spark("accept", "model:tiny/train", "--reason", "a comment alone")
     project.folder.build()
-    (told_of,) = [
-        one["drift"]
-        for one in project.statement("tiny", tmp_path / "x")["predicate"]["runDetails"]["spark_evidence"]
-        if one["stage"] == "model:tiny/train"
-    ]
-    assert any("a comment alone" in line for line in told_of)
+    evidence = project.statement("tiny", tmp_path / "x")["predicate"]["runDetails"]["spark_evidence"]
+    (of_it,) = [one for one in evidence if one["stage"] == "model:tiny/train"]
+    assert of_it["accepted"].endswith("a comment alone")
 
 
 def test_what_a_stage_read_undeclared_is_told(project: Attested, tmp_path: Path) -> None:
