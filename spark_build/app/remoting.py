@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
 from spark_build.pinning import Lock
-from spark_build.remote.bucket import Bucket
+from spark_build.remote.bucket import ANSWER_SECONDS, Bucket
 from spark_build.remote.layout import scope_of
 from spark_build.remote.records import TieredObjects, TieredRecords
 from spark_build.remote.store import RemoteStore
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spark_build.remote.uploads import Uploads
 
 LEASE_VARIABLE = "SPARK_LEASE_SECONDS"
+ANSWER_VARIABLE = "SPARK_REMOTE_SECONDS"
 SCOPE_VARIABLE = "SPARK_SCOPE"
 
 
@@ -37,7 +38,7 @@ def open_remote(project: Project) -> RemoteStore:
     if not url.startswith("s3://") or not url.removeprefix("s3://").partition("/")[0]:
         raise UsageError(f"{at}: store.remote: '{url}' is no S3 URL", fix="s3://bucket/prefix")
     return RemoteStore(
-        Bucket(url, named.get("endpoint")),
+        Bucket(url, named.get("endpoint"), answer_seconds=_seconds(ANSWER_VARIABLE, ANSWER_SECONDS, 0.1)),
         project.local_store.objects,
         project.state,
         scope=scope_of(project.environment.get(SCOPE_VARIABLE) or named.get("scope")),
@@ -100,7 +101,7 @@ def run_with_remote(
 ) -> BuildResult:
     """A build that takes what the remote has, and brings what it makes there while it goes on."""
     from spark_build.app.building import builder_in
-    from spark_build.remote.leases import RemoteLeases
+    from spark_build.remote.leases import LEASE_SECONDS, RemoteLeases
     from spark_build.remote.uploads import Uploads
     from spark_build.storage.leases import LocalLeases
 
@@ -122,13 +123,19 @@ def run_with_remote(
             return builder.run(asked)
         finally:
             builder.executor.close()
+
+    def is_published(key: Digest) -> bool:
+        records.look_again(key)
+        return remote.record(key) is not None
+
     uploads = Uploads(remote, settled=lambda key: leases.settle(key))
     leases = RemoteLeases(
         local,
         remote.bucket,
         remote.scope,
-        seconds=_lease_seconds(),
-        acquired=records.look_again,
+        seconds=_seconds(LEASE_VARIABLE, LEASE_SECONDS, 1.0),
+        are_kept=lambda: remote.features.leases,
+        is_published=is_published,
         keeps=uploads.is_pending,
         warn=warn,
     )
@@ -147,7 +154,12 @@ def run_with_remote(
         result = builder.run(asked)
         if result.is_interrupted:
             uploads.stop()
-        uploads.wait()
+        try:
+            uploads.wait()
+        except KeyboardInterrupt:  # what was built stands; only its way there is cut short
+            result.is_interrupted = True
+            uploads.stop()
+            uploads.wait()
         result.warnings += upload_warnings(uploads)
         return result
     finally:
@@ -173,7 +185,8 @@ def upload_warnings(uploads: Uploads) -> list[str]:
     failed = dict(uploads.failed)
     told = [f"{stage} was not uploaded: {error.message}; {_PUSH}" for stage, error in failed.items()]
     if uploads.left_out:
-        told.append(f"interrupted: {uploads.left_out} results were not uploaded; {_PUSH}")
+        why = "interrupted" if uploads.is_stopped else "the remote store does not answer"
+        told.append(f"{why}: of {uploads.left_out} results the upload was left out; {_PUSH}")
     return told + [not_deterministic(ours, theirs) for ours, theirs in uploads.pushed.others]
 
 
@@ -187,13 +200,11 @@ def not_deterministic(ours: Any, theirs: Any) -> str:
 _PUSH = "spark store push does it again"
 
 
-def _lease_seconds() -> float:
-    from spark_build.remote.leases import LEASE_SECONDS
-
+def _seconds(variable: str, usual: float, least: float) -> float:
     try:
-        return max(1.0, float(os.environ.get(LEASE_VARIABLE, LEASE_SECONDS)))
+        return min(max(least, float(os.environ.get(variable, usual))), 3600.0)
     except ValueError:
-        raise UsageError(f"{LEASE_VARIABLE} is no number", fix="a number of seconds, such as 60") from None
+        raise UsageError(f"{variable} is no number", fix=f"a number of seconds, such as {usual:g}") from None
 
 
 def warn(text: str) -> None:

@@ -14,18 +14,28 @@ _KNOWN = {
 }  # fmt: skip
 
 
-def open_bucket(url: str, endpoint: str | None = None, *, tries_again: bool = True) -> Any:
+def open_bucket(
+    url: str,
+    endpoint: str | None = None,
+    *,
+    tries_again: bool = True,
+    answer_seconds: float | None = None,
+    body_seconds: float = 60.0,
+) -> Any:
     """obstore's store for `s3://bucket/prefix`, or for a URL of an HTTP server; paths start at the prefix.
 
-    `endpoint` goes before `AWS_ENDPOINT_URL` and the profile's. Errors: Unavailable without obstore; TransientError
-    for what is no URL of a store.
+    `endpoint` goes before `AWS_ENDPOINT_URL` and the profile's. `answer_seconds`: until an answer begins, which is
+    after all that is sent, and between two pieces of it. Errors: Unavailable without obstore; TransientError for what
+    is no URL of a store.
     """
     try:
         from obstore.store import from_url
     except ImportError:
         raise Unavailable(f"{url}: reading it needs obstore", fix="pip install 'spark-build[s3]'") from None
     # an endpoint of one's own may have no certificate
-    options: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": "60s"}
+    options: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": f"{body_seconds:g}s"}
+    if answer_seconds is not None:
+        options["read_timeout"] = f"{answer_seconds:g}s"
     config: Any = profile(os.environ) if url.startswith("s3://") else {}
     if endpoint:
         config["endpoint"] = endpoint

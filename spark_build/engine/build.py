@@ -34,8 +34,11 @@ class Lease(Protocol):
 
 
 class Leases(Protocol):
-    def acquire(self, key: Digest) -> Lease | None:
-        """The right to run this action; None while somebody else has it. Never waits."""
+    def acquire(self, key: Digest, *, is_shared: bool = True) -> Lease | None:
+        """The right to run this action; None while somebody else has it. Never waits.
+
+        `is_shared`: others can have its result. Errors: SparkError where the disk refuses.
+        """
 
     def holder(self, key: Digest) -> str: ...
 
@@ -245,7 +248,7 @@ class Builder:
             if not self._may_run(node) or not self._has_room(node):
                 continue
             try:
-                lease = self.leases.acquire(stage_plan.key or "")
+                lease = self.leases.acquire(stage_plan.key or "", is_shared=node.pushes)
             except SparkError as error:  # the disk is full, or can't be written
                 self._finish(self._failed(node, stage_plan, error, 0.0))
                 continue

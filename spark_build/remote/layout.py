@@ -72,6 +72,16 @@ def lease_path(scope: str, key: Digest) -> str:
     return f"{scope}/leases/{key}"
 
 
+def clock_path(scope: str) -> str:
+    """Written where somebody wants to know what time it is by the server."""
+    return f"{scope}/clock"
+
+
+def trial_folder(scope: str, name: str) -> str:
+    """Where is tried what the endpoint can do; among the leases, for these alone may be deleted by who writes."""
+    return f"{scope}/leases/trial-{name}"
+
+
 def epoch_path(scope: str) -> str:
     """What a gc changes before it removes anything: what was noted as being there counts no longer."""
     return f"{scope}/epoch"

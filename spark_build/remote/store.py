@@ -15,6 +15,7 @@ from spark_build.core.tree import Tree
 from spark_build.core.trust import TRUSTED, Trust, seal
 from spark_build.core.values import Struct, field
 from spark_build.remote.bucket import Bucket
+from spark_build.remote.features import Features, features_of
 from spark_build.remote.layout import (
     Index,
     Slice,
@@ -25,6 +26,7 @@ from spark_build.remote.layout import (
     record_path,
 )
 from spark_build.remote.progress import counted
+from spark_build.remote.publish import Standing, create, publish
 from spark_build.storage.guarded_memo import NOTE
 from spark_build.storage.records import sealed, unsealed
 
@@ -109,25 +111,37 @@ class RemoteStore:
 
     def _read_record(self, scope: str, path: str, key: Digest) -> Record | None:
         """None too where it can't be believed, which is told."""
-        try:
-            return self.read_record(scope, path, key)
-        except (StoreDamaged, Untrusted) as error:
-            self.warn(f"{self.bucket}: {error}; it is not taken")
-            return None
+        return self._standing(scope, path, key)[0]
 
     def read_record(self, scope: str, path: str, key: Digest) -> Record | None:
         """None where nothing stands there. Errors: StoreDamaged, Untrusted where it can't be believed."""
+        record, _, problem = self._seen(scope, path, key)
+        if problem is not None:
+            raise problem
+        return record
+
+    def _standing(self, scope: str, path: str, key: Digest) -> Standing:
+        record, etag, problem = self._seen(scope, path, key)
+        if problem is not None:
+            self.warn(f"{self.bucket}: {problem}; it is not taken")
+        return record, etag
+
+    def _seen(
+        self, scope: str, path: str, key: Digest
+    ) -> tuple[Record | None, str | None, SparkError | None]:
+        """What stands there, its ETag, and why it can't be believed."""
         problem: SparkError | None = None
         for _ in range(_READS):
-            data = self.bucket.get(path)
-            if data is None:
-                return None
+            found = self.bucket.read(path)
+            if found is None:
+                return None, None, None
             try:
-                return _record_of(self.trust.open(data, RECORD_TYPE, scope, path), key, path)
+                payload = self.trust.open(found.data, RECORD_TYPE, scope, path)
+                return _record_of(payload, key, path), found.etag or "", None
             except (StoreDamaged, Untrusted) as error:
                 problem = error
-        assert problem is not None
-        raise problem
+        assert found is not None
+        return None, found.etag or "", problem
 
     # artifacts
 
@@ -249,19 +263,23 @@ class RemoteStore:
 
     def _push_record(self, record: Record, pushed: Pushed) -> None:
         data = seal(sealed(record), RECORD_TYPE, self.scope, self._signer)
-        if self.bucket.put_new(record_path(self.scope, record.key), data) is not None:
-            pushed.records += 1
-            return
+        path, beside = (record_path(self.scope, record.key, output) for output in (None, record.output))
+        if not self.features.creates:  # another may write over it: here it stays
+            self.bucket.put(beside, data)
         self.look_again(record.key)
-        standing = self._read_record(self.scope, record_path(self.scope, record.key), record.key)
-        if standing is None:  # damaged, or of somebody who may not write here
-            self.bucket.put(record_path(self.scope, record.key), data)
+        standing = publish(
+            self.bucket, path, data, lambda: self._standing(self.scope, path, record.key), self.features
+        )
+        if standing is None:
             pushed.records += 1
         elif standing.output != record.output:
-            beside = record_path(self.scope, record.key, record.output)
-            if self.bucket.put_new(beside, data) is not None:
-                pushed.records += 1
+            pushed.records += create(self.bucket, beside, data, self.features)
             pushed.others.append((record, standing))
+
+    @cached_property
+    def features(self) -> Features:
+        """Of the endpoint; asked for before anything is written where that matters, and by nobody who only reads."""
+        return features_of(self.bucket, self.scope, self.state, self.warn)
 
     @cached_property
     def _signer(self) -> PrivateKey | None:

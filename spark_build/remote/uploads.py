@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from spark_build.core.digest import Digest
-from spark_build.core.errors import SparkError
+from spark_build.core.errors import SparkError, TransientError
 from spark_build.core.record import Record
 from spark_build.remote.store import Pushed, RemoteStore
 
@@ -28,9 +28,11 @@ class Uploads:
         self._pending: set[Digest] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_stopped = False
+        self.is_stopped = False
+        self._is_last_call = False  # the build is over
+        self._is_unanswered = False  # the last one
         self.pushed = Pushed()
-        self.left_out = 0  # because it was stopped
+        self.left_out = 0  # because it was stopped, or nobody answers
         self.failed: list[tuple[str, SparkError]] = []  # stages, and why
 
     def add(self, record: Record, *, with_artifact: bool) -> None:
@@ -46,36 +48,48 @@ class Uploads:
             return key in self._pending
 
     def wait(self) -> None:
-        """Until all that was added is there, or has failed."""
+        """Until all that was added is there, or has failed. Once nobody answers the rest is left out."""
         if self._thread is not None:
-            self._queue.put(None)
+            if not self._is_last_call:
+                self._is_last_call = True
+                self._queue.put(None)
             self._thread.join()
             self._thread = None
 
     def stop(self) -> None:
         """What is not there yet is not waited for."""
-        self._is_stopped = True
+        self.is_stopped = True
 
     def _run(self) -> None:
         while (one := self._queue.get()) is not None:
             record, with_artifact = one
             try:
-                if self._is_stopped:
-                    self.left_out += 1
-                else:
-                    self._push(record, with_artifact)
-            except SparkError as error:
-                self.failed.append((record.stage, error))
+                self._push_unless_stopped(record, with_artifact)
             finally:
                 with self._lock:
                     self._pending.discard(record.key)
                 self._settled(record.key)
 
+    def _push_unless_stopped(self, record: Record, with_artifact: bool) -> None:
+        if self.is_stopped or (self._is_last_call and self._is_unanswered):
+            self.left_out += 1
+            return
+        try:
+            self._push(record, with_artifact)
+            self._is_unanswered = False
+        except _Stopped:
+            self.left_out += 1
+        except SparkError as error:
+            self._is_unanswered = isinstance(error, TransientError)
+            self.failed.append((record.stage, error))
+        except Exception as error:  # the build goes on, and says so
+            self.failed.append((record.stage, SparkError(f"BUG: {type(error).__name__}: {error}")))
+
     def _push(self, record: Record, with_artifact: bool) -> None:
         pushed = self._remote.push(
             record,
             with_artifact=with_artifact,
-            told=lambda done, total: self._told(record.stage, done, total),
+            told=lambda done, total: self._tell(record.stage, done, total),
         )
         if with_artifact:
             self._remote.push_memo(record)
@@ -83,3 +97,12 @@ class Uploads:
         self.pushed.records += pushed.records
         self.pushed.bytes += pushed.bytes
         self.pushed.others += pushed.others
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self.is_stopped:
+            raise _Stopped("stopped")
+        self._told(stage, done, total)
+
+
+class _Stopped(SparkError):
+    """In the middle of an upload."""

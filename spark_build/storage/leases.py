@@ -19,8 +19,8 @@ class LocalLeases:
     def __init__(self, store: Path | str) -> None:
         self._work = os.path.join(store, "work")
 
-    def acquire(self, key: Digest) -> "Lease | None":
-        """None while somebody else has it. Never waits."""
+    def acquire(self, key: Digest, *, is_shared: bool = True) -> "Lease | None":
+        """None while somebody else has it. Never waits. Whether its result leaves this machine does not matter."""
         return take(os.path.join(self._work, key))
 
     def holder(self, key: Digest) -> str:
