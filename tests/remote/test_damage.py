@@ -29,7 +29,10 @@ class Memory(Bucket):
         import obstore.store
 
         super().__init__("s3://memory/x", sleep=lambda seconds: None)
-        self.__dict__["_store"] = obstore.store.MemoryStore() if kept is None else kept
+        self.kept = obstore.store.MemoryStore() if kept is None else kept
+
+    def _store(self, seconds: float) -> Any:
+        return self.kept
 
     def contents(self) -> dict[str, bytes]:
         return {found.path: self.get(found.path) or b"" for found in self.list("")}
