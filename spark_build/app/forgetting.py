@@ -1,7 +1,8 @@
-"""`spark forget`: a tombstone in the lock, and nothing of the item in this store."""
+"""`spark forget`: a tombstone in the lock, and nothing of the item in this store and in the remote one."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from spark_build.app.held import Held, Result, parts_with
 from spark_build.app.naming_items import Choice, Naming, marks_of_name
 from spark_build.core.address import name_of, tag_of, target_of, typed
 from spark_build.core.digest import Digest
-from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.errors import SparkError, StoreDamaged, UsageError
 from spark_build.core.forgotten import REASON, Tombstone, all_marks
 from spark_build.core.record import Record
 from spark_build.core.values import replace
 from spark_build.pinning import LOCK_NAME
+from spark_build.remote.store import RemoteStore
 from spark_build.report.forgotten import Buried, Forgotten, Trained
 from spark_build.sources._rows import record_of
 from spark_build.storage import removal
@@ -40,6 +42,8 @@ def forget(
     """
     dataset = _dataset(project, text)
     _refuse(project, dataset, reason)
+    if project.remote is not None:
+        _bring_all(project, project.remote, Held(project, dataset).targets)
     held = Held(project, dataset)
     memo = LocalMemo(project.store / "memo")
     standing = project.lock.tombstones(dataset)
@@ -54,6 +58,8 @@ def forget(
     if not dry:
         if new:
             _bury(project, dataset, new)
+        if project.remote is not None:
+            _erase(project, project.remote, found)
         _remove(held, memo, found)
         _refuse_running(project, dataset, is_after=True)
     return replace(told, is_dry=dry)
@@ -168,8 +174,8 @@ def _unreached(
             yield f"the version that {result.stage} has published: {where}"
     if page := _report_of(project, dataset):
         yield f"{page}, written by spark report, may show it"
-    if project.graph.store.get("remote"):
-        yield f"the remote store {project.graph.store['remote']}, which this version does not read or write"
+    if project.graph.store.get("remote") and project.remote is None:
+        yield f"the remote store {project.graph.store['remote']}: --offline was said"
     yield f"other checkouts and their stores: commit {LOCK_NAME}, and there: spark forget {typed(dataset)}"
 
 
@@ -210,6 +216,26 @@ def _remove(held: Held, memo: LocalMemo, found: Found) -> None:
     project.look_again()
 
 
+def _bring_all(project: Project, remote: RemoteStore, targets: set[str]) -> None:
+    """What the remote has of these datasets, old results too: only what is here is searched."""
+    for record in remote.all_records():
+        if target_of(record.stage) in targets:
+            project.records.put(record)
+            if remote.bytes_missing(record.output):
+                with suppress(StoreDamaged):  # can't be read by anybody, and goes with the rest of its pack
+                    remote.fetch(record.output)
+
+
+def _erase(project: Project, remote: RemoteStore, found: Found) -> None:
+    """Before anything goes here: interrupted, the same command finds it again."""
+    from spark_build.remote.forgetting import erase
+
+    erase(remote, found.objects, list(found.memo))
+    for result in found.results.values():
+        if (clean := _without_names(result.record, found)) != result.record:
+            remote.rewrite(clean)
+
+
 def _keys_of_others(held: Held) -> set[Digest]:
     """Actions that read nothing of these datasets: what is left of a failed one is good to go on from."""
     project = held.project
@@ -236,11 +262,14 @@ def _logs(held: Held, found: Found, keys_of_others: set[Digest]) -> list[Path]:
 
 
 def _rewrite(project: Project, record: Record, found: Found) -> None:
+    if (clean := _without_names(record, found)) != record:
+        project.records.rewrite(clean)
+
+
+def _without_names(record: Record, found: Found) -> Record:
     """Its notes name no such item any more."""
-    names = found.names
-    notes, told = (_without(value, names) for value in (record.notes, record.told))
-    if (notes, told) != (record.notes, record.told):
-        project.records.rewrite(replace(record, notes=notes, told=told))
+    notes, told = (_without(value, found.names) for value in (record.notes, record.told))
+    return replace(record, notes=notes, told=told)
 
 
 def _without(value: Any, names: set[str]) -> Any:

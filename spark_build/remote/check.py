@@ -9,13 +9,12 @@ from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
-from spark_build.remote.layout import Index, memo_folder, part_name
+from spark_build.remote.layout import Index, key_in, memo_folder, part_name
 from spark_build.remote.store import RemoteStore
 from spark_build.storage.check import Finding
 
 _THREADS = 8
 _NAMED_BY_CONTENT = re.compile(r"(?:packs|listings)/([0-9a-f]{64})|objects/[0-9a-f/]+/\d{5}-([0-9a-f]{64})")
-_RECORD = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{12})?\.json")
 _SEGMENT = re.compile(r"([0-9a-f]{64})/([0-9a-f]{64})\.parquet")
 
 Drawn = Callable[[list[str]], Iterable[str]]  # the paths whose content is read, of all
@@ -62,15 +61,15 @@ class _Look:
         return [path for path in self.sizes if path.startswith(f"{self.scope}/{kind}/")]
 
     def _record(self, path: str) -> None:
-        match = _RECORD.fullmatch(path.rpartition("/")[2])
-        if match is None:
+        key = key_in(path)
+        if not key:
             return self._tell(
                 "record", path, "a file among the Records whose name is no key", (), "delete it there"
             )
         try:
-            record = self.remote.read_record(self.scope, path, match[1])
+            record = self.remote.read_record(self.scope, path, key)
         except SparkError as error:
-            self.looked.bad_records.add(match[1])
+            self.looked.bad_records.add(key)
             return self._tell("record", path, error.message, (), error.fix or "")
         if record is not None:
             self.looked.records.append(record)

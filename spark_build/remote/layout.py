@@ -18,6 +18,8 @@ _PLACE = re.compile(
     rf"({_SCOPE.pattern})/(packs/[0-9a-f]{{64}}|objects/[0-9a-f]{{2}}/[0-9a-f]{{62}})", re.ASCII
 )
 
+_RECORD = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{12})?\.json")
+
 PACK_BYTES = 64 << 20  # small objects travel together, up to this
 SMALL_BYTES = 4 << 20  # from here on an object travels by itself, in parts
 PART_BYTES = 16 << 20
@@ -39,6 +41,12 @@ def scope_of(name: str | None) -> str:
 def record_path(scope: str, key: Digest, output: Digest | None = None) -> str:
     """With `output`: of another result that the same action gave."""
     return f"{scope}/records/{key}.json" if output is None else f"{scope}/records/{key}.{output[:12]}.json"
+
+
+def key_in(path: str) -> Digest:
+    """Of a Record's path; '' where it is none."""
+    match = _RECORD.fullmatch(path.rpartition("/")[2])
+    return match[1] if match else ""
 
 
 def index_path(scope: str, output: Digest) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations  # what they name need not be loaded
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from spark_build.remote.layout import (
     epoch_path,
     index_path,
     is_digest,
+    key_in,
     listing_path,
     record_path,
 )
@@ -142,6 +143,24 @@ class RemoteStore:
                 problem = error
         assert found is not None
         return None, found.etag or "", problem
+
+    def all_records(self) -> Iterator[Record]:
+        """All that can be believed, in the scopes that are read."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        for scope in self.scopes:
+            paths = [found.path for found in self.bucket.list(f"{scope}/records")]
+            with ThreadPoolExecutor(_THREADS) as pool:
+                read = pool.map(lambda path, of=scope: self._read_record(of, path, key_in(path)), paths)
+                yield from (record for record in read if record is not None)
+
+    def rewrite(self, record: Record) -> None:
+        """The same Record with other notes, wherever it stands in the scope that is written."""
+        data = seal(sealed(record), RECORD_TYPE, self.scope, self._signer)
+        for path in (record_path(self.scope, record.key), record_path(self.scope, record.key, record.output)):
+            standing = self._read_record(self.scope, path, record.key)
+            if standing is not None and standing.output == record.output:
+                self.bucket.put(path, data)
 
     # artifacts
 
@@ -291,7 +310,7 @@ class RemoteStore:
         """What its stage found of items."""
         from spark_build.remote.memo import push_memo
 
-        operations = _operations(record)
+        operations = operations_of(record)
         if operations:
             push_memo(self.bucket, self.scope, operations, self._memo, self._signer)
 
@@ -299,7 +318,7 @@ class RemoteStore:
         """What anybody found of items by the operations of that Record's stage."""
         from spark_build.remote.memo import pull_memo
 
-        pull_memo(self.bucket, self.scopes, _operations(record), self._memo, self.trust, self.warn)
+        pull_memo(self.bucket, self.scopes, operations_of(record), self._memo, self.trust, self.warn)
 
     @property
     def _memo(self) -> Path:
@@ -309,8 +328,9 @@ class RemoteStore:
 
     @cached_property
     def _epoch(self) -> str:
-        found = self.bucket.get(epoch_path(self.scope))
-        return "0" if found is None else digest_bytes(found)[:16]
+        """Of all scopes that are read: an index may name what lies in either."""
+        found = [self.bucket.get(epoch_path(scope)) for scope in self.scopes]
+        return "0" if not any(found) else digest_bytes(b"/".join(one or b"" for one in found))[:16]
 
     def _is_gc_meanwhile(self) -> bool:
         """Whether a gc began since the epoch was read: it may have removed what was noted as being there.
@@ -351,7 +371,8 @@ class RemoteStore:
         self.state.forget(self._fact(""))
 
 
-def _operations(record: Record) -> list[Digest]:
+def operations_of(record: Record) -> list[Digest]:
+    """Of the memo, that its stage asked for."""
     told = record.notes.get(NOTE, ())
     return [one for one in told if isinstance(one, str) and is_digest(one)]
 

@@ -4,73 +4,12 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spark_build.core.digest import digest_json
-from spark_build.core.errors import SparkError
-from spark_build.core.record import Record
-from spark_build.core.tree import Tree
-from spark_build.core.trust import Trust
-from spark_build.remote.bucket import Bucket
-from spark_build.remote.store import RemoteStore
-from spark_build.storage.local import LocalStore
 from tests.remote.conftest import Team
-
-MANIFEST = {"steps": [], "stage": "train"}
-KEY = digest_json(MANIFEST)
-
-
-class Memory(Bucket):
-    """obstore's own store in memory: thousands of restores in a moment."""
-
-    def __init__(self, kept: Any = None) -> None:
-        import obstore.store
-
-        super().__init__("s3://memory/x", sleep=lambda seconds: None)
-        self.kept = obstore.store.MemoryStore() if kept is None else kept
-
-    def _store(self, seconds: float) -> Any:
-        return self.kept
-
-    def contents(self) -> dict[str, bytes]:
-        return {found.path: self.get(found.path) or b"" for found in self.list("")}
-
-
-def opened(bucket: Bucket, folder: Path) -> RemoteStore:
-    store = LocalStore(folder)
-    return RemoteStore(bucket, store.objects, store.state, trust=Trust())
-
-
-def pushed(bucket: Bucket, folder: Path, files: dict[str, bytes]) -> Record:
-    remote = opened(bucket, folder)
-    attempt = folder / "attempt"
-    attempt.mkdir(parents=True)
-    for name, data in files.items():
-        (attempt / name).write_bytes(data)
-    tree: Tree = remote.objects.add_folder(attempt)
-    record = Record(
-        KEY, "0" * 64, "model:x/train", MANIFEST, tree.digest, tree.parts(), tree.size, 1.0, "now",
-        metrics={"loss": 0.25}, sources={"data": remote.objects.write(b"[]")},
-    )  # fmt: skip
-    remote.push(record, with_artifact=True)
-    return record
-
-
-def taken(bucket: Bucket, folder: Path) -> tuple[Record | None, dict[str, bytes]]:
-    """What a new machine gets."""
-    remote = opened(bucket, folder)
-    record = remote.record(KEY)
-    if record is None or remote.bytes_missing(record.output) is None:
-        return record, {}
-    try:
-        remote.fetch(record.output)
-    except SparkError:
-        return record, {}
-    tree = remote.objects.tree(record.output)
-    return record, {entry.path: remote.objects.read(entry.digest) for entry in tree}
-
+from tests.remote.memory import KEY, Memory, opened, pushed, taken
 
 FILES = {"a": b"first", "b": bytes(range(100)), "empty": b""}
 
