@@ -35,7 +35,7 @@ def push(project: Project, targets: Sequence[str], told: Told) -> tuple[list[Tra
     """
     from spark_build.app.remoting import not_deterministic
 
-    remote, plan = _remote(project), project.plan(*targets)
+    remote, plan = remote_of(project), project.plan(*targets)
     if stale := [s.stage for s in plan.stages if s.state in ("run", "maybe")]:
         raise UsageError(
             f"{stale[0]} is not built as the Sparkfile stands, so there is nothing to push of it",
@@ -66,7 +66,7 @@ def pull(
 
     Errors: RequirementNotMet where the remote lacks one, with what it is; StoreDamaged, TransientError.
     """
-    remote = _remote(project)
+    remote = remote_of(project)
     outputs = _locked(project, targets) if is_locked else _known(project, targets)
     done = []
     for stage, output in outputs.items():
@@ -90,7 +90,8 @@ def bring(project: Project, output: Digest) -> None:
         remote.fetch(output)
 
 
-def _remote(project: Project) -> RemoteStore:
+def remote_of(project: Project) -> RemoteStore:
+    """Errors: UsageError where there is none."""
     if project.remote is None:
         why = (
             "--offline was said" if project.offline else f"{project.request.file.name} names no remote store"

@@ -364,6 +364,7 @@ def _store_check(parser: argparse.ArgumentParser) -> None:
         "--sample", type=_sample, metavar="N", help="read only N objects, or 5%% of them, drawn at random"
     )
     parser.add_argument("--seed", type=_from_zero, metavar="N", help="of --sample: draw the same again")
+    parser.add_argument("--remote", action="store_true", help="read the remote store instead of the one here")
     parser.add_argument(
         "--repair", action="store_true", help="fetch what is damaged from the remote store, or build it again"
     )
@@ -380,6 +381,11 @@ def _sample(text: str) -> Callable[[int], int]:
 def _store_gc(parser: argparse.ArgumentParser) -> None:
     _common(parser, is_top=False)
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would go")
+    parser.add_argument(
+        "--remote",
+        action="store_true",
+        help="of the remote store: what is older than --keep-days and not needed",
+    )
     parser.add_argument(
         "--keep-builds",
         type=_from_zero,

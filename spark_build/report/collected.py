@@ -1,10 +1,16 @@
 """`spark store gc` as text and as JSON: what went, of which targets, and what stays."""
 
+from __future__ import annotations  # what they name need not be loaded
+
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_build.report.words import count, size
 from spark_build.storage.gc import Collected, Heap
+
+if TYPE_CHECKING:
+    from spark_build.remote.collect import Gone
 
 _KINDS = {
     "objects": "objects",
@@ -31,6 +37,41 @@ def collected_text(
 ) -> str:
     return "\n".join(
         [*_removed(told, is_dry), *_stays(told, needed_by), *(f"note: {note}" for note in notes)]
+    )
+
+
+_REMOTE_KINDS = {
+    "records": "records of results",
+    "trees": "indexes of results",
+    "listings": "listings of sources",
+    "packs": "packs",
+    "objects": "parts of large objects",
+    "memo": "files of the item memo",
+    "leases": "old leases",
+}
+
+
+def remote_text(gone: Gone, needed_by: Mapping[str, int], notes: Sequence[str], *, is_dry: bool) -> str:
+    """Of the remote store."""
+    verb = "would go" if is_dry else "gone"
+    lines = [f"  {number:>7}  {_REMOTE_KINDS[kind]}" for kind, number in sorted(gone.counts.items())]
+    total = f"{size(gone.bytes)} {verb}" if lines else "nothing is there that is old and that nobody needs"
+    kept = f"{count(gone.kept, 'file')}, {size(gone.kept_bytes)}"
+    stays = f"young or needed: {kept}; by {_needed_by(needed_by)}"
+    return "\n".join([*lines, total, stays, *(f"note: {note}" for note in notes)])
+
+
+def remote_json(gone: Gone, needed_by: Mapping[str, int], notes: Sequence[str], *, is_dry: bool) -> str:
+    return json.dumps(
+        {
+            "version": 1,
+            "dry_run": is_dry,
+            "removed": {kind: gone.counts.get(kind, 0) for kind in _REMOTE_KINDS},
+            "bytes": gone.bytes,
+            "kept": {"count": gone.kept, "bytes": gone.kept_bytes},
+            "needed_by": dict(needed_by),
+            "notes": list(notes),
+        }
     )
 
 
@@ -72,15 +113,20 @@ def _line(heap: Heap, name: str, *, deeper: bool = False) -> str:
 
 
 def _stays(told: Collected, needed_by: Mapping[str, int]) -> Iterator[str]:
-    by = [count(needed_by[kind], *names) for kind, names in _NEEDED_BY.items() if needed_by.get(kind)]
-    if refs := needed_by.get("refs"):
-        by[:1] = [f"{count(needed_by['locks'], 'lock')} in {count(refs, 'git ref')} and here"]
-    yield f"needed: {count(told.kept.count, 'object')}, {size(told.kept.bytes)}; by {', '.join(by) or 'nothing'}"
+    kept = f"{count(told.kept.count, 'object')}, {size(told.kept.bytes)}"
+    yield f"needed: {kept}; by {_needed_by(needed_by)}"
     if told.spared.count:
         yield f"not needed, and below the limit: {count(told.spared.count, 'object')}, {size(told.spared.bytes)}"
     if told.in_use:
         yield f"left to builds that are at work: {count(told.in_use, 'object or record', 'objects and records')}"
     yield f"the store has {size(told.bytes_after)}" + ("" if told.fits else _too_much(told))
+
+
+def _needed_by(counts: Mapping[str, int]) -> str:
+    by = [count(counts[kind], *names) for kind, names in _NEEDED_BY.items() if counts.get(kind)]
+    if refs := counts.get("refs"):
+        by[:1] = [f"{count(counts['locks'], 'lock')} in {count(refs, 'git ref')} and here"]
+    return ", ".join(by) or "nothing"
 
 
 def _too_much(told: Collected) -> str:
