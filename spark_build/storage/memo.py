@@ -4,11 +4,12 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from spark_build.contract.columns import column_of
 from spark_build.core.digest import Digest, digest_file
 from spark_build.core.disk import disk_problem
+from spark_build.storage.durable import Disk
 from spark_build.storage.jottings import Jottings, left_behind
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ class LocalMemo:
     can be seen. Keys are held in memory (32 bytes each), values are read where they are asked for.
     """
 
-    def __init__(self, folder: Path, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, folder: Path, report: Callable[[str], None] | None = None, disk: Disk | None = None
+    ) -> None:
         self._folder = folder
+        self._disk = Disk() if disk is None else disk
         self._report = report or (lambda text: None)
         self._open: dict[tuple[Digest, str], _Segment] = {}
         self._jotted: dict[Digest, Jottings] = {}
@@ -66,7 +70,7 @@ class LocalMemo:
         folder = self._folder / operation
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder, iter(sorted(entries.items())))
+            self._write(folder, iter(sorted(entries.items())))
             if len(_names(folder)) > MOST_SEGMENTS:
                 self._merge(operation)
         except OSError as error:
@@ -106,7 +110,7 @@ class LocalMemo:
         for segment in self._segments(operation):
             if gone := sum(segment.holds(key) for key in keys):
                 if gone < len(segment.keys):
-                    _write(folder, (entry for entry in segment.entries() if entry[0] not in keys))
+                    self._write(folder, (entry for entry in segment.entries() if entry[0] not in keys))
                 self._open.pop((operation, segment.name), None)
                 (folder / segment.name).unlink(missing_ok=True)
         for left in (*folder.glob("*.damaged"), *folder.glob(".*.tmp")):
@@ -118,7 +122,7 @@ class LocalMemo:
         for path, entries in left_behind(folder, KEY_BYTES):
             try:
                 if entries:
-                    _write(folder, iter(sorted(entries.items())))
+                    self._write(folder, iter(sorted(entries.items())))
                 path.unlink(missing_ok=True)
             except OSError as error:
                 self._not_written(error)
@@ -158,12 +162,23 @@ class LocalMemo:
         merged = segments[: _how_many_to_merge([s.size for s in segments])]
         if len(merged) < 2:
             return
-        name = _write(folder, _joined(merged))
+        name = self._write(folder, _joined(merged))
         for segment in merged:
             if segment.name != name:
                 self._open.pop((operation, segment.name), None)
                 (folder / segment.name).unlink(missing_ok=True)
         _remove_stale(folder)
+
+    def _write(self, folder: Path, entries: Iterable[tuple[bytes, bytes]]) -> str:
+        """The name of the new segment. `entries` come by ascending key."""
+        beside = folder / f".{os.getpid()}-{os.urandom(16).hex()}.tmp"
+        self._disk.write_with(str(beside), lambda file: _fill(file, entries))
+        try:
+            name = f"{digest_file(beside)}.parquet"
+            self._disk.rename(str(beside), str(folder / name))
+        finally:
+            beside.unlink(missing_ok=True)
+        return name
 
     def _not_written(self, error: OSError) -> None:
         import errno
@@ -274,29 +289,19 @@ def _joined(segments: Sequence[_Segment]) -> Iterator[tuple[bytes, bytes]]:
             last = key
 
 
-def _write(folder: Path, entries: Iterable[tuple[bytes, bytes]]) -> str:
-    """The name of the new segment. `entries` come by ascending key."""
-    import uuid
-
+def _fill(file: IO[bytes], entries: Iterable[tuple[bytes, bytes]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([("key", pa.binary(KEY_BYTES)), ("value", pa.binary())])
-    beside = folder / f".{os.getpid()}-{uuid.uuid4().hex}.tmp"
     codecs = {"key": "NONE", "value": "ZSTD"}
-    try:
-        with pq.ParquetWriter(
-            beside, schema, compression=codecs, use_dictionary=False, write_statistics=False
-        ) as file:
-            for group in _groups(entries):
-                keys, values = zip(*group, strict=True)
-                columns = [column_of(keys, pa.binary(KEY_BYTES)), column_of(values, pa.binary())]
-                file.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(group))
-        name = f"{digest_file(beside)}.parquet"
-        beside.replace(folder / name)
-    finally:
-        beside.unlink(missing_ok=True)
-    return name
+    with pq.ParquetWriter(
+        file, schema, compression=codecs, use_dictionary=False, write_statistics=False
+    ) as writer:
+        for group in _groups(entries):
+            keys, values = zip(*group, strict=True)
+            columns = [column_of(keys, pa.binary(KEY_BYTES)), column_of(values, pa.binary())]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=len(group))
 
 
 def _groups(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:

@@ -26,9 +26,8 @@ def running(store: Path) -> bool:
 def remove_objects(objects: LocalObjects, digests: Iterable[Digest]) -> None:
     """They are not there any more, and the state knows it. Errors: OSError."""
     for digest in digests:
-        objects.state.forget_object(digest)
         with suppress(FileNotFoundError):
-            os.unlink(objects.path(digest))
+            objects.forget(digest)
     objects.state.flush()
 
 

@@ -27,8 +27,7 @@ def taken(file: str, *, is_shared: bool = False, waits: bool = True) -> int | No
     Errors: BlockingIOError where another has it, and who asks does not wait.
     """
     try:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = _opened(file)
     except OSError:
         return None
     try:
@@ -40,6 +39,14 @@ def taken(file: str, *, is_shared: bool = False, waits: bool = True) -> int | No
         os.close(fd)
         return None
     return fd
+
+
+def _opened(file: str) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def is_still(file: str, fd: int) -> bool:
