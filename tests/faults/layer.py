@@ -41,18 +41,19 @@ class Layer:
         if event == "open":
             path, _, flags = args
             if isinstance(flags, int) and flags & _OPENS_TO_WRITE:
-                self.point("open", [path])
+                self.point("open", [path], changes=bool(flags & os.O_TRUNC) or not _is_there(path))
         elif event in _EVENTS:
-            self.point(event, [_at(args, *where) for where in _EVENTS[event]])
+            paths = [_at(args, *where) for where in _EVENTS[event]]
+            self.point(event, paths, changes=_changes(event, args, paths[0]))
 
-    def point(self, name, paths, half=lambda: None):
-        """One more call; `half` does a part of it, where it has parts."""
+    def point(self, name, paths, half=lambda: None, *, changes=True):
+        """One more call; `half` does a part of one that has parts. `changes`: whether files tell that it was done."""
         found = [path for path in map(_text, paths) if path and self._counts(path)]
         if not found:
             return
         self._is_busy = True
         try:
-            number = self._note(name, found)
+            number = self._note(name if changes else f"({name})", found)
             if self.at is not None and number == self.at:
                 self._fail(half, found[0])
         finally:
@@ -93,6 +94,21 @@ def _at(args, path, folder):
     return given
 
 
+def _is_there(path):
+    return os.path.lexists(_text(path))
+
+
+def _changes(event, args, path):
+    """Whether it leaves anything behind that was not so before."""
+    if event == "os.mkdir":
+        return not _is_there(path)
+    if event in ("os.remove", "os.rmdir"):
+        return _is_there(path)
+    if event == "os.chmod" and _is_there(path):
+        return os.lstat(_text(path)).st_mode & 0o7777 != args[1]
+    return True
+
+
 def _text(path):
     if path is None or isinstance(path, int):
         return _of_descriptor(path) if path is not None else ""
@@ -112,11 +128,11 @@ def _wrap(layer):
         return _WRITE(fd, data)
 
     def fsync(fd):
-        layer.point("fsync", [fd if isinstance(fd, int) else fd.fileno()])
+        layer.point("fsync", [fd if isinstance(fd, int) else fd.fileno()], changes=False)
         return _FSYNC(fd)
 
     def fdatasync(fd):
-        layer.point("fdatasync", [fd])
+        layer.point("fdatasync", [fd], changes=False)
         return _FDATASYNC(fd)
 
     os.write, os.fsync, os.fdatasync = write, fsync, fdatasync

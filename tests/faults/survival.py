@@ -23,6 +23,7 @@ class Step(NamedTuple):
     words: tuple[str, ...]
     outputs: dict[str, str]  # of all stages once it is done
     calls: int
+    unlike: tuple[int, ...]  # calls before which the store is another one than before the call before them
 
     @property
     def name(self) -> str:
@@ -36,7 +37,7 @@ def steps(path: Path) -> list[Step]:
         done = copied(made, path / f"before-{number + 1}")
         built = done.spark(*BUILD, stage)
         assert built.returncode == 0, built.stderr
-        found.append(Step(made, (*BUILD, stage), done.outputs(built.stdout), len(done.calls())))
+        found.append(Step(made, (*BUILD, stage), done.outputs(built.stdout), *_counted(done)))
         made = done
     return [*found, with_garbage(path)]
 
@@ -52,7 +53,14 @@ def with_garbage(path: Path) -> Step:
     done = copy.spark(*GC)
     assert done.returncode == 0, done.stderr
     assert "records of results" in done.stdout
-    return Step(made, GC, made.outputs(built.stdout), len(copy.calls()))
+    return Step(made, GC, made.outputs(built.stdout), *_counted(copy))
+
+
+def _counted(project: Reference) -> tuple[int, tuple[int, ...]]:
+    """How many there were. A kill after one that changed nothing leaves the store that a kill before it does."""
+    names = [call[0] for call in project.calls()]
+    is_like = [False, *(name.startswith("(") for name in names[:-1])]
+    return len(names), tuple(at for at, like in enumerate(is_like, 1) if not like)
 
 
 def copied(made: Reference, to: Path) -> Reference:
@@ -110,14 +118,16 @@ def main(folder: str, part: str, parts: str) -> None:
     path.mkdir(parents=True)
     failed = tried = 0
     for step in steps(path):
-        for at in range(1 + int(part), step.calls + 1, int(parts)):
+        for at in step.unlike[int(part) :: int(parts)]:
             tried += 1
+            Path(folder, f"{part}.last").write_text(f"{step.name} {at} {tried}")
             try:
                 survives(step, path / "tried", at)
             except AssertionError as error:
                 failed += 1
                 print(f"{step.name} {at} of {step.calls}: {error}", flush=True)
-        print(f"{step.name}: {step.calls} calls, {tried} tried, {failed} failed", flush=True)
+        told = f"{step.calls} calls, {len(step.unlike)} unlike"
+        print(f"{step.name}: {told}, {tried} tried so far, {failed} failed", flush=True)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ def test_killed_at_each_call_that_writes_the_next_command_does_it_all(
     reference: list[Step], number: int, tmp_path: Path
 ) -> None:
     step = reference[number]
-    for at in range(1, step.calls + 1):
+    for at in step.unlike:
         survives(step, tmp_path / "killed", at)
-    print(f"{step.name}: {step.calls} calls, 0 left corrupt")
+    print(f"{step.name}: {step.calls} calls, {len(step.unlike)} unlike stores, 0 left corrupt")
 
 
 @pytest.mark.parametrize("how", ["EIO", "EACCES", "ENOSPC"])
