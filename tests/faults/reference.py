@@ -53,7 +53,7 @@ class Tiny(Recipe):
             step += 1
             weights = sha256(weights + repr((step, rows)).encode()).digest()
             written = folder / "writing"
-            written.mkdir()
+            written.mkdir(exist_ok=True)  # a kill may have left it empty
             (written / "weights").write_bytes(weights)
             checkpoints.seal(written, folder, step)
         model = context.output / "model"
