@@ -1,9 +1,26 @@
 """Results as a table to read, as Markdown for docs/measurements.md, and as JSON."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.rounds import Outcome, Result, Workload
+
+
+def who(versions: Mapping[str, str], asked_for: Sequence[str]) -> Iterator[str]:
+    yield ", ".join(f"{name} {version}" for name, version in versions.items())
+    if missing := [name for name in asked_for if name not in versions]:
+        yield f"not installed: {', '.join(missing)}"
+
+
+def save(
+    outcomes: Sequence[Outcome], versions: Mapping[str, str], as_data: Path | None, as_text: Path | None
+) -> None:
+    if as_data:
+        as_data.write_text(json.dumps(as_json(outcomes, versions), indent=1) + "\n")
+    if as_text:
+        as_text.write_text("\n".join(markdown(outcomes, versions)) + "\n")
 
 
 def table(outcome: Outcome) -> Iterator[str]:

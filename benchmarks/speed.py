@@ -8,7 +8,6 @@ told. Sizes are those of docs/measurements.md, or small ones that show that ever
 """
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -34,15 +33,10 @@ def main(words: Sequence[str] | None = None) -> int:
         (where / "home").mkdir(parents=True, exist_ok=True)
         bench = _bench(options, where)
         versions = {tool.name: tool.version() for tool in bench.tools}
-        print(", ".join(f"{name} {version}" for name, version in versions.items()))
-        if missing := [name for name in options.tools.split(",") if name not in versions]:
-            print(f"not installed: {', '.join(missing)}")
+        print(*report.who(versions, options.tools.split(",")), sep="\n")
         print("median (least – most) of the rounds; 'spark 2.00 ×': spark takes twice as long as this one")
         outcomes = list(_outcomes(options, bench))
-    if options.json:
-        options.json.write_text(json.dumps(report.as_json(outcomes, versions), indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text("\n".join(report.markdown(outcomes, versions)) + "\n")
+    report.save(outcomes, versions, options.json, options.markdown)
     return int(any(outcome.wrong for outcome in outcomes))
 
 

@@ -8,7 +8,6 @@ requests. What the clients have pulled is compared byte by byte. Ceph's packages
 """
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.measure import Measured
-from benchmarks.rounds import Contender, Workload, run_rounds
+from benchmarks.rounds import Contender, Outcome, Workload, run_rounds
 from benchmarks.store_clients import CLIENTS, Boto3, Client, Sizes, SparkStore
 from benchmarks.tools import Spark, environment, plain_python, remove
 from tests.services.fault_proxy import FaultProxy
@@ -36,28 +35,24 @@ def main(words: Sequence[str] | None = None) -> int:
         FaultProxy(ceph) as proxy,
     ):
         where = Path(scratch)
-        (where / "home").mkdir()
-        env = {**_without_aws(environment(where / "home")), **proxy.service.environment}
-        is_full = options.scale == "full"
-        sizes = FULL if is_full else SMALL
-        clients = [kind(program, sizes, env) for kind, program in _found(options, where)]
+        env = _environment(where / "home", proxy.service)
+        clients = list(_found(options, where, env))
         versions = {client.name: client.version() for client in clients}
-        print(", ".join(f"{name} {version}" for name, version in versions.items()))
-        if missing := [name for name in options.clients.split(",") if name not in versions]:
-            print(f"not installed: {', '.join(missing)}")
-        outcomes = []
-        carriers = [Carrier(client, where, proxy, ceph) for client in clients]
-        for workload in workloads(carriers, is_full):
-            outcome = run_rounds(workload, env, f"{time.time_ns():x}", options.rounds, options.rounds)
-            print("", *report.table(outcome), sep="\n", flush=True)
-            outcomes.append(outcome)
-            failed = {c.name for c in workload.contenders if outcome.of(c.name) is None}
-            carriers[:] = [carrier for carrier in carriers if carrier.client.name not in failed]
-    if options.json:
-        options.json.write_text(json.dumps(report.as_json(outcomes, versions), indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text("\n".join(report.markdown(outcomes, versions)) + "\n")
+        print(*report.who(versions, options.clients.split(",")), sep="\n")
+        outcomes = list(_outcomes([Carrier(client, where, proxy, ceph) for client in clients], env, options))
+    report.save(outcomes, versions, options.json, options.markdown)
     return int(any(outcome.wrong for outcome in outcomes))
+
+
+def _outcomes(
+    carriers: list["Carrier"], env: Mapping[str, str], options: argparse.Namespace
+) -> Iterator[Outcome]:
+    for workload in workloads(carriers, is_full=options.scale == "full"):
+        outcome = run_rounds(workload, env, f"{time.time_ns():x}", options.rounds, options.rounds)
+        print("", *report.table(outcome), sep="\n", flush=True)
+        yield outcome
+        failed = {c.name for c in workload.contenders if outcome.of(c.name) is None}
+        carriers[:] = [carrier for carrier in carriers if carrier.client.name not in failed]
 
 
 class Carrier:
@@ -149,12 +144,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _without_aws(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if not name.startswith("AWS_")}
+def _environment(home: Path, service: Service) -> dict[str, str]:
+    home.mkdir()
+    of_the_machine = environment(home).items()
+    return {
+        **{name: value for name, value in of_the_machine if not name.startswith("AWS_")},
+        **service.environment,
+    }
 
 
-def _found(options: argparse.Namespace, where: Path) -> Iterator[tuple[type[Client], str]]:
+def _found(options: argparse.Namespace, where: Path, env: Mapping[str, str]) -> Iterator[Client]:
     python = plain_python(where / "python")
+    sizes = FULL if options.scale == "full" else SMALL
     for kind in CLIENTS:
         if kind.name not in options.clients.split(","):
             continue
@@ -162,7 +163,7 @@ def _found(options: argparse.Namespace, where: Path) -> Iterator[tuple[type[Clie
         if options.tool_path is not None:
             program = program or shutil.which(kind.name, path=str(options.tool_path.resolve()))
         if program := program or shutil.which(kind.name):
-            yield kind, program
+            yield kind(program, sizes, env)
 
 
 if __name__ == "__main__":

@@ -234,6 +234,16 @@ def test_ceph_dies_with_its_keeper(ceph: Service, tmp_path: Path) -> None:
     shutil.rmtree(own)
 
 
+def test_a_server_whose_keeper_was_killed_is_started_anew(tmp_path: Path) -> None:
+    with shared("moto_server", tmp_path) as first:
+        (keeper,) = running_with(tmp_path)
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: not running_with(tmp_path))
+        with shared("moto_server", tmp_path) as second:
+            assert second.client().list_buckets()["Buckets"] == []
+            assert second.url != first.url
+
+
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with (
         pytest.raises(NotStarted, match=r"No module named 'tests\.services\.nothing'"),

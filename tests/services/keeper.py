@@ -34,12 +34,23 @@ def shared(kind: str, folder: Path) -> Iterator[Service]:
     starting = _locked(folder / "starting", fcntl.LOCK_EX)
     users = _locked(folder / "users", fcntl.LOCK_SH)  # waits where a keeper is about to end
     try:
-        if not _told(folder).exists():
+        if not _is_kept(folder):
             _start(kind, folder)
         os.close(starting)
         yield _parsed(_told(folder).read_text())
     finally:
         os.close(users)
+
+
+def _is_kept(folder: Path) -> bool:
+    if not _told(folder).exists():
+        return False
+    try:
+        os.close(_locked(folder / "keeper", fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return True
+    _told(folder).unlink()  # the keeper was killed, and what it kept with it
+    return False
 
 
 def _start(kind: str, folder: Path) -> None:
@@ -61,6 +72,7 @@ def _start(kind: str, folder: Path) -> None:
 
 def _keep(kind: str, folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    _locked(folder / "keeper", fcntl.LOCK_EX)
     with importlib.import_module(f"tests.services.{kind}").running() as service:
         _tell(folder, service)
         try:
@@ -71,7 +83,11 @@ def _keep(kind: str, folder: Path) -> None:
 
 def _locked(file: Path, how: int) -> int:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(descriptor, how)
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
