@@ -174,7 +174,7 @@ class Rclone(Client):
 
 
 class Boto3(Client):
-    """Its program is a Python interpreter: sixteen threads, one client, its own transfers of large files in parts."""
+    """Its program is a Python interpreter: one client, sixteen threads, and its own transfers for large files alone."""
 
     name = "boto3"
     asks_first = False
@@ -191,23 +191,34 @@ class Boto3(Client):
         return [self.program, "-c", PULL, bucket]
 
 
-PUSH = """
+START = """
 import os, sys, boto3
 from concurrent.futures import ThreadPoolExecutor
 from botocore.config import Config
+SMALL = 1 << 20
 client = boto3.client("s3", config=Config(max_pool_connections=16))
-with ThreadPoolExecutor(16) as pool:
-    list(pool.map(lambda name: client.upload_file(f"data/{name}", sys.argv[1], f"store/{name}"), os.listdir("data")))
+def all_of(do, names):
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(do, names))
 """
-PULL = """
-import os, sys, boto3
-from concurrent.futures import ThreadPoolExecutor
-from botocore.config import Config
-client = boto3.client("s3", config=Config(max_pool_connections=16))
+PUSH = f"""{START}
+def push(name):
+    path, bucket, key = f"data/{{name}}", sys.argv[1], f"store/{{name}}"
+    if os.path.getsize(path) > SMALL:
+        return client.upload_file(path, bucket, key)
+    with open(path, "rb") as file:
+        client.put_object(Bucket=bucket, Key=key, Body=file.read())
+all_of(push, os.listdir("data"))
+"""
+PULL = f"""{START}
+def pull(found):
+    bucket, key, path = sys.argv[1], found["Key"], f"data/{{found['Key'][6:]}}"
+    if found["Size"] > SMALL:
+        return client.download_file(bucket, key, path)
+    with open(path, "wb") as file:
+        file.write(client.get_object(Bucket=bucket, Key=key)["Body"].read())
 os.mkdir("data")
 pages = client.get_paginator("list_objects_v2").paginate(Bucket=sys.argv[1], Prefix="store/")
-keys = [found["Key"] for page in pages for found in page["Contents"]]
-with ThreadPoolExecutor(16) as pool:
-    list(pool.map(lambda key: client.download_file(sys.argv[1], key, f"data/{key[6:]}"), keys))
+all_of(pull, [found for page in pages for found in page["Contents"]])
 """
 CLIENTS: tuple[type[Client], ...] = (SparkStore, DvcStore, S5cmd, Rclone, Boto3)
