@@ -20,7 +20,12 @@ Policy = dict[str, Any]
 ALL = "*"  # every scope
 _READ = ("s3:GetObject",)
 _WRITE = ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
-_REMOVE = ("s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_REMOVE = ("s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_WRITTEN_ANEW = (
+    "epoch",
+    "packs/*",
+    "trees/*",
+)  # by who removes: of these nothing is believed but by its digest
 _SPECIAL = "*?$"  # in the names of a policy they stand for others
 
 
@@ -78,12 +83,15 @@ def policy(remote: Remote, role: Role, scope: str = TRUSTED) -> Policy:
             _objects(remote, "GiveUpLeases", ("s3:DeleteObject",), [f"{scope}/leases"]),
             _listing(remote, reads),
         )
+    # what lies in its scope may be named from another one: it has to see all
     scopes = [TRUSTED, "scopes"] if scope == ALL else [scope]
-    epochs = [TRUSTED, "scopes/*"] if scope == ALL else [scope]
+    inside = [TRUSTED, "scopes/*"] if scope == ALL else [scope]
+    anew = [_arn(remote, f"{one}/{kind}") for one in inside for kind in _WRITTEN_ANEW]
     return _policy(
+        _objects(remote, "ReadAll", _READ, [""]),
         _objects(remote, "Remove", _REMOVE, scopes),
-        _allow("SayThatItRemoves", ("s3:PutObject",), [_arn(remote, f"{one}/epoch") for one in epochs]),
-        _listing(remote, scopes, also=("s3:ListBucketMultipartUploads",)),
+        _allow("PutTogetherAnew", ("s3:PutObject",), anew),
+        _listing(remote, [""], also=("s3:ListBucketMultipartUploads",)),
     )
 
 
@@ -92,13 +100,19 @@ def _policy(*statements: Policy) -> Policy:
 
 
 def _objects(remote: Remote, name: str, actions: Iterable[str], folders: Iterable[str]) -> Policy:
-    return _allow(name, actions, [_arn(remote, f"{folder}/*") for folder in folders])
+    return _allow(name, actions, [_arn(remote, _below(folder)) for folder in folders])
 
 
 def _listing(remote: Remote, folders: Iterable[str], also: Iterable[str] = ()) -> Policy:
     statement = _allow("List", ("s3:ListBucket", *also), [f"arn:aws:s3:::{remote.bucket}"])
-    names = [f"{remote.prefix}{folder}/*" for folder in folders]
+    names = [f"{remote.prefix}{_below(folder)}" for folder in folders]
+    if names == ["*"]:  # the bucket's own listing names no prefix, and such a condition would refuse it
+        return statement
     return {**statement, "Condition": {"StringLike": {"s3:prefix": names}}}
+
+
+def _below(folder: str) -> str:
+    return f"{folder}/*" if folder else "*"
 
 
 def _allow(name: str, actions: Iterable[str], resources: list[str]) -> Policy:
