@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from tests.services.http_messages import UNTIL_CLOSED, Cut, Head, Wire, body, parsed, reframed
+from tests.services.http_messages import UNTIL_CLOSED, Cut, Head, Wire, body, parsed, reframed, without
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CONTINUE_SECONDS = 2.0  # what a server may take to say so, then the body is sent without its word
@@ -66,6 +66,10 @@ class Exchange:
             self.tell_more(raw, len(content))
         if framing == UNTIL_CLOSED or "close" in answer.headers.get("connection", "").lower():
             self.leave()
+
+    def forget_headers(self, *names: str) -> None:
+        """The server does not hear of them."""
+        self._head = without(self._head, *names)
 
     def swallow(self) -> None:
         """The whole request is taken, and goes nowhere."""

@@ -93,6 +93,29 @@ def flipped_bit_on_the_way_in(at: float = 0.5) -> Fault:
     )
 
 
+def without_headers(*names: str) -> Fault:
+    """As a server that knows nothing of them; names in lower case. Where they are signed only moto takes it."""
+
+    def act(exchange: Exchange) -> None:
+        exchange.forget_headers(*names)
+        exchange.pass_on()
+
+    return Fault("without headers", act)
+
+
+def empty_listing() -> Fault:
+    """A listing that lags behind what was written."""
+    content = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {len(content)}\r\n\r\n"
+
+    def act(exchange: Exchange) -> None:
+        exchange.swallow()
+        exchange.tell(200, head.encode())
+        exchange.tell_more(content)
+
+    return Fault("empty listing", act)
+
+
 def byte_by_byte(seconds: float = 0.05) -> Fault:
     """So long between any two bytes of the body."""
 

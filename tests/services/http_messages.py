@@ -86,6 +86,13 @@ def parsed(raw: bytes) -> Head:
     return Head(raw, first.split(" ", 2), {name.lower(): value.strip() for name, _, value in fields})
 
 
+def without(head: Head, *names: str) -> Head:
+    """The same head without the headers of these names, given in lower case."""
+    first, *lines = head.raw.rstrip(b"\r\n").split(b"\r\n")
+    kept = [line for line in lines if line.partition(b":")[0].decode("latin-1").lower() not in names]
+    return parsed(b"\r\n".join([first, *kept, b"", b""]))
+
+
 def reframed(head: Head, length: int) -> bytes:
     """The same head before a body of that length, in one piece."""
     first, *lines = head.raw.rstrip(b"\r\n").split(b"\r\n")
