@@ -106,6 +106,7 @@ def run_with_remote(
     from spark_build.storage.leases import LocalLeases
 
     records, local = keep_records(project), LocalLeases(Path(project.store))
+    remote.outage.is_tolerated = True
 
     def recall(stage: str) -> None:
         last = planner.last_record(stage)

@@ -26,6 +26,7 @@ from spark_build.remote.layout import (
     listing_path,
     record_path,
 )
+from spark_build.remote.outage import Outage
 from spark_build.remote.progress import counted
 from spark_build.remote.publish import Standing, create, publish
 from spark_build.storage.guarded_memo import NOTE
@@ -74,6 +75,7 @@ class RemoteStore:
         self.scope = scope
         self.scopes = tuple(dict.fromkeys((TRUSTED, scope)))  # that are read
         self.trust, self.warn = trust, warn
+        self.outage = Outage(warn)
         self._indexes: dict[Digest, Index | None] = {}
         self._records: dict[tuple[Digest, Digest | None], Record | None] = {}
         self._refused: set[Digest] = set()
@@ -83,7 +85,10 @@ class RemoteStore:
     def record(self, key: Digest, output: Digest | None = None) -> Record | None:
         """The verified Record of an action; with `output` the one that gave this, where several stand there."""
         if (key, output) not in self._records:
-            self._records[key, output] = self._find_record(key, output)
+            found = self.outage.without(lambda: self._find_record(key, output))
+            if self.outage.lasts:
+                return None
+            self._records[key, output] = found
         return self._records[key, output]
 
     def ask_for(self, keys: Iterable[tuple[Digest, Digest | None]]) -> None:
@@ -175,7 +180,10 @@ class RemoteStore:
         if output in self._refused:
             return None
         if output not in self._indexes:
-            self._indexes[output] = self._find_index(output)
+            found = self.outage.without(lambda: self._find_index(output))
+            if self.outage.lasts:
+                return None
+            self._indexes[output] = found
         return self._indexes[output]
 
     def refuse(self, output: Digest) -> None:

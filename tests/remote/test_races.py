@@ -36,7 +36,7 @@ def test_of_eight_builders_one_makes_each_result_and_the_others_take_it(url: str
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(50, id="50"), pytest.param(1000, id="1000", marks=pytest.mark.long)]
+    "count", [pytest.param(25, id="25"), pytest.param(1000, id="1000", marks=pytest.mark.long)]
 )
 def test_whoever_is_killed_or_stopped_each_action_has_one_result_and_nobody_waits_for_ever(
     url: str, tmp_path: Path, count: int
