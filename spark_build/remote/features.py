@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spark_build.core.digest import canonical_json, digest_json
@@ -44,7 +45,8 @@ class Features(Struct, frozen=True):
 
 def features_of(bucket: Bucket, scope: str, state: "State", warn: Callable[[str], None]) -> Features:
     """As noted, or tried now; what is missing is told each time. The bucket learns how ETags are spelled there."""
-    place = [bucket.url, bucket.endpoint, os.environ.get("AWS_ENDPOINT_URL"), scope]
+    around = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE")]
+    place = [bucket.url, bucket.endpoint, *around, scope]
     name = f"remote-features/{digest_json(place)[:16]}"
     found = _noted(state.get(name))
     if found is None:
@@ -76,7 +78,8 @@ def try_out(bucket: Bucket, scope: str) -> Features:
             etags_are_bare=bucket.etags_are_bare,
         )
     finally:
-        bucket.delete(path)
+        with suppress(Refused):  # it stays there then
+            bucket.delete(path)
 
 
 def _replaces(bucket: Bucket, path: str) -> bool:
