@@ -19,6 +19,7 @@ from tests.remote.conftest import Team
 from tests.services import faults
 from tests.services.fault_proxy import FaultProxy
 from tests.services.service import Service
+from tests.spark import Folder
 
 ANSWER_SECONDS = 0.3
 CONTENT = bytes(range(256)) * 40
@@ -188,34 +189,44 @@ def test_what_a_flipped_bit_changed_on_its_way_in_ceph_refuses_and_it_is_sent_ag
 
 # through the tool
 
+ONE = (
+    'store: {{remote: "s3://{bucket}/team"}}\nenvironment: {{hermetic: off}}\n'
+    'targets: {{m: {{recipe: {{use: command, with: {{run: "{before}date +%N > {{output}}/x"}}}}}}}}\n'
+)
+
+
+def project(team: Team, service: Service, *, before: str = "") -> Folder:
+    folder = Folder(team.root / "first", dict(service.environment))
+    folder.path.mkdir()
+    folder.sparkfile(ONE.format(bucket=team.bucket, before=before))
+    return folder
+
 
 def test_an_upload_that_fails_fails_no_build_and_push_brings_it_later(
     quick_team: Team, proxy: FaultProxy
 ) -> None:
-    first = quick_team.project()
-    first.env["AWS_ENDPOINT_URL"] = proxy.url
+    first = project(quick_team, proxy.service)
     proxy.inject(faults.slow_down(), on="PutObject", times=None)
-    built = first.build("model:small")
+    built = first.build()
     assert "was not uploaded" in built.err + built.out
     assert "failed 6 times" in built.err + built.out
     assert "spark store push" in built.err + built.out
-    refused = first.spark("store", "push", "model:small", code=1)
+    refused = first.spark("store", "push", code=1)
     assert "SlowDown" in refused.err
     proxy.heal()
-    first.spark("store", "push", "model:small")
-    restored = quick_team.clone(first).build("model:small")
-    assert restored.outcomes["model:small/train"] == "restored"
+    first.spark("store", "push")
+    restored = quick_team.clone(first).build()
+    assert restored.outcomes == {"model:m/train": "restored"}
     assert restored.outputs == built.outputs
 
 
 def test_a_remote_that_falls_silent_during_a_build_ends_nothing_that_runs(
     quick_team: Team, proxy: FaultProxy
 ) -> None:
-    first = quick_team.project()
-    first.env |= {"AWS_ENDPOINT_URL": proxy.url, ANSWER_VARIABLE: "0.2"}
     began = quick_team.root / "began"
-    first.edit("cat {inputs.dataset}", f"touch {began}; sleep 3; cat {{inputs.dataset}}")
-    running = first.start("build", "--json", "model:small")
+    first = project(quick_team, proxy.service, before=f"touch {began}; sleep 2; ")
+    first.env[ANSWER_VARIABLE] = "0.2"
+    running = first.start("build", "--json")
     while not began.exists():
         assert running.poll() is None
         time.sleep(0.02)
@@ -224,16 +235,30 @@ def test_a_remote_that_falls_silent_during_a_build_ends_nothing_that_runs(
     assert running.returncode == 0, out + err
     assert "spark store push" in out + err
     proxy.heal()
-    assert not first.build("model:small").ran
+    assert not first.build().ran
 
 
 def test_a_fetch_that_always_fails_says_so_and_works_later(quick_team: Team, proxy: FaultProxy) -> None:
-    first = quick_team.project()
-    built = first.build("model:small")
+    first = project(quick_team, quick_team.service)
+    built = first.build()
     second = quick_team.clone(first)
     second.env["AWS_ENDPOINT_URL"] = proxy.url
     proxy.inject(faults.truncated(), on="GetObject", key="*/packs/*", times=None)
-    refused = second.build("model:small", code=1)
+    refused = second.build(code=1)
     assert "failed 6 times" in refused.out + refused.err
     proxy.heal()
-    assert second.build("model:small").outputs == built.outputs
+    assert second.build().outputs == built.outputs
+
+
+def test_what_a_stage_costs_in_requests(quick_team: Team, proxy: FaultProxy) -> None:
+    """Of each that runs: its Record (before and after the lease), lease, pack, listing, Record, the lease's end."""
+    first = project(quick_team, proxy.service)
+    first.build()
+    first.edit("date", "date +%s; date")
+    proxy.forget()
+    first.build()
+    assert proxy.counts() == {"GetObject": 5, "PutObject": 4, "DeleteObject": 1}
+    proxy.forget()
+    first.build()
+    first.spark("plan")
+    assert not proxy.requests
