@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from spark_build.app import Project
 from spark_build.app.needs import Found, needs_of
 from spark_build.app.transferring import remote_of
-from spark_build.remote.check import Looked, check_remote, repair
+from spark_build.remote.bucket import Refused
+from spark_build.remote.check import check_remote, remove_if_damaged, repair
 from spark_build.remote.collect import Gone, collect_remote
+from spark_build.remote.layout import key_in
+from spark_build.remote.store import RemoteStore
 
 if TYPE_CHECKING:
     from spark_build.storage.check import Finding
 
 _SECONDS_PER_DAY = 86_400.0
+PUSHED = "pushed again from this store"
 
 
 def look_over(
@@ -36,15 +40,22 @@ def look_over(
     if not repairs or not looked.findings:
         return [(finding, None) for finding in looked.findings]
     local = {record.key: record for record in project.records.all()}
-    healed = repair(remote, looked, local)
+    healed = set(repair(remote, looked, local))
     project.state.flush()
-    return [(finding, _how(finding, looked, set(healed))) for finding in looked.findings]
+    return [(finding, _how(remote, finding, healed)) for finding in looked.findings]
 
 
-def _how(finding: Finding, looked: Looked, healed: set[str]) -> str | None:
-    if finding.kind == "memo" or not finding.stages:
+def _how(remote: RemoteStore, finding: Finding, healed: set[str]) -> str | None:
+    if finding.kind == "record":
+        key = key_in(finding.name)
+        return PUSHED if key and remote.record(key) is not None else None
+    if not healed.issuperset(finding.stages):
         return None
-    return "pushed again from this store" if healed.issuperset(finding.stages) else None
+    try:
+        remove_if_damaged(remote, finding.name)  # what was pushed again may lie elsewhere by now
+    except Refused:
+        return None
+    return PUSHED if finding.stages else "removed: nothing that is built needs it"
 
 
 def collect(

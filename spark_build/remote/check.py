@@ -97,10 +97,8 @@ class _Look:
         return sorted(path for path in needed if path.startswith(f"{self.scope}/"))
 
     def _content(self, path: str) -> None:
-        match = _NAMED_BY_CONTENT.search(path)
-        assert match is not None
         data = self.remote.bucket.get(path)
-        if data is not None and digest_bytes(data) != (match[1] or match[2]):
+        if data is not None and not _is_named_by(path, data):
             self._hurt("object", path, "does not match its digest", self.readers.get(path, set()))
 
     def _segment(self, path: str) -> None:
@@ -127,20 +125,32 @@ class _Look:
         self.looked.findings.append(Finding(kind, path, what, fix, stages))
 
 
+def _is_named_by(path: str, data: bytes) -> bool:
+    match = _NAMED_BY_CONTENT.search(path)
+    return match is not None and digest_bytes(data) == (match[1] or match[2])
+
+
+def remove_if_damaged(remote: RemoteStore, path: str) -> None:
+    """Of a pack, a part or a listing that no index names any more. Errors: Refused for who may not delete."""
+    data = remote.bucket.get(path) if _NAMED_BY_CONTENT.search(path) else None
+    if data is not None and not _is_named_by(path, data):
+        remote.bucket.delete(path)
+
+
 def repair(remote: RemoteStore, looked: Looked, local: Mapping[Digest, Record]) -> list[str]:
     """Pushes again what is hurt there and whole here; the stages whose results are put right.
 
     `local`: this store's Records by key.
     """
     healed = []
+    remote.forget_pushed()
     for record in [*looked.records, *(local[key] for key in looked.bad_records if key in local)]:
         is_hurt = record.output in looked.hurt
         if is_hurt and remote.objects.missing(record.output):
             continue
         if is_hurt:
-            remote.refuse(record.output)
+            remote.refuse(record.output, forgets=False)
         if is_hurt or record.key in looked.bad_records:
-            remote.forget_pushed()
             remote.push(record, with_artifact=is_hurt)
             healed.append(record.stage)
     return healed

@@ -186,10 +186,11 @@ class RemoteStore:
             self._indexes[output] = found
         return self._indexes[output]
 
-    def refuse(self, output: Digest) -> None:
-        """It did not hold what it should: this command asks for it no more."""
+    def refuse(self, output: Digest, *, forgets: bool = True) -> None:
+        """It did not hold what it should: this command asks for it no more, and believes no note of what is there."""
         self._refused.add(output)
-        self.forget_pushed()
+        if forgets:
+            self.forget_pushed()
 
     def fetch(self, output: Digest, told: Told = lambda done, total: None) -> int:
         """Brings an Artifact into the local store; how many bytes came.

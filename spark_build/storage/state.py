@@ -55,6 +55,7 @@ class State:
         self._connection: sqlite3.Connection | None = None
         self._new: dict[str, dict[tuple[str, ...], tuple[Any, ...]]] = {}
         self._forgotten: list[tuple[str, tuple[Any, ...]]] = []
+        self._unnamed: list[str] = []  # prefixes of facts that are forgotten, and not flushed yet
         self._objects: dict[Digest, ObjectStat] = {}  # noted by this process
         self._flushed_at = time.monotonic()
 
@@ -129,14 +130,15 @@ class State:
     # facts of others: a tool's version, the resolved graph, the last key of a stage
 
     def get(self, name: str) -> bytes | None:
-        row = self._pending("facts", name) or self._row(
-            "SELECT name, value FROM facts WHERE name = ?", (name,)
-        )
+        row = self._pending("facts", name)
+        if row is None and not self._is_forgotten(name):
+            row = self._row("SELECT name, value FROM facts WHERE name = ?", (name,))
         return None if row is None else bytes(row[1])
 
     def named(self, prefix: str) -> dict[str, bytes]:
         """All facts whose names begin so."""
         rows = self._rows("SELECT name, value FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+        rows = [row for row in rows if not self._is_forgotten(row[0])]
         with self._lock:
             rows += [row for row in self._new.get("facts", {}).values() if str(row[0]).startswith(prefix)]
         return {row[0]: bytes(row[1]) for row in rows}
@@ -148,6 +150,10 @@ class State:
             for key in [key for key in pending if key[0].startswith(prefix)]:
                 del pending[key]
             self._forgotten.append(("DELETE FROM facts WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)))
+            self._unnamed.append(prefix)
+
+    def _is_forgotten(self, name: str) -> bool:
+        return any(name.startswith(prefix) for prefix in self._unnamed)
 
     def put(self, name: str, value: bytes) -> None:
         if self.get(name) != value:
@@ -170,7 +176,7 @@ class State:
                 return True
             if self._path is None or not (self._write() or self._write()):  # again where the file was damaged
                 return False
-            self._new, self._forgotten = {}, []
+            self._new, self._forgotten, self._unnamed = {}, [], []
             return True
 
     def flush_now_and_then(self) -> None:
