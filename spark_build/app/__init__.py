@@ -14,6 +14,7 @@ from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import KINDS, Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.places import SPARK_FOLDER, Place
+from spark_build.core.trust import TRUSTED
 from spark_build.core.values import Struct, field
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
@@ -120,7 +121,14 @@ class Project(Struct, dict=True):
     def store_of(self, graph: Graph) -> Path:
         """Where the store lies, by a graph that may lack pins."""
         local = graph.store.get("local")
-        return self.root / local if local else Path(self.place.home) / SPARK_FOLDER
+        store = self.root / local if local else Path(self.place.home) / SPARK_FOLDER
+        if not graph.store.get("remote"):
+            return store
+        from spark_build.app.remoting import scope_in
+
+        # each scope has a store of its own here, too: what one took from scopes/pr is nothing to trusted
+        scope = scope_in(graph, self.environment)
+        return store if scope == TRUSTED else store / scope
 
     @cached_property
     def local_store(self) -> LocalStore:

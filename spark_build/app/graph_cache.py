@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import UsageError
+from spark_build.core.trust import SCOPE_VARIABLE
 from spark_build.core.values import Struct, field, replace
 from spark_build.graph_stamp import digest_of_variable, name_of_request, read_sparkfile, stamp, still_shapes
 
@@ -144,7 +145,7 @@ def _resolve(
         resolved = replace(resolved, graph=resolved.graph.unpublished())
     return resolved, {
         **seen,
-        "env": {name: digest_of_variable(world.env(name)) for name in sorted(seen["env"])},
+        "env": {name: digest_of_variable(world.env(name)) for name in sorted({*seen["env"], SCOPE_VARIABLE})},
     }
 
 

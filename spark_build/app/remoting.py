@@ -4,12 +4,13 @@ from __future__ import annotations  # what they name need not be loaded
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
+from spark_build.core.trust import SCOPE_VARIABLE
 from spark_build.pinning import Lock
 from spark_build.remote.bucket import ANSWER_SECONDS, Bucket
 from spark_build.remote.layout import scope_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 LEASE_VARIABLE = "SPARK_LEASE_SECONDS"
 ANSWER_VARIABLE = "SPARK_REMOTE_SECONDS"
-SCOPE_VARIABLE = "SPARK_SCOPE"
 
 
 def open_remote(project: Project) -> RemoteStore:
@@ -41,7 +41,7 @@ def open_remote(project: Project) -> RemoteStore:
         Bucket(url, named.get("endpoint"), answer_seconds=_seconds(ANSWER_VARIABLE, ANSWER_SECONDS, 0.1)),
         project.local_store.objects,
         project.state,
-        scope=scope_of(project.environment.get(SCOPE_VARIABLE) or named.get("scope")),
+        scope=scope_in(project.graph, project.environment),
         trust=project.graph.trust,
         warn=warn,
     )
@@ -64,6 +64,11 @@ class LockedHistory:
     def _of_lock(self, stage: str) -> Digest | None:
         block = self._lock.get("stages", stage)
         return str(block["key"]) if block is not None else None
+
+
+def scope_in(graph: Graph, environment: Mapping[str, str]) -> str:
+    """What is written there: `trusted`, or `scopes/NAME`. Errors: UsageError."""
+    return scope_of(environment.get(SCOPE_VARIABLE) or graph.store.get("scope"))
 
 
 def tiered_store(project: Project) -> LocalStore:

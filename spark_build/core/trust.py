@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from spark_build.core.signing import PrivateKey, PublicKey
 
 TRUSTED = "trusted"  # the scope that every build reads
+SCOPE_VARIABLE = "SPARK_SCOPE"  # goes before the Sparkfile's store.scope
 _OTHERS = "scopes/"
 
 

@@ -199,6 +199,33 @@ def test_no_attack_on_what_lies_in_the_bucket_reaches_a_build(scene: Scene) -> N
     assert not holds_evil(reader)
 
 
+def test_what_a_checkout_took_from_another_scope_is_nothing_to_trusted(scene: Scene, tmp_path: Path) -> None:
+    """Nobody launders it: neither as fresh, nor by a push that the trusted key would sign."""
+    (tmp_path / "mood").write_text("evil")
+    bucket = scene.service.new_bucket()
+    pull_request, builder, reader = (
+        project(tmp_path, scene.service, bucket, "policy: trust.yaml", key)
+        for key in (ATTACKERS_KEY, TRUSTED_KEY, None)
+    )
+    keys = ((TRUSTED_KEY, "trusted"), (ATTACKERS_KEY, "scopes/pr"))
+    listed = ", ".join(f"{{key: '{key.public}', scopes: [{may}]}}" for key, may in keys)
+    for folder in (pull_request, builder, reader):
+        folder.write("trust.yaml", f"version: 1\nkeys: [{listed}]\n")
+    pull_request.env["SPARK_SCOPE"] = builder.env["SPARK_SCOPE"] = "pr"
+    hostile = pull_request.build("model:honest").outputs
+    assert builder.build("model:honest").outputs == hostile
+    assert builder.build("model:honest").outcomes == {"model:honest/train": "fresh"}
+
+    (tmp_path / "mood").write_text("good")
+    del builder.env["SPARK_SCOPE"]
+    assert set(builder.states("model:honest").values()) == {"run"}
+    built = builder.build("model:honest")
+    assert built.outcomes == {"model:honest/train": "ran"}
+    assert built.outputs != hostile
+    builder.spark("store", "push", "model:honest")
+    assert reader.build("model:honest").outputs == built.outputs
+
+
 def test_without_keys_whoever_writes_decides_which_is_what_the_attacks_rest_on(scene: Scene) -> None:
     for hostile in (scene.signed, scene.bare):
         reader = scene.reader(scene.bucket(hostile.things), keys="")
