@@ -118,6 +118,11 @@ CONTENT: dict[str, tuple[Callable[[Scene, str], Things], str]] = {
         lambda scene, target: {scene.honest.pack(target): scene.honest.things[scene.honest.pack(target)].upper()},
         "does not hold what it should",
     ),
+    "cut": (
+        lambda scene, target: {scene.honest.pack(target): scene.honest.things[scene.honest.pack(target)][:1]},
+        "does not hold what it should",
+    ),
+    "emptied": (lambda scene, target: {scene.honest.pack(target): b""}, "does not hold what it should"),
     "listing": (
         lambda scene, target: {scene.honest.tree(target): scene.signed.things[scene.signed.tree(target)]},
         "is not taken",
