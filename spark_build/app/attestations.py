@@ -93,10 +93,10 @@ def _signed(data: bytes, keys: Sequence["PublicKey"]) -> Claimed:
 
     envelope = Envelope.parse(data, "it")
     payload = envelope.opened(PAYLOAD, keys, "it")
-    if data != envelope.to_json() + b"\n":  # nothing stands in it that nobody signed
+    # nothing stands in it that nobody signed
+    if len(envelope.signatures) != 1 or data != envelope.to_json() + b"\n":
         raise Untrusted("it is not as spark attest wrote it: something was added or written otherwise")
-    listed = {key.id for key in keys}
-    return Claimed.read(payload, next(s.keyid for s in envelope.signatures if s.keyid in listed))
+    return Claimed.read(payload, envelope.signatures[0].keyid)
 
 
 def _unsigned(data: bytes) -> Claimed:

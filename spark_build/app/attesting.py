@@ -101,6 +101,7 @@ def _sha256(objects: "LocalObjects", digest: Digest) -> str:
         raise KeyError(digest) from None
     if found["blake3"] != digest:
         objects.read(digest)  # sets it aside, and says so
+        return _sha256(objects, digest)  # somebody has put a good one there meanwhile
     return found["sha256"]
 
 
@@ -181,7 +182,9 @@ def _made(meant: Meant, stage: str, record: Record) -> Made:
             outside[name] = _pin(meant.project, given.name or "", given.artifact)
             if "tag" not in outside[name] and (tree := _tree(meant, given.artifact)):
                 files[name] = tree
-    return Made(stage, record, node, files, outside, accepted_note(meant.drift.get(stage, ())))
+    accepted = accepted_note(meant.drift.get(stage, ()))
+    is_todays = meant.is_todays and meant.known.get(stage) == record.key and accepted is None
+    return Made(stage, record, node, files, outside, accepted, is_todays=is_todays)
 
 
 def _tree(meant: Meant, digest: Digest) -> Tree | None:

@@ -19,9 +19,8 @@ class Meant(Struct, frozen=True):
     stage: str
     record: Record
     known: Mapping[str, Digest]  # keys that say which of several Records of a stage it was made from
-    drift: Mapping[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # what results were taken for, by stage
+    drift: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by stage, as the plan tells it
+    is_todays: bool = False  # `known` are the keys that count as the Sparkfile stands
 
     @property
     def lineage(self) -> dict[str, Record]:
@@ -63,7 +62,8 @@ def _today(project: Project, text: str) -> Meant:
     except SparkError:  # what an evaluation reads besides is not here
         plan = project.planner().plan([stage])
     known = {planned.stage: planned.record.key for planned in plan.stages if planned.record is not None}
-    return Meant(project, stage, record, known, {s.stage: s.drift for s in plan.stages if s.drift})
+    drift = {planned.stage: planned.drift for planned in plan.stages if planned.drift}
+    return Meant(project, stage, record, known, drift, is_todays=True)
 
 
 def lineage(

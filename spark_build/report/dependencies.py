@@ -26,6 +26,7 @@ class Made(Struct, frozen=True):
     accepted: str | None = None  # `spark accept`: its Record stands for another key
     address: str = ""  # as the Sparkfile calls it
     behind: str = ""  # the tagged result that it is behind; '' where stages alone lead to it
+    is_todays: bool = False  # `node` is what its action was made from
 
     @property
     def steps(self) -> Sequence[Mapping[str, Any]]:
@@ -59,6 +60,12 @@ class Dependency(Struct, frozen=True):
     digest: Mapping[str, str] = field(default_factory=dict)
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What tells it from others, in the order in which they are told."""
+        more = canonical_json(self.more) if self.more else b""
+        return self.kind, self.name, self.uri, tuple(self.digest.items()), more
+
     def descriptor(self, stages: Iterable[str]) -> dict[str, Any]:
         """`stages`: those that read it; of a folder's files the folder says it."""
         is_of_folder = self.kind == "file" and not self.more
@@ -72,13 +79,11 @@ class Dependency(Struct, frozen=True):
 
 def dependencies(made: Sequence[Made]) -> list[dict[str, Any]]:
     """Every one once, in an order that hangs on nothing but themselves."""
-    found: dict[bytes, tuple[Dependency, set[str]]] = {}
+    found: dict[tuple[Any, ...], tuple[Dependency, set[str]]] = {}
     for one in made:
         for dependency in dependencies_of(one, made):
-            told = canonical_json(dependency.descriptor(()))
-            found.setdefault(told, (dependency, set()))[1].add(one.stage)
-    ordered = sorted(found.items(), key=lambda pair: (pair[1][0].kind, pair[1][0].name, pair[0]))
-    return [dependency.descriptor(stages) for _, (dependency, stages) in ordered]
+            found.setdefault(dependency.identity, (dependency, set()))[1].add(one.stage)
+    return [dependency.descriptor(stages) for _, (dependency, stages) in sorted(found.items())]
 
 
 def dependencies_of(one: Made, lineage: Sequence[Made]) -> Iterator[Dependency]:
@@ -112,13 +117,16 @@ def tool_purl(name: str, version: str) -> str:
 
 def _of_path(one: Made, name: str, digest: Digest, given: Input | None) -> Iterator[Dependency]:
     path = given.path if given is not None and given.path is not None else f"{one.stage} {name}"
+    named = {} if one.is_todays or given is None else {"named": "as the Sparkfile stands now"}
     files = one.files.get(name)
     if files is not None and [posixpath.basename(path)] == [entry.path for entry in files]:
-        yield Dependency("file", path, digest={"blake3": files.entries[0].digest}, more={"listing": digest})
+        yield Dependency(
+            "file", path, digest={"blake3": files.entries[0].digest}, more={"listing": digest, **named}
+        )
         return
     yield from _of_files(path, files)
     more = {"files": len(files.entries)} if files is not None else {}
-    yield Dependency("folder", path, digest={"blake3": digest}, more=more)
+    yield Dependency("folder", path, digest={"blake3": digest}, more={**more, **named})
 
 
 def _of_files(path: str, files: Tree | None) -> Iterator[Dependency]:

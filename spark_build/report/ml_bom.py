@@ -16,7 +16,7 @@ from spark_build.report.provenance import Attested, finished, requirements
 from spark_build.report.words import is_set, number, value
 
 SPEC = "1.6"
-_DATASET_STAGES = ("version", "filter", "ingest")  # the last of them is what others take for the dataset
+_DATASET_STAGES = ("version", "filter", "ingest")  # the first that is there stands for the dataset
 _HASHES = {"blake3": "BLAKE3", "sha256": "SHA-256"}
 Component = dict[str, Any]
 
@@ -140,8 +140,12 @@ def _component(dependency: Dependency) -> Component | None:
             told = {"type": "data", "hashes": hashes, "data": [{"type": "dataset", "name": name}]}
         case "code":
             told = {"type": "file", "hashes": hashes}
-        case "result" if not dependency.uri:  # pinned or tagged: no stage of this lineage
-            told = {"type": "data", "hashes": hashes, "data": [{"type": "dataset", "name": name}]}
+        case "file" if "listing" in dependency.more:  # an input of its own
+            told = {"type": "file", "hashes": hashes}
+        case "result" if not dependency.uri:  # brought from outside: no stage of this lineage gave it
+            is_model = "model/" in dependency.more.get("parts", {})
+            data = {"type": "data", "data": [{"type": "dataset", "name": name}]}
+            told = {**({"type": "machine-learning-model"} if is_model else data), "hashes": hashes}
         case _:
             return None
     digest = next(iter(dependency.digest.values()), "")[:16]

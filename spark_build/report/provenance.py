@@ -59,9 +59,7 @@ def statement(attested: Attested, byproducts: Mapping[str, str]) -> dict[str, An
         "_type": STATEMENT,
         "subject": [{"name": attested.target, "digest": attested.digests}, *files],
         "predicateType": PREDICATE,
-        "predicate": finite(
-            {"buildDefinition": _definition(attested), "runDetails": _run(attested, byproducts)}
-        ),
+        "predicate": {"buildDefinition": _definition(attested), "runDetails": _run(attested, byproducts)},
     }
 
 
@@ -95,7 +93,7 @@ def requirements(made: Made) -> list[dict[str, Any]]:
 
 
 def _definition(attested: Attested) -> dict[str, Any]:
-    stages = {one.stage: {"steps": _steps(one), **_options(one)} for one in attested.made}
+    stages = finite({one.stage: {"steps": _steps(one), **_options(one)} for one in attested.made})
     return {
         "buildType": BUILD_TYPE,
         "externalParameters": {
@@ -167,7 +165,7 @@ def _evidence(made: Made) -> dict[str, Any]:
         "stage": made.stage,
         "key": record.key,
         "output": record.output,
-        **{name: value for name, value in told.items() if value not in (None, {}, [], ())},
+        **{name: finite(value) for name, value in told.items() if value not in (None, {}, [], ())},
     }
 
 
@@ -175,8 +173,8 @@ def _judged(made: Made) -> dict[str, Any]:
     """The result is not made from what judges it, so that this stands among no dependencies."""
     return {
         "judges": target_of(made.stage),
-        "steps": _steps(made),
-        **_options(made),
+        "steps": finite(_steps(made)),
+        **finite(_options(made)),
         "dependencies": dependencies([made]),
     }
 

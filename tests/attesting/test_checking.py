@@ -149,6 +149,13 @@ def test_a_cut_or_longer_file_is_refused(attested: Attested, spoil: Any) -> None
     assert checked(attested, code=4)["refused"]
 
 
+def test_a_signature_beside_the_one_that_counts_is_refused(attested: Attested) -> None:
+    told = json.loads(attested.provenance.read_bytes())
+    told["signatures"].insert(0, {"keyid": "0" * 16, "sig": "AAAA"})
+    attested.provenance.write_bytes(canonical_json(told) + b"\n")
+    assert "something was added" in str(checked(attested, code=4)["refused"])
+
+
 def test_what_somebody_else_signed_is_refused(attested: Attested) -> None:
     found = checked(attested, code=4, key=str(PrivateKey.new().public))
     assert (found["verdict"], found["target"]) == ("refused", None)

@@ -84,6 +84,14 @@ def test_what_is_made_from_what_stands_among_the_dependencies(attested: Attested
     assert base["type"] == "machine-learning-model"
 
 
+def test_a_single_file_that_was_read_is_a_component(project: Attested, tmp_path: Path) -> None:
+    project.folder.write("words.txt", "words")
+    project.folder.edit('output}"}}}\n', 'output}; cat {inputs.w}", inputs: {w: words.txt}}}}\n')
+    project.folder.build("model:next")
+    files = [one for one in bom(project, "model:next", tmp_path / "x")["components"] if one["type"] == "file"]
+    assert {one["name"] for one in files} == {"train.py", "words.txt"}
+
+
 def test_a_dataset_has_one_too(attested: Attested, tmp_path: Path) -> None:
     dataset = bom(attested, "dataset:notes", tmp_path / "x")["metadata"]["component"]
     assert dataset["type"] == "data"

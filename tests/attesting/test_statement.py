@@ -192,6 +192,13 @@ def test_a_tagged_result_tells_its_own_story_when_the_sparkfile_has_moved_on(
         for one in (then, now)
     ]
     assert lr == [0.1, 0.2]
+    folders = [
+        one
+        for told_then in (then, now)
+        for one in told_then["predicate"]["buildDefinition"]["resolvedDependencies"]
+        if one["name"] == "data"
+    ]
+    assert [one["annotations"].get("named") for one in folders] == ["as the Sparkfile stands now", None]
     assert "data/more.md" not in json.dumps(then)
     assert "data/more.md" in json.dumps(now)
 
@@ -285,6 +292,25 @@ def test_a_result_that_is_not_in_the_store_is_refused(project: Attested, tmp_pat
     (project.folder.path / ".spark/objects" / gone[:2] / gone[2:]).unlink()
     ran = project.folder.spark("attest", "tiny", "--no-sign", "--to", str(tmp_path / "x"), code=1)
     assert "fix: spark build" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words", "said"),
+    [
+        ("cyclonedx", ["--no-sign"], "identifiers of licences come with cyclonedx-python-lib"),
+        ("OpenSSL", [], "needs model_signing (OpenSSL is not installed)"),
+    ],
+)
+def test_what_is_not_installed_is_named_and_nothing_is_written(
+    attested: Attested, tmp_path: Path, lacking: str, words: list[str], said: str
+) -> None:
+    (tmp_path / "lacking").mkdir()
+    (tmp_path / "lacking" / f"{lacking}.py").write_text(f"raise ImportError(name={lacking!r})")
+    folder = Folder(attested.folder.path, {**attested.folder.env, "PYTHONPATH": str(tmp_path / "lacking")})
+    ran = folder.spark("attest", "tiny", *words, "--to", str(tmp_path / "x"), code=1)
+    assert said in ran.err
+    assert "pip install 'spark-build[attest]'" in ran.err
+    assert not (tmp_path / "x").exists()
 
 
 def test_json_says_what_was_written(attested: Attested, tmp_path: Path) -> None:
