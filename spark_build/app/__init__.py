@@ -14,7 +14,7 @@ from spark_build.core.acceptance import accepted_note
 from spark_build.core.address import KINDS, Address, kind_of, stage_name, typed
 from spark_build.core.errors import RequirementNotMet, SparkError, UsageError
 from spark_build.core.places import SPARK_FOLDER, Place
-from spark_build.core.trust import TRUSTED
+from spark_build.core.trust import TRUSTED, scope_in
 from spark_build.core.values import Struct, field
 from spark_build.engine.states import Plan, StagePlan
 from spark_build.pinning import LOCK_NAME, Lock
@@ -124,10 +124,8 @@ class Project(Struct, dict=True):
         store = self.root / local if local else Path(self.place.home) / SPARK_FOLDER
         if not graph.store.get("remote"):
             return store
-        from spark_build.app.remoting import scope_in
-
         # each scope has a store of its own here, too: what one took from scopes/pr is nothing to trusted
-        scope = scope_in(graph, self.environment)
+        scope = scope_in(graph.store, self.environment)
         return store if scope == TRUSTED else store / scope
 
     @cached_property

@@ -4,16 +4,15 @@ from __future__ import annotations  # what they name need not be loaded
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError, UsageError
-from spark_build.core.trust import SCOPE_VARIABLE
+from spark_build.core.trust import scope_in
 from spark_build.pinning import Lock
 from spark_build.remote.bucket import ANSWER_SECONDS, Bucket
-from spark_build.remote.layout import scope_of
 from spark_build.remote.records import TieredObjects, TieredRecords
 from spark_build.remote.store import RemoteStore
 from spark_build.storage.journal import Journal
@@ -41,7 +40,7 @@ def open_remote(project: Project) -> RemoteStore:
         Bucket(url, named.get("endpoint"), answer_seconds=_seconds(ANSWER_VARIABLE, ANSWER_SECONDS, 0.1)),
         project.local_store.objects,
         project.state,
-        scope=scope_in(project.graph, project.environment),
+        scope=scope_in(named, project.environment),
         trust=project.graph.trust,
         warn=warn,
     )
@@ -64,11 +63,6 @@ class LockedHistory:
     def _of_lock(self, stage: str) -> Digest | None:
         block = self._lock.get("stages", stage)
         return str(block["key"]) if block is not None else None
-
-
-def scope_in(graph: Graph, environment: Mapping[str, str]) -> str:
-    """What is written there: `trusted`, or `scopes/NAME`. Errors: UsageError."""
-    return scope_of(environment.get(SCOPE_VARIABLE) or graph.store.get("scope"))
 
 
 def tiered_store(project: Project) -> LocalStore:
@@ -161,7 +155,7 @@ def run_with_remote(
         if result.is_interrupted:
             uploads.stop()
         try:
-            uploads.wait()
+            uploads.wait(pushing.uploading)
         except KeyboardInterrupt:  # what was built stands; only its way there is cut short
             result.is_interrupted = True
             uploads.stop()
@@ -179,6 +173,10 @@ class Pushing:
     def __init__(self, listener: Listener, uploads: Uploads, graph: Graph) -> None:
         self._listener, self._uploads, self._graph = listener, uploads, graph
         self.started, self.event, self.waiting = listener.started, listener.event, listener.waiting
+
+    def uploading(self, stage: str, done: int, total: int) -> None:
+        """Once nothing else is under way."""
+        self._listener.event(stage, {"event": "progress", "done": done, "total": total, "unit": "bytes"})
 
     def finished(self, result: StageResult) -> None:
         if result.outcome == "ran" and result.record is not None:

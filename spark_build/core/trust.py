@@ -8,11 +8,25 @@ from spark_build.core.values import Struct
 
 TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spark_build.core.signing import PrivateKey, PublicKey
 
 TRUSTED = "trusted"  # the scope that every build reads
 SCOPE_VARIABLE = "SPARK_SCOPE"  # goes before the Sparkfile's store.scope
 _OTHERS = "scopes/"
+
+
+def scope_in(store: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """What is written by who has this `store:` and these variables. Errors: UsageError."""
+    from spark_build.core.errors import UsageError
+
+    name = environment.get(SCOPE_VARIABLE) or store.get("scope") or TRUSTED
+    if name == TRUSTED:
+        return TRUSTED
+    if not name[0].isalnum() or not all(c.isascii() and (c.isalnum() or c in "._-") for c in name):
+        raise UsageError(f"'{name}' is no name of a scope", fix="letters, digits, '.', '_' and '-'")
+    return _OTHERS + name
 
 
 class TrustedKey(Struct, frozen=True):

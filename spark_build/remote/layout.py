@@ -7,9 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from spark_build.core.digest import Digest, canonical_json, digest_bytes
-from spark_build.core.errors import StoreDamaged, UsageError
+from spark_build.core.errors import StoreDamaged
 from spark_build.core.tree import Tree
-from spark_build.core.trust import TRUSTED
 from spark_build.core.values import Struct
 
 _SCOPE = re.compile(r"trusted|scopes/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -28,14 +27,6 @@ INDEX_VERSION = 1
 
 def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
-
-
-def scope_of(name: str | None) -> str:
-    """The folder of a scope: `trusted`, or that of a name. Errors: UsageError."""
-    scope = TRUSTED if name in (None, "", TRUSTED) else f"scopes/{name}"
-    if not _SCOPE.fullmatch(scope):
-        raise UsageError(f"'{name}' is no name of a scope", fix="letters, digits, '.', '_' and '-'")
-    return scope
 
 
 def record_path(scope: str, key: Digest, output: Digest | None = None) -> str:

@@ -47,8 +47,13 @@ class Uploads:
         with self._lock:
             return key in self._pending
 
-    def wait(self) -> None:
-        """Until all that was added is there, or has failed. Once nobody answers the rest is left out."""
+    def wait(self, told: Told | None = None) -> None:
+        """Until all that was added is there, or has failed. Once nobody answers the rest is left out.
+
+        `told` hears how far it is.
+        """
+        if told is not None:
+            self._told = told
         if self._thread is not None:
             if not self._is_last_call:
                 self._is_last_call = True

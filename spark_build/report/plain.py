@@ -115,7 +115,7 @@ class JsonLines(Struct):
         """Nothing: the contract knows no such event."""
 
     def event(self, stage: str, event: Mapping[str, Any]) -> None:
-        if (told := stage_event(stage, event)) is not None:
+        if stage not in self.ended and (told := stage_event(stage, event)) is not None:
             self._write(told)
 
     def finished(self, result: "StageResult") -> None:
