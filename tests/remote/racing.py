@@ -221,14 +221,18 @@ def _forked(work: Callable[[], None]) -> int:
     return process
 
 
-if __name__ == "__main__":  # of many races: python -m tests.remote.racing URL FOLDER FIRST LAST
+if (
+    __name__ == "__main__"
+):  # python -m tests.remote.racing URL FOLDER COUNT harm|calm; in a process that used no obstore
     import sys
 
-    totals, size = Counter[str](), 50
-    for first in range(int(sys.argv[3]), int(sys.argv[4]), size):
-        numbers = range(first, first + size)
-        one = races(sys.argv[1], Path(sys.argv[2], str(first)), numbers, seed=first, harm=True)
-        bad = [n for n in numbers if len(one.outputs[n]) != 1 or len(one.records[n]) != 1]
-        totals.update(one.did, killed=one.killed, stopped=one.stopped, bad=len(bad), races=size)
-        print(f"{one.seconds:.0f} s", dict(totals), bad, flush=True)
-    print("leases given back at the end:", give_back_all(sys.argv[1], Path(sys.argv[2], "last")))
+    totals, size, bad = Counter[str](), 25, list[int]()
+    for first in range(0, int(sys.argv[3]), size):
+        numbers = range(first, min(first + size, int(sys.argv[3])))
+        one = races(
+            sys.argv[1], Path(sys.argv[2], str(first)), numbers, seed=first, harm=sys.argv[4] == "harm"
+        )
+        bad += [n for n in numbers if len(one.outputs[n]) != 1 or len(one.records[n]) != 1]
+        totals.update(one.did, killed=one.killed, stopped=one.stopped, races=len(numbers))
+    left = give_back_all(sys.argv[1], Path(sys.argv[2], "last"))
+    print(json.dumps({**totals, "bad": bad, "left": left}))
