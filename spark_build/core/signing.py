@@ -7,6 +7,7 @@ import binascii
 import os
 from collections.abc import Sequence
 from functools import cache, cached_property
+from threading import Lock
 
 from spark_build.core.digest import canonical_json, digest_bytes
 from spark_build.core.errors import Unavailable, Untrusted, UsageError
@@ -25,6 +26,9 @@ _ID_DIGITS = 16
 _OF_OTHERS = 0o077
 _OWNERS = 0o600
 _PEM = "-----BEGIN "
+
+
+_DECODING = Lock()
 
 
 class Signature(Struct, frozen=True):
@@ -255,8 +259,14 @@ def _from_base64(text: str) -> bytes | None:
     return data if base64.b64encode(data).decode() == text else None
 
 
-@cache
 def _decoder() -> Any:
+    """Made by one thread: where several did at once, one process in some hundred crashed."""
+    with _DECODING:
+        return _made_decoder()
+
+
+@cache
+def _made_decoder() -> Any:
     import msgspec
 
     return msgspec.json.Decoder(Envelope)

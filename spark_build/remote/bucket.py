@@ -1,6 +1,7 @@
 """One prefix of a bucket: the few requests that the remote tier makes, tried again where that may help."""
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -64,6 +65,7 @@ class Bucket:
         self.url, self.endpoint = url.rstrip("/"), endpoint
         self._answer_seconds, self._sleep = answer_seconds, sleep
         self._stores: dict[float, Any] = {}  # by how long an answer may take
+        self._opening = threading.Lock()
         self.etags_are_bare = False  # If-Match takes them without their quotes alone, as Ceph 18 does
         self._is_slow = False  # a large body did not get there in its time
 
@@ -233,15 +235,16 @@ class Bucket:
 
     def _store(self, seconds: float) -> Any:
         """obstore has the limit for the head of an answer, and with it for the body that is sent, by store alone."""
-        if seconds not in self._stores:
-            self._stores[seconds] = open_bucket(
-                self.url,
-                self.endpoint,
-                tries_again=False,
-                answer_seconds=seconds,
-                body_seconds=max(seconds, _BODY_SECONDS),
-            )
-        return self._stores[seconds]
+        with self._opening:
+            if seconds not in self._stores:
+                self._stores[seconds] = open_bucket(
+                    self.url,
+                    self.endpoint,
+                    tries_again=False,
+                    answer_seconds=seconds,
+                    body_seconds=max(seconds, _BODY_SECONDS),
+                )
+            return self._stores[seconds]
 
     def _seconds_for(self, sends: int) -> float:
         """How long the head of an answer may take, where so many bytes are sent before; few different ones."""
