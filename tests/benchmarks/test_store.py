@@ -22,6 +22,6 @@ def test_what_is_pulled_is_what_was_pushed_and_small_files_travel_together(
         for result in workload["results"]
     }
     assert requests["push", "boto3"] == 54  # one for each small file, four for the large one in two parts
-    assert requests["push", "spark"] <= 10
+    assert requests["push", "spark"] <= 25  # the first to a bucket tries what its server does
     assert requests["push-again", "spark"] <= 3
     assert requests["pull", "spark"] <= 10

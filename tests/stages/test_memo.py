@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import random
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 
 from spark_build.core.digest import digest_bytes, digest_file
 from spark_build.core.errors import Unavailable
-from spark_build.storage import memo as memo_module
 from spark_build.storage.memo import MOST_SEGMENTS, LocalMemo
 
 OPERATION, OTHER = "a" * 64, "b" * 64
@@ -81,15 +81,14 @@ def test_many_small_puts_stay_few_segments_and_all_are_found(tmp_path: Path) -> 
 def test_an_entry_is_rewritten_a_logarithmic_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = []
-    write = memo_module._write
+    written, write = [], LocalMemo._write
 
-    def noted(folder: Path, rows: object) -> str:
-        name = write(folder, rows)  # type: ignore[arg-type]
+    def noted(memo: LocalMemo, folder: Path, rows: Iterable[tuple[bytes, bytes]]) -> str:
+        name = write(memo, folder, rows)
         written.append((folder / name).stat().st_size)
         return name
 
-    monkeypatch.setattr(memo_module, "_write", noted)
+    monkeypatch.setattr(LocalMemo, "_write", noted)
     memo = LocalMemo(tmp_path)
     for start in range(128):
         memo.put(OPERATION, {key(start): os.urandom(20_000)})
