@@ -45,13 +45,10 @@ def push(project: Project, targets: Sequence[str], told: Told) -> tuple[list[Tra
     for stage in plan.stages:
         assert stage.record is not None
         is_here = stage.state == "fresh" and not project.objects.missing(stage.record.output)
-        pushed = remote.push(
-            stage.record,
-            with_artifact=is_here and project.graph.nodes[stage.stage].pushes,
-            told=partial(told, stage.stage),
-        )
+        travels = is_here and project.graph.nodes[stage.stage].pushes
+        pushed = remote.push(stage.record, with_artifact=travels, told=partial(told, stage.stage))
         is_new = bool(pushed.artifacts or pushed.records)
-        if is_new and is_here and project.graph.nodes[stage.stage].pushes:
+        if is_new and travels:
             remote.push_memo(stage.record)
         done.append(Transferred(stage.stage, stage.record.output, pushed.bytes, is_new))
         warnings += [not_deterministic(*two) for two in pushed.others]

@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
-from spark_build.remote.layout import Index, key_in, memo_folder, part_name
+from spark_build.remote.layout import Index, key_in, memo_folder, output_in
 from spark_build.remote.store import RemoteStore
 from spark_build.storage.check import Finding
 
@@ -77,7 +77,7 @@ class _Look:
         return None
 
     def _index(self, path: str) -> None:
-        output = path.rpartition("/")[2].removesuffix(".json")
+        output = output_in(path)
         data = self.remote.bucket.get(path)
         try:
             index = Index.parse(data or b"", output)
@@ -91,10 +91,7 @@ class _Look:
 
     def _needs(self, index: Index) -> list[str]:
         """What the Artifact's objects lie in; what lies in another scope is looked at there."""
-        needed = {piece.pack for piece in index.slices.values()}
-        for parts in index.parts.values():
-            needed |= {f"{parts.folder}/{part_name(n, part)}" for n, part in enumerate(parts.digests)}
-        return sorted(path for path in needed if path.startswith(f"{self.scope}/"))
+        return sorted(path for path in index.places if path.startswith(f"{self.scope}/"))
 
     def _content(self, path: str) -> None:
         data = self.remote.bucket.get(path)

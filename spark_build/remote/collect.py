@@ -1,7 +1,7 @@
 """Gc of one scope of the remote store: what no needed Record names, and what is not young, goes."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from spark_build.core.digest import Digest
@@ -9,7 +9,7 @@ from spark_build.core.errors import StoreDamaged, TransientError, Untrusted
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
 from spark_build.remote.bucket import Found
-from spark_build.remote.layout import Index, epoch_path, key_in, part_name
+from spark_build.remote.layout import Index, epoch_path, key_in, output_in
 from spark_build.remote.store import RemoteStore, operations_of
 
 _THREADS = 16
@@ -106,10 +106,12 @@ def _kept(
             for path, found in there.items()
             if path.split("/")[-2:-1] == ["trees"]
             and (
-                not path.startswith(f"{scope}/") or _output(path) in outputs or found.modified >= young_since
+                not path.startswith(f"{scope}/")
+                or output_in(path) in outputs
+                or found.modified >= young_since
             )
         ]
-        needed = list(pool.map(lambda path: list(_needs(remote, path)), indexes))
+        needed = list(pool.map(lambda path: _needs(remote, path), indexes))
     operations = {operation for record in read for operation in operations_of(record)}
     memo = (path for path in there if _kind(path, scope) == "memo" and path.split("/")[-2] in operations)
     listings = {digest for record in read for digest in record.sources.values()}
@@ -127,15 +129,10 @@ def _record(remote: RemoteStore, path: str) -> Record | None:
         return None
 
 
-def _needs(remote: RemoteStore, path: str) -> Iterator[str]:
+def _needs(remote: RemoteStore, path: str) -> set[str]:
     """What the objects of one Artifact lie in. Errors: StoreDamaged."""
     data = remote.bucket.get(path)
-    if data is None:
-        return
-    index = Index.parse(data, _output(path))
-    yield from {piece.pack for piece in index.slices.values()}
-    for parts in index.parts.values():
-        yield from (f"{parts.folder}/{part_name(n, part)}" for n, part in enumerate(parts.digests))
+    return set() if data is None else Index.parse(data, output_in(path)).places
 
 
 def _delete(remote: RemoteStore, doomed: Iterable[tuple[int, str]]) -> None:
@@ -146,7 +143,3 @@ def _delete(remote: RemoteStore, doomed: Iterable[tuple[int, str]]) -> None:
     with ThreadPoolExecutor(_THREADS) as pool:
         for _, paths in sorted(by_kind.items()):
             list(pool.map(remote.bucket.delete, paths))
-
-
-def _output(path: str) -> Digest:
-    return path.rpartition("/")[2].removesuffix(".json")

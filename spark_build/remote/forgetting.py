@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import StoreDamaged
 from spark_build.core.values import Struct
-from spark_build.remote.layout import Index, Slice, epoch_path, memo_folder, pack_path
+from spark_build.remote.layout import Index, Slice, epoch_path, memo_folder, output_in, packed
 from spark_build.remote.store import RemoteStore
 
 _THREADS = 8
@@ -59,7 +59,7 @@ def _erase_in(remote: RemoteStore, scope: str, gone: set[Digest], erased: Erased
 def _index(remote: RemoteStore, path: str) -> Index | None:
     """None for one that is damaged: nobody can restore by it."""
     try:
-        return Index.parse(remote.bucket.get(path) or b"", path.rpartition("/")[2].removesuffix(".json"))
+        return Index.parse(remote.bucket.get(path) or b"", output_in(path))
     except StoreDamaged:
         return None
 
@@ -94,11 +94,6 @@ def _repacked(remote: RemoteStore, scope: str, pack: str, wanted: dict[Digest, S
     whole = {digest: one for digest, one in content.items() if digest_bytes(one) == digest}
     if not whole:
         return {}
-    joined = b"".join(whole.values())
-    path = pack_path(scope, digest_bytes(joined))
+    path, joined, slices = packed(scope, whole)
     remote.bucket.put(path, joined)
-    found, offset = {}, 0
-    for digest, one in whole.items():
-        found[digest] = Slice(path, offset, len(one))
-        offset += len(one)
-    return found
+    return slices

@@ -44,6 +44,11 @@ def index_path(scope: str, output: Digest) -> str:
     return f"{scope}/trees/{output}.json"
 
 
+def output_in(path: str) -> Digest:
+    """Of an index's path."""
+    return path.rpartition("/")[2].removesuffix(".json")
+
+
 def listing_path(scope: str, digest: Digest) -> str:
     """Of a source's listing, which a Record names."""
     return f"{scope}/listings/{digest}"
@@ -117,6 +122,15 @@ class Index(Struct, frozen=True, dict=True):
         """Bytes of each object."""
         return {entry.digest: entry.size for entry in self.tree}
 
+    @property
+    def places(self) -> set[str]:
+        """Paths of all that its objects lie in."""
+        parts = (
+            (p.folder, number, digest) for p in self.parts.values() for number, digest in enumerate(p.digests)
+        )
+        packs = {piece.pack for piece in self.slices.values()}
+        return packs | {f"{folder}/{part_name(number, digest)}" for folder, number, digest in parts}
+
     def to_bytes(self) -> bytes:
         packs: dict[str, list[list[Any]]] = {}
         for digest, piece in sorted(self.slices.items(), key=lambda item: (item[1].pack, item[1].offset)):
@@ -179,3 +193,14 @@ def _whole(number: Any) -> int:
     if type(number) is not int or number < 0:
         raise ValueError("a number that is none")
     return number
+
+
+def packed(scope: str, content: Mapping[Digest, bytes]) -> tuple[str, bytes, dict[Digest, Slice]]:
+    """One pack of small objects: its path, its content, and where each lies in it."""
+    data = b"".join(content.values())
+    path, offset = pack_path(scope, digest_bytes(data)), 0
+    slices = {}
+    for digest, one in content.items():
+        slices[digest] = Slice(path, offset, len(one))
+        offset += len(one)
+    return path, data, slices

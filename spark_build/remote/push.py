@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from spark_build.core.digest import Digest, digest_bytes
+from spark_build.core.digest import Digest
 from spark_build.core.errors import StoreDamaged
 from spark_build.core.tree import Tree
 from spark_build.remote.bucket import Bucket
@@ -20,7 +20,7 @@ from spark_build.remote.layout import (
     Parts,
     Slice,
     object_folder,
-    pack_path,
+    packed,
     part_name,
 )
 
@@ -87,15 +87,10 @@ def _pack(
     bucket: Bucket, scope: str, digests: list[Digest], objects: "LocalObjects", told: Told
 ) -> dict[Digest, Slice]:
     content = {digest: _content(objects, digest) for digest in digests}
-    data = b"".join(content.values())
-    path = pack_path(scope, digest_bytes(data))
+    path, data, slices = packed(scope, content)
     bucket.put(path, data)
     told(len(data))
-    offset, found = 0, {}
-    for digest, one in content.items():
-        found[digest] = Slice(path, offset, len(one))
-        offset += len(one)
-    return found
+    return slices
 
 
 def _content(objects: "LocalObjects", digest: Digest) -> bytes:
