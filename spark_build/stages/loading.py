@@ -94,12 +94,20 @@ def _blind_class(known: type[RuleParams]) -> type[RuleParams]:
 
 
 def failed(step: JobStep, doing: str, error: Exception) -> SparkError:
-    """A rule's own exception as a result of the stage; its traceback goes to the log."""
+    """A rule's own exception as a result of the stage; its traceback goes to the log.
+
+    Of what the disk refused the message says it all: there a line with the way is enough.
+    """
     import traceback
 
-    traceback.print_exception(error)
     if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        frames = traceback.extract_tb(error.__traceback__)
+        way = " > ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames)
+        with suppress(OSError):  # the log may be on that disk
+            print(f"by way of {way}", file=sys.stderr)
         return disk_problem(error, f"{called(step)} {doing}")
+    with suppress(OSError):
+        traceback.print_exception(error)
     return StageFailed(
         f"{called(step)} failed {doing}: {type(error).__name__}: {error}",
         fix="the log has the traceback; a rule says ItemRejected where one item can't be handled",

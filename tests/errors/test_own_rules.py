@@ -1,5 +1,7 @@
 """A rule of the user's own that is wrong: found before anything runs where it can be, else a failed stage by name."""
 
+import re
+
 import pytest
 
 from tests.errors.told import assert_is_plain, errors, left_in_work, refused
@@ -119,6 +121,23 @@ def test_a_rule_that_fails_is_a_failed_stage_and_keeps_what_was_read(
     assert left_in_work(project) == {"scratch"}
     if not has_traceback:
         assert_is_plain(ran)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("raise OSError(28, 'full')", "of doc0000.md and others: no space left on the disk"),
+        ("raise OSError(13, 'closed', '/etc/closed')", "/etc/closed: permission denied"),
+    ],
+)
+def test_what_the_disk_refused_a_rule_is_told_without_a_traceback(
+    project: Folder, code: str, told: str
+) -> None:
+    project.write("gate.py", gate(code))
+    ran = project.build(code=1)
+    assert told in errors(ran)["dataset:d/filter"]
+    assert re.search(r"the end of its log:\n  \| by way of .*gate\.py:\d+\n  log ", ran.err)
+    assert_is_plain(ran)
 
 
 def test_what_a_rule_prints_is_in_its_log_and_not_in_the_answer(project: Folder) -> None:

@@ -26,6 +26,7 @@ _EVENTS = {
     "os.utime": ((0, 3),),
     "os.truncate": ((0, None),),
 }
+_OF_DESCRIPTORS = ("write", "fsync", "fdatasync")
 
 
 class Layer:
@@ -55,7 +56,7 @@ class Layer:
         try:
             number = self._note(name if changes else f"({name})", found)
             if self.at is not None and number == self.at:
-                self._fail(half, found[0])
+                self._fail(name, half, found[0])
         finally:
             self._is_busy = False
 
@@ -74,11 +75,13 @@ class Layer:
         finally:
             os.close(fd)
 
-    def _fail(self, half, path):
+    def _fail(self, name, half, path):
         if self.how == "kill":
             half()
             os.kill(os.getpid(), signal.SIGKILL)
         code = getattr(errno, self.how)
+        if name in _OF_DESCRIPTORS:  # the system knows no path of theirs
+            raise OSError(code, os.strerror(code))
         raise OSError(code, os.strerror(code), path)
 
 
