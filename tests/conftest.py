@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from tests import seeds
 from tests.services.fixtures import ceph as ceph
 from tests.services.fixtures import moto_server as moto_server
 from tests.spark import Folder
@@ -15,6 +17,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # what takes minutes: begun last, it would leave the other processes without work
 LONGEST = ("truth", "kills", "quickstart")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One commit, one verdict: only a full check tries what no run before it has tried."""
+    if config.getoption("--long"):
+        seeds.draw_new()
+    else:
+        hypothesis.settings.register_profile("as always", derandomize=True)
+        hypothesis.settings.load_profile("as always")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

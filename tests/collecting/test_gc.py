@@ -19,9 +19,10 @@ from spark_build.storage.gc import Collected
 from spark_build.storage.local import LocalStore
 from spark_build.storage.runs import Run
 from tests.collecting.stores import is_whole, objects_in, put_result, write_lock
+from tests.seeds import seed
 from tests.spark import Folder, documents
 
-SEED = int(os.environ.get("SPARK_GC_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_GC_SEED")
 FILTERED = """\
 datasets:
   notes: {source: data, gates: [q]}

@@ -4,16 +4,16 @@ import json
 import os
 import random
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spark_build.core.digest import digest_file
+from tests.seeds import seed
 from tests.spark import Folder, Ran, documents
 
-SEED = int(os.environ.get("SPARK_FLIP_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_FLIP_SEED")
 SPARKFILE = """\
 datasets:
   notes: {source: data, gates: [q]}

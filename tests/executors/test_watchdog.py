@@ -14,6 +14,9 @@ from processes import KEY, ended, eventually, job_in, living_with, shell
 
 from spark_build.executors.local import LocalExecutor
 from spark_build.storage.leases import LocalLeases
+from tests.seeds import seed
+
+SEED = seed("SPARK_KILL_SEED")
 
 # A build in a process of its own: takes a lease, starts a worker, tells its watchdog's process, and waits.
 BUILD = """
@@ -90,10 +93,8 @@ def _lives(process: int) -> bool:
 
 
 def drawn() -> random.Random:
-    """Other moments each time; the seed is told where the test fails."""
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    return random.Random(seed)
+    print(f"SPARK_KILL_SEED={SEED}")
+    return random.Random(SEED)
 
 
 def is_free(store: Path) -> bool:

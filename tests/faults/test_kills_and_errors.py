@@ -7,7 +7,6 @@ import os
 import random
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import pytest
 
 from tests.faults.reference import Reference
 from tests.faults.survival import BUILD, STAGES, Step, copied, steps, survives
+from tests.seeds import seed
 
-SEED = int(os.environ.get("SPARK_KILL_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_KILL_SEED")
 # What may be written by no call of Python's that is counted: SQLite's index, and what libraries write into an attempt
 PAST = re.compile(r"state[^/]*\.db.*|work/[0-9a-f]{64}/(attempt|scratch)/.+")
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.seeds import seed
 from tests.spark import REPOSITORY, Folder, documents
 
-SEED = int(os.environ.get("SPARK_KILL_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_KILL_SEED")
 SPARKFILE = """\
 datasets:
   notes: {source: data, splits: {train: 0.9, test: 0.1}}

@@ -4,7 +4,6 @@ Real documents, of which many resemble each other; a transform, and gates of bot
 so work is told to go over several processes at once.
 """
 
-import os
 import random
 import shutil
 import signal
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.seeds import seed
 from tests.spark import Folder
 
-SEED = int(os.environ.get("SPARK_KILL_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_KILL_SEED")
 KILLS = 20
 COUNT, BYTES = 120, 2500
 VERSION = "dataset:notes/version"

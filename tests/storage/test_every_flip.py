@@ -2,7 +2,6 @@
 
 import os
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,9 @@ from spark_build.storage.local import LocalStore
 from spark_build.storage.memo import LocalMemo
 from spark_build.storage.state import ObjectStat
 from tests.collecting.stores import put_result
+from tests.seeds import seed
 
-SEED = int(os.environ.get("SPARK_FLIP_SEED", time.time_ns() % 1_000_000))
+SEED = seed("SPARK_FLIP_SEED")
 OPERATION, KEYS = "ab" * 32, [bytes([n]) * 32 for n in range(3)]
 
 
