@@ -1,17 +1,19 @@
 """S3 through obstore, with endpoint and credentials as the ecosystem has them: `AWS_*`, profiles, a machine's role."""
 
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from spark_build.core.errors import TransientError, Unavailable
+from spark_build.core.errors import SparkError, TransientError, Unavailable
 
 T = TypeVar("T")
+_OPENING = threading.Lock()
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_TOKEN")
+_OF_MACHINE = ("/latest/api/token", "/latest/meta-data/iam")  # where obstore asks last for a role
 _FIX = "check the URL, AWS_ENDPOINT_URL, AWS_REGION, the credentials and the network"
-_KNOWN = {
-    "aws_access_key_id": "access_key_id", "aws_secret_access_key": "secret_access_key",
-    "aws_session_token": "session_token", "region": "region", "endpoint_url": "endpoint",
-}  # fmt: skip
 
 
 def open_bucket(
@@ -36,16 +38,49 @@ def open_bucket(
     options: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": f"{body_seconds:g}s"}
     if answer_seconds is not None:
         options["read_timeout"] = f"{answer_seconds:g}s"
-    config: Any = profile(os.environ) if url.startswith("s3://") else {}
-    if endpoint:
-        config["endpoint"] = endpoint
-    if url.startswith("s3://"):
-        config["disable_bulk_delete"] = (
-            True  # one thing is deleted at a time, and not every service has the other
-        )
+    config, not_counting = _s3(endpoint) if url.startswith("s3://") else ({}, ())
     if not tries_again:
         config["retry_config"] = {"max_retries": 0}
-    return told(url, lambda: from_url(url.rstrip("/"), client_options=options, **config))
+
+    def opened() -> Any:
+        with _without(not_counting):
+            return from_url(url.rstrip("/"), client_options=options, **config)
+
+    return told(url, opened)
+
+
+def _s3(endpoint: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What obstore is told so that it does what boto3 would, and which variables are not for it.
+
+    Errors: those of `credentials`.
+    """
+    from spark_build.core.credentials import credentials
+    from spark_build.core.profiles import Profile
+
+    profile = Profile.in_force(os.environ)
+    provider, keys = credentials(os.environ)
+    other = None if profile.ignores_endpoints else os.environ.get("AWS_ENDPOINT")
+    config: dict[str, Any] = {
+        **keys,
+        "region": profile.region or "us-east-1",
+        "disable_bulk_delete": True,  # one thing is deleted at a time, and not every service has the other
+    }
+    if named := endpoint or profile.endpoint("s3") or other:
+        config["endpoint"] = named
+    if provider is not None:
+        config["credential_provider"] = provider
+    return config, _ENDPOINTS + (_KEYS if keys or provider else ())
+
+
+@contextmanager
+def _without(names: Iterable[str]) -> Iterator[None]:
+    """obstore takes these variables before what it is told, and only while a store is made."""
+    with _OPENING:
+        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+        try:
+            yield
+        finally:
+            os.environ.update(kept)
 
 
 def told(url: str, ask: Callable[[], T]) -> T:
@@ -55,45 +90,23 @@ def told(url: str, ask: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise
     except Exception as error:  # obstore's own errors share no class with a name of its own
+        if (problem := of_credentials(error)) is not None:
+            raise problem from None
         first = str(error).splitlines()[0][:300]
         raise TransientError(f"{url}: {first}", fix=_FIX) from error
 
 
-def profile(environment: Mapping[str, str]) -> dict[str, str]:
-    """What `~/.aws` has under AWS_PROFILE, or under `default` where no variable holds a key; obstore reads variables.
+def of_credentials(error: Exception) -> SparkError | None:
+    """What is wrong with the credentials, where that is why a request failed; else None."""
+    from spark_build.core.credentials import no_credentials
 
-    Errors: Unavailable where the profile is not there.
-    """
-    from configparser import ConfigParser, Error
-
-    name = environment.get("AWS_PROFILE")
-    if name is None and "AWS_ACCESS_KEY_ID" in environment:
-        return {}
-    files = ConfigParser(interpolation=None), ConfigParser(interpolation=None)
-    homes = ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config")
-    for parser, (variable, usual) in zip(files, homes, strict=True):
-        try:
-            parser.read(os.path.expanduser(environment.get(variable, usual)), encoding="utf-8")
-        except (Error, UnicodeDecodeError):
-            raise Unavailable(f"{variable}: no file of profiles", fix="mend it: aws configure") from None
-    wanted = name or "default"
-    sections = [
-        parser[section]
-        for parser, section in zip(files, (wanted, _in_config(wanted)), strict=True)
-        if section in parser
-    ]
-    if name is not None and not sections:
-        raise Unavailable(
-            f"there is no profile '{name}' (AWS_PROFILE)", fix="aws configure --profile, or unset it"
-        )
-    found = {own: s[key] for s in reversed(sections) for key, own in _KNOWN.items() if key in s}
-    # variables are nearer than a profile for all but keys, as in every other tool
-    nearer = {
-        "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-        "endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-    }
-    return {n: v for n, v in found.items() if not any(one in environment for one in nearer.get(n, ()))}
-
-
-def _in_config(name: str) -> str:
-    return name if name == "default" else f"profile {name}"
+    text = str(error)
+    if any(path in text for path in _OF_MACHINE):
+        return no_credentials()
+    _, found, said = text.partition("External AWS credential provider: ")
+    if not found:
+        return None
+    message = said.partition("\n\nDebug source")[0].partition(": ")[2]
+    what, _, fix = message.partition("\n  fix: ")
+    kind = TransientError if said.startswith(TransientError.__name__) else Unavailable
+    return kind(what, fix=fix or None)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
-from spark_build.core.buckets import open_bucket
+from spark_build.core.buckets import of_credentials, open_bucket
 from spark_build.core.errors import SparkError, TransientError, Unavailable
 
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class Bucket:
         self._stores: dict[float, Any] = {}  # by how long an answer may take
         self._opening = threading.Lock()
         self.etags_are_bare = False  # If-Match takes them without their quotes alone, as Ceph 18 does
+        self._is_answered = False  # once it was, keys that can't be had are taken for a passing trouble
         self._is_slow = False  # a large body did not get there in its time
 
     def __str__(self) -> str:
@@ -205,7 +206,9 @@ class Bucket:
             tries += 1
             seconds = self._seconds_for(sends)
             try:
-                return ask(self._store(seconds))
+                answer = ask(self._store(seconds))
+                self._is_answered = True
+                return answer
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise self._no_bucket() from error
@@ -256,6 +259,8 @@ class Bucket:
     def _raise_if_final(self, what: str, error: Exception, told: str) -> None:
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
+        if isinstance(problem := of_credentials(error), Unavailable) and not self._is_answered:
+            raise problem from error
         text = str(error)
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
             raise Refused(

@@ -22,6 +22,7 @@ class Request:
     bucket: str
     key: str
     method: str
+    access_key: str = ""  # whose signature it has
     sent: int = 0  # bytes of content that the client sent
     received: int = 0  # bytes of content that it got
     status: int = 0  # 0: no answer

@@ -11,6 +11,7 @@ What no fault is for passes byte for byte, the Host header too, so that signatur
 import socket
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -100,7 +101,7 @@ class FaultProxy:
             return False
         head = parsed(raw)
         method, target, _ = head.first
-        request = Request(*asked(method, target, head.headers), method)
+        request = Request(*asked(method, target, head.headers), method, _signer(head.headers))
         fault = self._noted(request)
         exchange = Exchange(client, server, head, request)
         if fault is None:
@@ -131,3 +132,9 @@ class _Rule:
             return False
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
+
+
+def _signer(headers: Mapping[str, str]) -> str:
+    """The access key that a request of AWS's signature version 4 names."""
+    _, _, rest = headers.get("authorization", "").partition("Credential=")
+    return rest.partition("/")[0]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from spark_build.core.buckets import profile
-from spark_build.core.errors import BadInput, TransientError, Unavailable
+from spark_build.core.errors import BadInput, TransientError
 from spark_build.sources.s3 import S3, Params
 from tests.golden.data_cases import FILES, context
 from tests.spark import Folder
@@ -136,27 +135,6 @@ def test_what_cannot_be_fetched_says_why(
     put(client, objects)
     with pytest.raises((BadInput, TransientError), match=told):
         bring(tmp_path, **params)
-
-
-def test_a_profile_gives_what_variables_do_not(tmp_path: Path) -> None:
-    (tmp_path / "credentials").write_text(
-        "[default]\naws_access_key_id = d\n[team]\naws_access_key_id = k\naws_secret_access_key = s\n"
-    )
-    (tmp_path / "config").write_text("[profile team]\nregion = eu-west-1\nendpoint_url = http://h:1\n")
-    files = {
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_CONFIG_FILE": str(tmp_path / "config")
-    }  # fmt: skip
-    keys = {"access_key_id": "k", "secret_access_key": "s"}
-    assert profile({**files, "AWS_PROFILE": "team"}) == {
-        **keys,
-        "region": "eu-west-1",
-        "endpoint": "http://h:1",
-    }
-    assert profile({**files, "AWS_PROFILE": "team", "AWS_REGION": "x", "AWS_ENDPOINT_URL": "y"}) == keys
-    assert profile(files) == {"access_key_id": "d"}
-    assert profile({**files, "AWS_ACCESS_KEY_ID": "own"}) == {}
-    with pytest.raises(Unavailable, match="no profile 'none'"):
-        profile({**files, "AWS_PROFILE": "none"})
 
 
 @pytest.mark.parametrize("url", ["team/calls", "s3://", "https://team"])
