@@ -1,21 +1,27 @@
-"""Counts what Python writes below a folder, and makes one of these calls fail: a kill, or an error of the disk.
+"""Counts what Python does below a folder and asks of a bucket, and makes one of these calls fail.
 
 It is put beside a package as `sitecustomize.py`, so that every process of a build has it; `faults.json` beside it says
-where and what. Points are found by Python's own audit events and by the calls that have none (write, fsync), in
-whatever module they stand.
+where and what: a kill, or an error of the disk. Points are found by Python's own audit events, by the calls that have
+none (write, fsync, stat; files that are opened to be written write through it), and by every function of obstore, in
+whatever module they stand. `counts` is "writes" (with
+requests, each before it is sent and once it is answered) or "reads".
 """
 
+import builtins
 import errno
 import fcntl
+import io
 import json
 import os
+import re
 import signal
 import sys
+from _thread import _local
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _OPENS_TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-# event -> how many of its arguments are paths, and where the folder's descriptor of each stands
-_EVENTS = {
+# event -> where its paths stand among its arguments, and where the folder's descriptor of each
+_WRITES = {
     "os.mkdir": ((0, 2),),
     "os.rmdir": ((0, 1),),
     "os.remove": ((0, 1),),
@@ -26,50 +32,68 @@ _EVENTS = {
     "os.utime": ((0, 3),),
     "os.truncate": ((0, None),),
 }
-_OF_DESCRIPTORS = ("write", "fsync", "fdatasync")
+_READS = {"os.listdir": 0, "os.scandir": 0, "mmap.__new__": 0}
+_OF_DESCRIPTORS = ("write", "pwrite", "fsync", "fdatasync", "read", "pread", "mmap.__new__")
+_WRITE, _FSYNC, _FDATASYNC = os.write, os.fsync, os.fdatasync
+_PWRITE, _OPEN = os.pwrite, open
+_STAT, _LSTAT, _READ, _PREAD = os.stat, os.lstat, os.read, os.pread
+# SQLite's own: an index that counts for nothing, written by no call of Python's
+_LEFT_OUT = re.compile(r".*/\.spark/state[^/]*\.db(-journal|-wal|-shm)?")
 
 
 class Layer:
     def __init__(self, told):
         self.folder, self.log = told["folder"], told["log"]
-        self.at, self.how, self.only = told.get("at"), told.get("how", "kill"), told.get("only")
-        self.left_out = tuple(f"{self.folder}/{name}" for name in told.get("left_out", ()))
-        self._is_busy = False
+        self.at, self.how, self.reads = told["at"], told["how"], told["counts"] == "reads"
+        self._own = _local()  # by thread: whether it is the layer itself that asks
 
     def hear(self, event, args):
-        if self._is_busy:
-            return
         if event == "open":
             path, _, flags = args
-            if isinstance(flags, int) and flags & _OPENS_TO_WRITE:
-                self.point("open", [path], changes=bool(flags & os.O_TRUNC) or not _is_there(path))
-        elif event in _EVENTS:
-            paths = [_at(args, *where) for where in _EVENTS[event]]
-            self.point(event, paths, changes=_changes(event, args, paths[0]))
+            writes = isinstance(flags, int) and flags & _OPENS_TO_WRITE
+            if self.reads and not writes:
+                self.point("open", [path])
+            elif writes and not self.reads:
+                self.point("open", [path], changes=lambda: bool(flags & os.O_TRUNC) or not _is_there(path))
+        elif event in _WRITES and not self.reads:
+            paths = [_at(args, *where) for where in _WRITES[event]]
+            self.point(event, paths, changes=lambda: _changes(event, args, paths[0]))
+        elif event in _READS and self.reads:
+            self.point(event, [args[_READS[event]]])
 
-    def point(self, name, paths, half=lambda: None, *, changes=True):
+    def point(self, name, paths, half=lambda: None, *, changes=lambda: True):
         """One more call; `half` does a part of one that has parts. `changes`: whether files tell that it was done."""
-        found = [path for path in map(_text, paths) if path and self._counts(path)]
-        if not found:
+        if getattr(self._own, "is_busy", False):
             return
-        self._is_busy = True
+        self._own.is_busy = True
         try:
-            number = self._note(name if changes else f"({name})", found)
-            if self.at is not None and number == self.at:
-                self._fail(name, half, found[0])
+            found = [path for path in map(_text, paths) if path and self._counts(path)]
+            if found:
+                self._reach(name, found, half, changes)
         finally:
-            self._is_busy = False
+            self._own.is_busy = False
+
+    def request(self, name, path):
+        """One more request, or its answer; no error of the disk is one of theirs."""
+        number = self._note(name, [path])
+        if number == self.at and self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _reach(self, name, found, half, changes):
+        number = self._note(name if changes() else f"({name})", found)
+        if number == self.at:
+            self._fail(name, half, found[0])
 
     def _counts(self, path):
-        return f"{path}/".startswith(f"{self.folder}/") and not path.startswith(self.left_out)
+        return f"{path}/".startswith(f"{self.folder}/") and not _LEFT_OUT.fullmatch(path)
 
     def _note(self, name, paths):
         """Which call of all processes it is, from 1."""
-        line = f"{name}\t{os.getpid()}\t{chr(9).join(paths)}\n".encode()
+        line = f"{name}\t{_place()}\t{chr(9).join(paths)}\n".encode()
         fd = os.open(self.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            number = os.pread(fd, 1 << 30, 0).count(b"\n") + 1
+            number = _PREAD(fd, 1 << 30, 0).count(b"\n") + 1
             _WRITE(fd, line)
             return number
         finally:
@@ -85,9 +109,6 @@ class Layer:
         raise OSError(code, os.strerror(code), path)
 
 
-_WRITE, _FSYNC, _FDATASYNC = os.write, os.fsync, os.fdatasync
-
-
 def _at(args, path, folder):
     given = args[path]
     if isinstance(given, int):
@@ -98,7 +119,11 @@ def _at(args, path, folder):
 
 
 def _is_there(path):
-    return os.path.lexists(_text(path))
+    try:
+        _LSTAT(_text(path))
+    except OSError:
+        return False
+    return True
 
 
 def _changes(event, args, path):
@@ -108,14 +133,17 @@ def _changes(event, args, path):
     if event in ("os.remove", "os.rmdir"):
         return _is_there(path)
     if event == "os.chmod" and _is_there(path):
-        return os.lstat(_text(path)).st_mode & 0o7777 != args[1]
+        return _LSTAT(_text(path)).st_mode & 0o7777 != args[1]
     return True
 
 
 def _text(path):
     if path is None or isinstance(path, int):
         return _of_descriptor(path) if path is not None else ""
-    return os.path.abspath(os.fsdecode(path))
+    try:
+        return os.path.abspath(os.fsdecode(path))
+    except (TypeError, ValueError):
+        return ""
 
 
 def _of_descriptor(fd):
@@ -125,31 +153,161 @@ def _of_descriptor(fd):
         return ""
 
 
+def _place():
+    """The lines of the package, and of rules, that the call comes from: the nearest three."""
+    frame, lines = sys._getframe(1), []
+    while frame is not None and len(lines) < 3:
+        file = frame.f_code.co_filename
+        if file != __file__ and not file.startswith((sys.base_prefix, "<")):
+            lines.append(f"{os.path.basename(file)}:{frame.f_lineno}")
+        frame = frame.f_back
+    return "<".join(lines)
+
+
 def _wrap(layer):
     def write(fd, data):
         layer.point("write", [fd], lambda: _WRITE(fd, memoryview(data)[: len(data) // 2]))
         return _WRITE(fd, data)
 
     def fsync(fd):
-        layer.point("fsync", [fd if isinstance(fd, int) else fd.fileno()], changes=False)
+        layer.point("fsync", [fd if isinstance(fd, int) else fd.fileno()], changes=lambda: False)
         return _FSYNC(fd)
 
     def fdatasync(fd):
-        layer.point("fdatasync", [fd], changes=False)
+        layer.point("fdatasync", [fd], changes=lambda: False)
         return _FDATASYNC(fd)
 
-    os.write, os.fsync, os.fdatasync = write, fsync, fdatasync
+    def pwrite(fd, data, offset):
+        layer.point("pwrite", [fd], lambda: _PWRITE(fd, memoryview(data)[: len(data) // 2], offset))
+        return _PWRITE(fd, data, offset)
+
+    os.write, os.pwrite, os.fsync, os.fdatasync = write, pwrite, fsync, fdatasync
+    builtins.open = io.open = _opening(layer)
+
+
+def _opening(layer):
+    """`open`, whose files tell of each write to the disk, however much came together before it."""
+
+    class Raw(io.FileIO):
+        def write(self, data):
+            half = memoryview(data).cast("B")[: memoryview(data).nbytes // 2]
+            layer.point("write", [self.fileno()], lambda: _WRITE(self.fileno(), half))
+            return super().write(data)
+
+        def truncate(self, size=None):
+            layer.point("os.truncate", [self.fileno()])
+            return super().truncate(size)
+
+    def opened(
+        file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None
+    ):
+        if not set(mode) & set("wax+"):
+            return _OPEN(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        raw = Raw(file, mode.replace("b", "").replace("t", ""), closefd, opener)
+        if buffering == 0:
+            return raw
+        size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
+        binary = io.BufferedRandom(raw, size) if "+" in mode else io.BufferedWriter(raw, size)
+        if "b" in mode:
+            return binary
+        text = io.TextIOWrapper(binary, encoding, errors, newline, line_buffering=buffering == 1)
+        text.mode = mode
+        return text
+
+    return opened
+
+
+def _wrap_reads(layer):
+    def stat(path, *, dir_fd=None, follow_symlinks=True):
+        layer.point("stat", [_at((path, dir_fd), 0, 1)])
+        return _STAT(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    def lstat(path, *, dir_fd=None):
+        layer.point("lstat", [_at((path, dir_fd), 0, 1)])
+        return _LSTAT(path, dir_fd=dir_fd)
+
+    def read(fd, length):
+        layer.point("read", [fd])
+        return _READ(fd, length)
+
+    def pread(fd, length, offset):
+        layer.point("pread", [fd])
+        return _PREAD(fd, length, offset)
+
+    for mine, its in ((stat, _STAT), (lstat, _LSTAT)):  # who asks what a system can do looks for it there
+        for able in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+            if its in able:
+                able.add(mine)
+    os.stat, os.lstat, os.read, os.pread = stat, lstat, read, pread
+
+
+class _Changed:
+    """Finds a module as it is found anyway, and changes it once it is loaded."""
+
+    def __init__(self, changes):
+        self.changes = changes
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.changes:
+            return None
+        change = self.changes.pop(name)  # so that the others find it
+        from importlib.util import find_spec
+
+        spec = find_spec(name)
+        run = spec.loader.exec_module
+
+        def run_and_change(module):
+            run(module)
+            change(module)
+
+        spec.loader.exec_module = run_and_change
+        return spec
+
+
+def _with_requests(layer):
+    """obstore's functions, whichever they are: each a request before it is sent, and its answer."""
+
+    def counted(name, ask):
+        only_reads = name.startswith(("get", "head", "list"))  # leaves the bucket as it is
+
+        def asked(*args, **rest):
+            path = next((f"s3:{one}" for one in args if isinstance(one, str)), "s3:")
+            layer.request(f"(request {name})" if only_reads else f"request {name}", path)
+            try:
+                return ask(*args, **rest)
+            finally:
+                layer.request(f"(answer {name})", path)
+
+        return asked
+
+    def change(module):
+        for name, found in list(vars(module).items()):
+            if type(found) is type(len) and not name.startswith("_") and not name.endswith("_async"):
+                setattr(module, name, counted(name, found))
+
+    return change
+
+
+def _with_constants(values):
+    return lambda module: [setattr(module, name, value) for name, value in values.items()]
 
 
 def _begin():
     try:
-        with open(f"{_HERE}/faults.json") as file:
+        with _OPEN(f"{_HERE}/faults.json") as file:
             told = json.load(file)
     except (OSError, ValueError):
         return
-    layer = Layer(told)
-    _wrap(layer)
-    sys.addaudithook(layer.hear)
+    changes = {name: _with_constants(values) for name, values in told["constants"].items()}
+    if told["log"]:
+        layer = Layer(told)
+        if layer.reads:
+            _wrap_reads(layer)
+        else:
+            _wrap(layer)
+            changes["obstore"] = _with_requests(layer)
+        sys.addaudithook(layer.hear)
+    sys.meta_path.insert(0, _Changed(changes))
 
 
 if __name__ == "sitecustomize":

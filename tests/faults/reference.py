@@ -1,4 +1,7 @@
-"""The reference build: a dataset with a gate, a training with checkpoints, a gc; with the layer or without."""
+"""The reference build: a dataset with a gate, a training with checkpoints, a gc; with the layer or without.
+
+With a bucket it has a pack too, an upload in several parts, a fetch, and a gc there.
+"""
 
 import json
 import os
@@ -10,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.bucket import Bucket
 from tests.spark import REPOSITORY, Folder, documents
 
 SPARKFILE = """\
 datasets:
-  notes: {source: data, gates: [q]}
+  notes: {source: data, gates: [q], push: all}
 gates:
   q: {use: ./own.py:Long}
 recipes:
@@ -59,7 +63,10 @@ class Tiny(Recipe):
         model = context.output / "model"
         model.mkdir()
         (model / "weights").write_bytes(weights)
+        (model / "large").write_bytes(b"".join(sha256(weights + bytes([n])).digest() * 1000 for n in range(3)))
 '''
+# so that an upload has a pack, and an object in three parts, and takes no time
+SIZES = {"spark_build.remote.layout": {"SMALL_BYTES": 32 << 10, "PART_BYTES": 32 << 10}}
 FAULTS = Path(__file__).with_name("layer.py")
 
 
@@ -69,21 +76,23 @@ class Reference:
 
     folder: Folder
     library: Path
+    bucket: Bucket | None = None
 
     @classmethod
-    def of(cls, path: Path, library: Path) -> "Reference":
+    def of(cls, path: Path, library: Path, bucket: Bucket | None = None) -> "Reference":
         library.mkdir(parents=True, exist_ok=True)
         for name in ("spark_build", "sparkfile_schema"):
             if not (library / name).exists():
                 (library / name).symlink_to(REPOSITORY / name)
         shutil.copyfile(FAULTS, library / "sitecustomize.py")
-        return cls(Folder(path, {"PYTHONPATH": str(library)}), library)
+        return cls(Folder(path, {"PYTHONPATH": str(library)}), library, bucket)
 
     @classmethod
-    def made(cls, path: Path, library: Path) -> "Reference":
+    def made(cls, path: Path, library: Path, bucket: Bucket | None = None) -> "Reference":
         path.mkdir(parents=True)
-        made = cls.of(path, library)
-        made.folder.sparkfile(SPARKFILE)
+        made = cls.of(path, library, bucket)
+        remote = "" if bucket is None else f'store: {{remote: "s3://{bucket.name}/team"}}\n'
+        made.folder.sparkfile(remote + SPARKFILE)
         made.folder.write("own.py", OWN)
         documents(made.folder, 3)
         made.folder.write("data/short.md", "too short")
@@ -98,30 +107,31 @@ class Reference:
         return self.library / "calls.log"
 
     def spark(
-        self, *words: str, at: int | None = None, how: str = "kill"
+        self, *words: str, at: int | None = None, how: str = "kill", counts: str = "writes"
     ) -> "subprocess.CompletedProcess[str]":
         """With the layer, which fails the `at`th call."""
-        self._set(at, how)
+        self._set(counts, at, how)
         return self._run(words)
 
     def plain(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Without the layer."""
-        (self.library / "faults.json").unlink(missing_ok=True)
+        """Nothing is counted, nothing fails."""
+        self._set(None)
         return self._run(words)
 
     def trace(self, *words: str, before: tuple[str, ...]) -> None:
         """With the layer, which only counts, below another program."""
-        self._set(None, "")
+        self._set("writes")
         done = self._run(words, before)
         assert done.returncode == 0, done.stderr
 
-    def _set(self, at: int | None, how: str) -> None:
+    def _set(self, counts: str | None, at: int | None = None, how: str = "") -> None:
         told = {
-            "folder": str(self.store),
-            "log": str(self.log),
+            "folder": str(self.folder.path if counts == "reads" else self.store),
+            "log": str(self.log) if counts else None,
+            "counts": counts,
             "at": at,
             "how": how,
-            "left_out": ["state.db"],
+            "constants": {} if self.bucket is None else SIZES,
         }
         self.log.unlink(missing_ok=True)
         (self.library / "faults.json").write_text(json.dumps(told))
@@ -130,6 +140,8 @@ class Reference:
         self, words: tuple[str, ...], before: tuple[str, ...] = ()
     ) -> "subprocess.CompletedProcess[str]":
         env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self.library)}
+        if self.bucket is not None:
+            env |= {**self.bucket.service.environment, "SPARK_LEASE_SECONDS": "1"}
         command = [*before, sys.executable, "-P", "-m", "spark_build", *words]
         process = subprocess.Popen(
             command, cwd=self.folder.path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -138,7 +150,7 @@ class Reference:
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def calls(self) -> list[list[str]]:
-        """Each call that was counted: its name, the process, its paths."""
+        """Each call that was counted: its name, the place in the code, its paths."""
         try:
             return [line.split("\t") for line in self.log.read_text().splitlines()]
         except FileNotFoundError:
