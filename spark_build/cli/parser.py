@@ -455,6 +455,9 @@ def _worker(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", metavar="JOB", help="a job file, as the build writes it")
     parser.add_argument("--link", type=int, help=argparse.SUPPRESS)  # of a build that sends jobs one by one
     parser.add_argument(
+        "--loads", choices=("datasets", "models"), help=argparse.SUPPRESS
+    )  # before the first job
+    parser.add_argument(
         "--helper", type=int, nargs=2, help=argparse.SUPPRESS
     )  # of a worker that spreads its items
 

@@ -13,6 +13,13 @@ _OF_DATASETS = (
     "spark_build.storage.blobs",
     "pyarrow.parquet",
 )
+_OF_MODELS = (
+    "spark_build.stages.train",
+    "spark_build.stages.evaluate",
+    *_OF_DATASETS,
+    "torch",
+    "transformers.modeling_utils",
+)
 
 
 def run_worker(options: argparse.Namespace) -> int:
@@ -20,7 +27,8 @@ def run_worker(options: argparse.Namespace) -> int:
         from spark_build.cli import main
         from spark_build.executors.warm import serve
 
-        serve(options.link, (__name__, "spark_build.executors.worker", *_OF_DATASETS), main)
+        modules = _OF_MODELS if options.loads == "models" else _OF_DATASETS
+        serve(options.link, (__name__, "spark_build.executors.worker", *modules), main)
     if options.job is None:
         raise UsageError("worker needs a job", fix="a build writes jobs and runs them")
     from spark_build.storage.blobs import blobs_of

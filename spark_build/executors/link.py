@@ -20,10 +20,12 @@ _SHUTDOWN_SECONDS = 10.0
 class Link:
     """Open from the first order on; open again where somebody killed the watchdog."""
 
-    def __init__(self, start: Start) -> None:
-        self._start = start
+    def __init__(self, start: Start, *, tells_when_loaded: bool = False) -> None:
+        self._start, self._tells_when_loaded = start, tells_when_loaded
         self._socket: _socket.socket | None = None
         self._end: weakref.finalize[..., Any] | None = None
+        self._process = 0
+        self.is_loading = False  # the other end, which hears nothing until that is over
 
     @property
     def is_open(self) -> bool:
@@ -44,6 +46,7 @@ class Link:
         """None where the watchdog is gone."""
         assert self._socket is not None
         told, _ = processes.receive(self._socket)
+        self.is_loading = False
         if told is not None and "bug" in told:
             raise RuntimeError(f"BUG: the watchdog failed:\n{told['bug']}")
         return told
@@ -51,15 +54,18 @@ class Link:
     def close(self) -> None:
         """Ends the watchdog, and at once whatever still runs below it."""
         if self._end is not None:
+            if self.is_loading:  # nothing is below it yet
+                os.kill(self._process, signal.SIGKILL)
             self._end()
-        self._socket, self._end = None, None
+        self._socket, self._end, self.is_loading = None, None, False
 
     def _open(self) -> _socket.socket:
         if self._socket is None:
             mine, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-            process = self._start(its.fileno())
+            self._process = self._start(its.fileno())
             its.close()
-            self._socket, self._end = mine, weakref.finalize(self, _end_watchdog, mine, process)
+            self.is_loading = self._tells_when_loaded
+            self._socket, self._end = mine, weakref.finalize(self, _end_watchdog, mine, self._process)
         return self._socket
 
 

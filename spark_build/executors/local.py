@@ -1,7 +1,8 @@
 """Runs jobs on this machine: a process each, below a watchdog that outlives the build.
 
 A stage that is one command is spawned as it stands. Of all others, those in Python with nothing of their own
-in their environment are forks of one warm worker, started with the first of them; the rest get a fresh one.
+in their environment are forks of a warm worker, started with the first of them: one has loaded what datasets need,
+another what models do (links.py). The rest get a fresh interpreter.
 """
 
 import marshal
@@ -21,9 +22,10 @@ from spark_build.executors import processes
 from spark_build.executors.environment import check_machine, environment_of, import_path, secrets_of
 from spark_build.executors.events import EventReader, EventStream, masked_texts
 from spark_build.executors.keeper import GRACE_SECONDS
-from spark_build.executors.link import Link, ready, start_bare, start_process
+from spark_build.executors.link import Link, ready, start_bare
 from spark_build.executors.outcome import result_of
 from spark_build.executors.undeclared import watch_of, with_undeclared
+from spark_build.executors.warm_links import WarmLinks
 
 Ended = tuple["Handle", int, JobResult | None]  # exit status: below 0 a signal
 
@@ -69,8 +71,7 @@ class LocalExecutor:
         self._command = [*command] if command is not None else [sys.executable, *_WORKER]
         self._direct_of = direct
         self._bare = Link(start_bare)
-        self._warm: Link | None = None
-        self._warm_env: Mapping[str, str] | None = {} if command is None else None
+        self._warm = None if command is not None else WarmLinks([sys.executable, *_WORKER])
         self._running: dict[int, Handle] = {}
         self._lost: list[Ended] = []
         self._count = 0
@@ -93,7 +94,8 @@ class LocalExecutor:
             Path(handle.log).parent.mkdir(parents=True, exist_ok=True)
             order = self._direct_order(handle, env) or self._worker_order(handle, env)
         self._count += 1
-        handle.link = self._warm_link(env) if self._may_be_warm(handle, env) else self._bare
+        warm = self._warm.link_for(job, env) if self._warm and handle.direct is None else None
+        handle.link = warm or self._bare
         self._send(handle.link, {"spawn": self._count, **order}, [] if lease is None else [lease.fileno()])
         self._running[self._count] = handle
         return handle
@@ -139,22 +141,6 @@ class LocalExecutor:
             "watch": watch_of(job, env),
         }
 
-    def _may_be_warm(self, handle: Handle, env: Mapping[str, str]) -> bool:
-        """What is read when libraries load, or an interpreter starts, must be the same for all forks."""
-        job = handle.job
-        if self._warm_env is None or handle.direct is not None:
-            return False
-        is_plain = not (job.numerics or job.hub or job.env or job.secrets)
-        return is_plain and (self._warm is None or env == self._warm_env)
-
-    def _warm_link(self, env: Mapping[str, str]) -> Link:
-        if self._warm is None:
-            self._warm_env = env
-            variables = {**env, **import_path()}
-            words = [sys.executable, *_WORKER, "--link"]
-            self._warm = Link(lambda link: start_process([*words, str(link)], variables, link))
-        return self._warm
-
     def poll(self, seconds: float) -> list[Ended]:
         """What has ended; waits up to `seconds` for the first."""
         for handle in self._running.values():
@@ -186,6 +172,10 @@ class LocalExecutor:
 
     def stop_all(self) -> None:
         """Ends every worker; returns when none is left."""
+        self.poll(0.0)
+        for link in self._open_links():
+            if link.is_loading:  # it would not hear of it before that is over, and nothing runs there
+                self._lose(link)
         for handle in list(self._running.values()):
             self.stop(handle)
         while self._running:
@@ -200,7 +190,8 @@ class LocalExecutor:
         self._lost.clear()
 
     def _open_links(self) -> list[Link]:
-        return [link for link in (self._bare, self._warm) if link is not None and link.is_open]
+        warm = [] if self._warm is None else self._warm.links
+        return [link for link in (self._bare, *warm) if link.is_open]
 
     def _send(self, link: Link, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
         for _ in range(2):
@@ -215,7 +206,7 @@ class LocalExecutor:
         told = link.receive()
         if told is None:
             return self._lose(link)
-        handle = self._running.pop(told["ended"], None)
+        handle = self._running.pop(told.get("ended", 0), None)
         if handle is None:
             return []
         result = _result_of(handle, told)

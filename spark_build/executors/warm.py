@@ -1,4 +1,4 @@
-"""The warm worker: a watchdog that has loaded what stages in Python need, and forks for each job.
+"""A warm worker: a watchdog that has loaded what stages in Python need, and forks for each job.
 
 A fork has a keeper of its own, and dies with the build, as a worker in a fresh interpreter does. Between two jobs
 nothing is shared but what is loaded: rules are imported in the fork, and a job that is to find other variables
@@ -7,6 +7,7 @@ around it than the warm worker was started with gets a fresh interpreter (local.
 
 import atexit
 import gc
+import marshal
 import os
 import sys
 import threading
@@ -33,20 +34,21 @@ def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
     _load(modules)
     is_single = _drops_threads()
     gc.freeze()  # what is loaded stays: a fork shares its memory as long as nobody counts references in it
+    with suppress(OSError):  # the build may be gone
+        os.write(link, marshal.dumps({"loaded": is_single}))
     watchdog.main(link, (lambda order: _work(order["argv"], main)) if is_single else None)
 
 
 def _load(modules: Iterable[str]) -> None:
-    given = {name: os.environ.get(name) for name in _NO_THREADS}
-    os.environ.update(_NO_THREADS)
+    added = {
+        name: value for name, value in _NO_THREADS.items() if name not in os.environ
+    }  # else declared numerics
+    os.environ.update(added)
     for module in modules:
         with suppress(Exception):  # the job that needs it tells what is wrong with it
             import_module(module)
-    for name, value in given.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+    for name in added:
+        del os.environ[name]
 
 
 def _drops_threads() -> bool:

@@ -14,8 +14,9 @@ waits for another action, so that short ones cost no fork of their own.
 Messages are marshalled, one per packet. From the build, and passed on to a keeper: {'spawn', 'argv', 'env', 'cwd',
 'log', 'mask', 'lingers', 'watch'} with the lease's descriptor, {'stop'}. To the build: {'ended', 'status', 'errno',
 'undeclared', 'unguarded'} (status below 0 a signal; errno where it could not be started; none of it where its keeper
-was killed), {'bug'}. `watch` is what the job declares (hermetic.py); what it touched besides comes back as
-`undeclared`. From a keeper to the watchdog: {'free'}, once nothing of that action lives.
+was killed), {'bug'}, and of a warm worker first of all {'loaded'}. `watch` is what the job declares (hermetic.py);
+what it touched besides comes back as `undeclared`. From a keeper to the watchdog: {'free'}, once nothing of that
+action lives.
 """
 
 import _socket
