@@ -15,7 +15,7 @@ from spark_build.storage.local import LocalStore
 
 Fetch = Callable[[Digest], bool]  # an output whose objects are not all here; whether it brought them
 
-FETCHED, BUILT = "fetched from the remote store", "built again"
+FETCHED, BUILT, LISTED = "fetched from the remote store", "built again", "listed again"
 
 
 class Mended(Struct, frozen=True):
@@ -35,9 +35,10 @@ def mend(project: Project, found: Sequence[Finding]) -> list[Mended]:
     for output in dict.fromkeys(record.output for records in hurt.values() for record in records):
         if fetch(output):
             fetched.add(output)
+    listed = _list_again(project, hurt)
     built = _build(project, damaged, hurt)
-    told = [Mended(f, _healed(project, f, hurt.get(f.name, []), fetched, built)) for f in damaged]
-    return [m if m.healed else replace(m, finding=_with_fix(project, m.finding, built)) for m in told]
+    told = [Mended(f, listed.get(f.name) or _healed(project, f, hurt, fetched, built)) for f in damaged]
+    return [m if m.healed or _is_only_listed(m.finding, hurt) else _with_fix(project, m) for m in told]
 
 
 def fetch_of(project: Project) -> Fetch:
@@ -68,16 +69,38 @@ def _set_aside(store: LocalStore, damaged: Iterable[Finding]) -> None:
 
 
 def _hurt(store: LocalStore, damaged: Sequence[Finding]) -> dict[Digest, list[Record]]:
-    """The Records whose results, or listings of what they read, have each damaged object."""
+    """The Records whose results have each damaged object."""
     lost = {finding.name for finding in damaged if finding.kind == "object"}
     hurt: dict[Digest, list[Record]] = {digest: [] for digest in lost}
     for record in store.records.all():
-        held = {record.output, *record.sources.values()}
+        held = {record.output}
         with suppress(KeyError, StoreDamaged):
             held |= {entry.digest for entry in store.objects.tree(record.output)}
         for digest in held & lost:
             hurt[digest].append(record)
     return hurt
+
+
+def _list_again(project: Project, lost: Iterable[Digest]) -> dict[Digest, str]:
+    """Of the listings of what was read each whose source stands as it was, or that the remote has; how it came."""
+    sources = {digest for record in project.records.all() for digest in record.sources.values()}
+    wanted, found = sources.intersection(lost), dict[Digest, str]()
+    if not wanted:
+        return found
+    with suppress(
+        SparkError
+    ):  # the Sparkfile can't be read, a source is not here, the remote does not answer
+        for path in {i.path for n in project.graph.nodes.values() for _, i in n.all_inputs() if i.path}:
+            tree = project.world.tree(path)
+            if tree.digest in wanted:
+                project.objects.write(tree.listing)
+                found[tree.digest] = LISTED
+    with suppress(SparkError):
+        for digest in wanted - found.keys() if project.remote is not None else ():
+            if (listing := project.remote.listing(digest)) is not None:
+                project.objects.write(listing)
+                found[digest] = FETCHED
+    return found
 
 
 def _build(project: Project, damaged: Sequence[Finding], hurt: dict[Digest, list[Record]]) -> set[str]:
@@ -101,8 +124,13 @@ def _build(project: Project, damaged: Sequence[Finding], hurt: dict[Digest, list
 
 
 def _healed(
-    project: Project, finding: Finding, hurt: Sequence[Record], fetched: set[Digest], built: set[str]
+    project: Project,
+    finding: Finding,
+    hurt_by: dict[Digest, list[Record]],
+    fetched: set[Digest],
+    built: set[str],
 ) -> str | None:
+    hurt = hurt_by.get(finding.name, [])
     if finding.kind == "memo":
         return "removed: what it remembered is worked out again where it is needed"
     if finding.kind == "record":
@@ -112,7 +140,7 @@ def _healed(
     if not project.objects.unsound([finding.name]):
         return FETCHED if any(record.output in fetched for record in hurt) else BUILT
     if not hurt:
-        return "set aside: no result has it"
+        return None if finding.stages else "set aside: nothing here names it"
     is_whole = all(_is_whole(project, record) for record in hurt)
     return f"{BUILT}, with another result" if is_whole else None
 
@@ -133,13 +161,19 @@ def _key(finding: Finding) -> Digest:
     return os.path.basename(finding.name).partition(".")[0]
 
 
-def _with_fix(project: Project, finding: Finding, built: set[str]) -> Finding:
+def _is_only_listed(finding: Finding, hurt: dict[Digest, list[Record]]) -> bool:
+    """Whether it tells what was read, and no result lacks it: its finding says what can be done."""
+    return finding.kind == "object" and bool(finding.stages) and not hurt[finding.name]
+
+
+def _with_fix(project: Project, mended: Mended) -> Mended:
     """What a person can do where neither the remote nor today's build could."""
-    gone = [stage for stage in finding.stages if stage not in project.graph.nodes]
+    stages = mended.finding.stages
+    gone = [stage for stage in stages if stage not in project.graph.nodes]
     if gone:
         fix = f"spark build {typed(target_of(gone[0]))} at the commit whose lock names it; spark store gc drops it"
-    elif finding.stages:
-        fix = f"spark build {typed(target_of(finding.stages[0]))} says what keeps it from being built"
+    elif stages:
+        fix = f"spark build {typed(target_of(stages[0]))} says what keeps it from being built"
     else:
         fix = "spark build at the commit whose lock names it"
-    return replace(finding, fix=fix)
+    return replace(mended, finding=replace(mended.finding, fix=fix))

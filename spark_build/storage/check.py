@@ -32,6 +32,7 @@ class Finding(Struct, frozen=True):
         return f"{self.head}\n  fix: {self.fix}"
 
 
+_LISTED_AGAIN = "spark store check --repair lists a source again that stands as it was read"
 Sample = Callable[[int], int]  # of how many objects how many are read
 
 
@@ -41,6 +42,7 @@ def check(store: LocalStore, sample: Sample | None = None, seed: int | None = No
     Damaged objects are set aside, so that the next build makes them again.
     """
     stages, listings = _stages_by_object(store)
+    read = _stages_by_source(store)
     digests = sorted(_objects(store.folder))
     if sample is not None:
         import random
@@ -48,7 +50,7 @@ def check(store: LocalStore, sample: Sample | None = None, seed: int | None = No
         drawn = random.Random(seed).sample(digests, min(len(digests), max(0, sample(len(digests)))))
         digests = sorted(drawn)
     found = [
-        *_damaged_objects(store, digests, stages),
+        *_damaged_objects(store, digests, stages, read),
         *_damaged_records(store),
         *_damaged_memo(store.folder),
     ]
@@ -81,6 +83,15 @@ def _stages_by_object(store: LocalStore) -> tuple[dict[Digest, set[str]], list[F
     return stages, found
 
 
+def _stages_by_source(store: LocalStore) -> dict[Digest, set[str]]:
+    """Who read a source that each object lists."""
+    stages: dict[Digest, set[str]] = {}
+    for record in store.records.all():
+        for digest in record.sources.values():
+            stages.setdefault(digest, set()).add(record.stage)
+    return stages
+
+
 def _absent(output: Digest, what: str, stages: tuple[str, ...]) -> Finding:
     return Finding("absent", output, f"{what} not in this store", _build_of(stages), stages)
 
@@ -101,7 +112,10 @@ def _objects(folder: str) -> Iterator[Digest]:
 
 
 def _damaged_objects(
-    store: LocalStore, digests: Iterable[Digest], stages: dict[Digest, set[str]]
+    store: LocalStore,
+    digests: Iterable[Digest],
+    stages: dict[Digest, set[str]],
+    read: dict[Digest, set[str]],
 ) -> Iterator[Finding]:
     for digest in digests:
         try:
@@ -116,8 +130,12 @@ def _damaged_objects(
         except FileNotFoundError:
             continue  # set aside meanwhile by another process
         if not is_good:
-            hurt = tuple(sorted(stages.get(digest, ())))
-            yield _damaged(digest, store.objects.set_aside(digest, seen), hurt)
+            problem = store.objects.set_aside(digest, seen)
+            if digest in read and digest not in stages:
+                what = f"{problem.message}; it lists what was read, for spark why"
+                yield Finding("object", digest, what, _LISTED_AGAIN, tuple(sorted(read[digest])))
+            else:
+                yield _damaged(digest, problem, tuple(sorted(stages.get(digest, ()))))
 
 
 def _damaged_records(store: LocalStore) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spark_build.core.digest import digest_file
+from spark_build.storage.records import read_record
 from tests.seeds import seed
 from tests.spark import Folder, Ran, documents
 
@@ -72,6 +73,24 @@ def test_what_today_builds_is_healed_and_comes_out_the_same(
     again = project.build()
     assert again.outputs == built[1]
     assert again.ran == set()
+
+
+def test_a_listing_of_what_was_read_is_made_anew_where_the_source_stands_as_it_was(project: Folder) -> None:
+    (record,) = (r for r in map(read_record, map(str, files(project, "records"))) if r and r.sources)
+    (digest,) = record.sources.values()
+    (listing,) = (f for f in files(project, "objects") if digest_file(f) == digest)
+    chance = random.Random(SEED)
+    flip(listing, chance)
+    ran = project.spark("store", "check", "--repair")
+    assert "(of dataset:notes/ingest)" in ran.out
+    assert "listed again" in ran.out
+    assert digest_file(listing) == digest
+    flip(listing, chance)
+    documents(project, 1, start=12)
+    ran = project.spark("store", "check", "--repair", code=4)
+    assert "1 damaged, 0 healed" in ran.out
+    assert "it lists what was read, for spark why" in ran.out
+    assert "lists a source again that stands as it was read" in ran.out
 
 
 def test_what_no_build_of_today_makes_is_told_with_what_can_be_done(project: Folder) -> None:
