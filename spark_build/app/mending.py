@@ -96,8 +96,9 @@ def _list_again(project: Project, lost: Iterable[Digest]) -> dict[Digest, str]:
                 project.objects.write(tree.listing)
                 found[tree.digest] = LISTED
     with suppress(SparkError):
-        for digest in wanted - found.keys() if project.remote is not None else ():
-            if (listing := project.remote.listing(digest)) is not None:
+        for digest in wanted - found.keys():
+            listing = project.remote.listing(digest) if project.remote is not None else None
+            if listing is not None:
                 project.objects.write(listing)
                 found[digest] = FETCHED
     return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 Digest = str  # 64 lower-case hex digits
+Buffer = bytes | memoryview
 
 _MMAP_FROM_BYTES = 1 << 20
 _WINDOW_BYTES = 256 << 20
@@ -23,7 +24,7 @@ _SHALLOW = 4  # levels of lists and dicts
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def digest_bytes(data: bytes) -> Digest:
+def digest_bytes(data: Buffer) -> Digest:
     return blake3(data).hexdigest()
 
 

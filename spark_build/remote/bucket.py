@@ -78,25 +78,29 @@ class Bucket:
         found = self.read(path)
         return None if found is None else found.data
 
+    def get_buffer(self, path: str) -> memoryview | None:
+        """`get` of something large: what came, in the memory that it came in."""
+        return self._there(path, f"GET {path}", lambda store: _buffer(store, path)[0])
+
     def read(self, path: str) -> Content | None:
         return self._there(path, f"GET {path}", lambda store: _content(store, path))
 
-    def get_range(self, path: str, start: int, length: int) -> bytes | None:
+    def get_range(self, path: str, start: int, length: int) -> memoryview | None:
         """`length` bytes from `start`; fewer where the whole is shorter, which no second try makes longer."""
 
-        def ask(store: Any) -> bytes:
+        def ask(store: Any) -> memoryview:
             import obstore
 
             data = _range(store, path, start, length)
             if data is None:
-                data = _content(store, path).data[start:][:length]
+                data = _buffer(store, path)[0][start:][:length]
             if len(data) < length:
                 wanted = max(0, min(length, obstore.head(store, path)["size"] - start))
                 if len(data) != wanted:
                     raise ConnectionError(f"{len(data)} of {wanted} bytes came")
             return data
 
-        return self._there(path, f"GET {path}", ask) if length else b""
+        return self._there(path, f"GET {path}", ask) if length else memoryview(b"")
 
     def has_ranges(self, path: str, expected: bytes) -> bool:
         """Whether the last half of `expected`, which stands there, can be read alone."""
@@ -104,7 +108,7 @@ class Bucket:
         part = self._there(
             path, f"GET {path}", lambda store: _range(store, path, start, len(expected) - start)
         )
-        return part == expected[start:]
+        return part is not None and bytes(part) == expected[start:]
 
     def head(self, path: str) -> Found | None:
         import obstore
@@ -285,29 +289,34 @@ def _found(meta: Any) -> Found:
 
 
 def _content(store: Any, path: str) -> Content:
+    data, meta = _buffer(store, path)
+    return Content(bytes(data), meta["last_modified"].timestamp(), meta["e_tag"])
+
+
+def _buffer(store: Any, path: str) -> tuple[memoryview, Any]:
+    """What came, and what the answer tells of it."""
     import obstore
 
     found = obstore.get(store, path)
-    data = found.bytes().to_bytes()
+    data = memoryview(found.bytes())
     if len(data) != found.meta["size"]:
         raise ConnectionError(f"{len(data)} of {found.meta['size']} bytes came")
-    return Content(data, found.meta["last_modified"].timestamp(), found.meta["e_tag"])
+    return data, found.meta
 
 
-def _range(store: Any, path: str, start: int, length: int) -> bytes | None:
+def _range(store: Any, path: str, start: int, length: int) -> memoryview | None:
     """None where the server knows no ranges."""
     import obstore
     from obstore.exceptions import BaseError
 
     try:
-        data: bytes = obstore.get_range(store, path, start=start, length=length).to_bytes()
+        return memoryview(obstore.get_range(store, path, start=start, length=length))
     except BaseError as error:
         if "non-partial" in str(error):
             return None
         if "status code: 416" in str(error):  # it ends before
-            return b""
+            return memoryview(b"")
         raise
-    return data
 
 
 def _told(error: Exception, seconds: float) -> str:

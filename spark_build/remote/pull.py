@@ -75,13 +75,11 @@ def _take(bucket: Bucket, one: _Range, objects: "LocalObjects", told: Told) -> N
     told(sum(map(len, content.values())))
 
 
-def _range(bucket: Bucket, one: _Range) -> dict[Digest, bytes]:
+def _range(bucket: Bucket, one: _Range) -> dict[Digest, memoryview]:
     """The content of its objects."""
     for _ in range(_READS):
-        data = memoryview(_there(bucket.get_range(one.pack, one.start, one.length), bucket, one.pack))
-        found = {
-            digest: bytes(data[piece.offset - one.start :][: piece.size]) for digest, piece in one.objects
-        }
+        data = _there(bucket.get_range(one.pack, one.start, one.length), bucket, one.pack)
+        found = {digest: data[piece.offset - one.start :][: piece.size] for digest, piece in one.objects}
         bad = [digest for digest, content in found.items() if digest_bytes(content) != digest]
         if not bad:
             return found
@@ -106,7 +104,7 @@ def _take_large(
 
 def _in_order(
     bucket: Bucket, parts: Parts, size: int, pool: ThreadPoolExecutor, *, looks: bool
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     """The parts, some of them on their way while one is written."""
     from collections import deque
 
@@ -124,16 +122,16 @@ def _in_order(
         raise StoreDamaged(f"{bucket}: {parts.folder} holds {size - left} of {size} bytes", fix=_FIX)
 
 
-def _part(bucket: Bucket, parts: Parts, looks: bool, number: int, digest: Digest) -> bytes:
+def _part(bucket: Bucket, parts: Parts, looks: bool, number: int, digest: Digest) -> memoryview:
     path = f"{parts.folder}/{part_name(number, digest)}"
     for _ in range(_READS):
-        data = _there(bucket.get(path), bucket, path)
+        data = _there(bucket.get_buffer(path), bucket, path)
         if len(data) <= PART_BYTES and (not looks or digest_bytes(data) == digest):
             return data
     raise _damaged(bucket, path, [digest])
 
 
-def _counted(chunks: Iterator[bytes], told: Told) -> Iterator[bytes]:
+def _counted(chunks: Iterator[memoryview], told: Told) -> Iterator[memoryview]:
     for chunk in chunks:
         yield chunk
         told(len(chunk))
@@ -142,7 +140,7 @@ def _counted(chunks: Iterator[bytes], told: Told) -> Iterator[bytes]:
 _FIX = "who has it pushes it again: spark store push; else it is built again"
 
 
-def _there(data: bytes | None, bucket: Bucket, path: str) -> bytes:
+def _there(data: memoryview | None, bucket: Bucket, path: str) -> memoryview:
     if data is None:
         raise StoreDamaged(f"{bucket}: {path} is not there any more", fix=_FIX)
     return data

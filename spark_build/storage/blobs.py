@@ -14,8 +14,6 @@ from spark_build.core.ports import Blobs
 if TYPE_CHECKING:
     from spark_build.storage.objects import LocalObjects
 
-_THREADS = 8  # flushing waits for the disk, which serves several at once
-
 
 def blobs_of(job: Job) -> Blobs:
     def objects() -> "LocalObjects":
@@ -59,11 +57,9 @@ class LocalBlobs:
         """The state, which believes an object by its stat, learns of them afterwards: a torn one is not believed."""
         if not self._kept:
             return
-        from concurrent.futures import ThreadPoolExecutor
-
         paths = [self._objects.path(digest) for digest in self._kept]
-        with disk_problems(self._objects.folder), ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(self._objects.disk.flush_file, paths))
-            list(pool.map(self._objects.disk.flush_folder, sorted({os.path.dirname(path) for path in paths})))
+        with disk_problems(self._objects.folder):
+            self._objects.disk.flush_together(paths)
+            self._objects.disk.flush_together(sorted({os.path.dirname(path) for path in paths}))
         self._objects.state.flush()
         self._kept = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from spark_build.core.digest import Digest, digest_bytes, digest_file
+from spark_build.core.digest import Buffer, Digest, digest_bytes, digest_file
 from spark_build.core.disk import disk_problems
 from spark_build.core.errors import StoreDamaged
 from spark_build.core.tree import Entry, Tree
@@ -99,7 +99,7 @@ class LocalObjects:
                 self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return digest
 
-    def write_chunks(self, digest: Digest, chunks: Iterable[bytes]) -> int:
+    def write_chunks(self, digest: Digest, chunks: Iterable[Buffer]) -> int:
         """Takes in what comes from elsewhere under that digest; its size.
 
         Errors: StoreDamaged, and nothing kept, where it is something else.
@@ -114,15 +114,19 @@ class LocalObjects:
             self.disk.flush_folder(os.path.dirname(self.path(digest)))
         return size
 
-    def write_many(self, content: Mapping[Digest, bytes]) -> None:
-        """Takes in what comes from elsewhere, known to have these digests; the folders are flushed once for all."""
+    def write_many(self, content: Mapping[Digest, Buffer]) -> None:
+        """Takes in what comes from elsewhere, known to have these digests; all of it is flushed at once."""
         with disk_problems(self.folder):
+            written = {}
             for digest, data in content.items():
-                temporary = self.temporary()
-                self.disk.write_object(temporary, data)
-                self.place(temporary, digest, len(data))
-            for folder in sorted({os.path.dirname(self.path(digest)) for digest in content}):
-                self.disk.flush_folder(folder)
+                written[digest] = temporary = self.temporary()
+                self.disk.write_object(temporary, data, flush=False)
+            self.disk.flush_together(written.values())
+            folders = {os.path.dirname(self.path(digest)) for digest in content}
+            self.disk.make_folders(folders)
+            for digest, temporary in written.items():
+                self.place(temporary, digest, len(content[digest]))
+            self.disk.flush_together(folders)
 
     def add_folder(self, folder: Path, taken: Sequence[Entry] = ()) -> Tree:
         from spark_build.storage.intake import take_in

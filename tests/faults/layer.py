@@ -60,6 +60,8 @@ class Layer:
             self.point(event, paths, changes=lambda: _changes(event, args, paths[0]))
         elif event in _READS and self.reads:
             self.point(event, [args[_READS[event]]])
+        elif event == "spark_build.syncfs" and not self.reads:  # of the file system on which the path lies
+            self.point("syncfs", args, changes=lambda: False)
 
     def point(self, name, paths, half=lambda: None, *, changes=lambda: True):
         """One more call; `half` does a part of one that has parts. `changes`: whether files tell that it was done."""
