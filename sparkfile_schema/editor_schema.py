@@ -54,7 +54,7 @@ def _top() -> Schema:
         "project": _or_reference({"type": "string", "pattern": _NAME}),
         "vars": _named({"type": ["string", "number", "boolean"]}),
         "include": {"type": "array", "items": _TEXT, "uniqueItems": True},
-        "imports": _named(_TEXT),
+        "imports": _named({"anyOf": [_TEXT, _import()]}),
         "store": _object(keys.STORE, {**dict.fromkeys(keys.STORE, _TEXT), "keys": _public_keys()}),
         "environment": _object(
             keys.ENVIRONMENT,
@@ -72,6 +72,11 @@ def _top() -> Schema:
         "profiles": _named(_ref("profile")),
     }
     return _object(keys.TOP, sections, required=("version", "project"))
+
+
+def _import() -> Schema:
+    parts = {**dict.fromkeys(keys.IMPORT, _TEXT), "keys": _public_keys()}
+    return _object(keys.IMPORT, parts, required=("url",))
 
 
 def _public_keys() -> Schema:

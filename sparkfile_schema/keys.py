@@ -11,7 +11,7 @@ TOP: Keys = {
     "project": "Name of the project.",
     "vars": "Scalars that ${vars.NAME} stands for.",
     "include": "Other Sparkfiles, by their paths: asr/Sparkfile.yaml gives asr/model:NAME.",
-    "imports": "Other projects, by name: a folder or a URL; NAME/model:X@TAG is a result of theirs.",
+    "imports": "Other projects, by name: a folder, a URL, or {url, keys}; NAME/model:X@TAG is a result of theirs.",
     "store": "Where results are kept.",
     "environment": "What of the installation counts in a key, and what a stage may touch besides its inputs.",
     "limits": "When to ask before something is run.",
@@ -31,6 +31,13 @@ STORE: Keys = {
     "scope": "Where in the remote store this checkout writes: trusted (the default), or a name under scopes/.",
     "keys": "Public keys whose signatures count in the remote store; as soon as one is listed, nothing else is taken.",
     "policy": "File that lists public keys with the scopes that each may sign for.",
+}
+
+IMPORT: Keys = {
+    "url": "The other project: its folder, the store.remote that it publishes to, or a URL with lock and objects.",
+    "keys": "Public keys of those who may publish there; as soon as one is listed, nothing else is pinned.",
+    "scope": "Which scope of its remote store is read besides trusted: a name under scopes/.",
+    "endpoint": "URL of an S3 service other than Amazon's.",
 }
 
 POLICY: Keys = {

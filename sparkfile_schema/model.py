@@ -130,6 +130,15 @@ class ListedKey(Struct, frozen=True):
     name: str = ""
 
 
+class Import(Struct, frozen=True):
+    """Another project, and whom to believe what it has."""
+
+    url: str  # or a folder
+    keys: tuple[ListedKey, ...] = ()  # whose publications count; without one, whatever stands there first
+    scope: str = ""  # of its remote store, read besides `trusted`
+    endpoint: str = ""
+
+
 class Sparkfile(Struct, frozen=True):
     """`uses` lists every rule of the file with its family, also those whose surroundings are faulty."""
 
@@ -138,7 +147,7 @@ class Sparkfile(Struct, frozen=True):
     project: str = ""
     vars: Mapping[str, object] = field(default_factory=dict)
     include: tuple[Include, ...] = ()
-    imports: Mapping[str, str] = field(default_factory=dict)  # name -> a folder or a URL
+    imports: Mapping[str, Import] = field(default_factory=dict)
     store: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[
         ListedKey, ...

@@ -17,9 +17,9 @@ _SCOPE = re.compile(SCOPE_PATTERN)
 _FIX_KEY = 'write "ed25519:…" with its 44 characters of base64, as spark key show prints it'
 
 
-def read_keys(reader: Reader, part: Part | None) -> tuple[ListedKey, ...]:
+def read_keys(reader: Reader, part: Part | None, of: str = "'store'") -> tuple[ListedKey, ...]:
     """Of a Sparkfile: each may sign what everybody trusts."""
-    read = ((entry, _key(reader, entry.called("a key of 'store'"))) for entry in _listed(reader, part))
+    read = ((entry, _key(reader, entry.called(f"a key of {of}"))) for entry in _listed(reader, part))
     return tuple(ListedKey(key, (TRUSTED,), str(entry.at)) for entry, key in read if key)
 
 

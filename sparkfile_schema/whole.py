@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from sparkfile_schema.address import parse_address, selector_text
 from sparkfile_schema.datasets import Uses, read_dataset
-from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, LIBRARIES, LIMITS, STORE, TOP
+from sparkfile_schema.keys import ENVIRONMENT, HERMETIC, IMPORT, LIBRARIES, LIMITS, STORE, TOP
 from sparkfile_schema.matrix import Matrix, read_matrix, refuse_unused
-from sparkfile_schema.model import Dataset, Deployment, Include, ListedKey, Sparkfile, Target, Use
+from sparkfile_schema.model import Dataset, Deployment, Import, Include, ListedKey, Sparkfile, Target, Use
 from sparkfile_schema.nodes import Map, Node, Scalar, Sequence
 from sparkfile_schema.problems import Position, Problem
 from sparkfile_schema.reader import NAME, Part, Reader, TooManyError
@@ -120,10 +120,25 @@ def _included(reader: Reader, part: Part | None) -> tuple[Include, ...]:
     return tuple(found.values())
 
 
-def _imports(reader: Reader, part: Part | None) -> dict[str, str]:
+def _imports(reader: Reader, part: Part | None) -> dict[str, Import]:
     entries = reader.named(part, "import") if part else ()
-    read = {str(entry.path[-1]): reader.text(entry) for entry in entries}
-    return {name: text for name, text in read.items() if text}
+    read = {str(entry.path[-1]): _import(reader, entry) for entry in entries}
+    return {name: one for name, one in read.items() if one}
+
+
+def _import(reader: Reader, part: Part) -> Import | None:
+    """A folder or a URL, or a mapping with whom to believe there."""
+    if not part.is_map:
+        text = reader.text(part)
+        return Import(text) if text else None
+    entries = reader.section(part, IMPORT, required=("url",))
+    keys = read_keys(reader, entries.pop("keys", None), part.what)
+    read = {key: reader.text(entry) or "" for key, entry in entries.items()}
+    if (scope := read.get("scope")) and not _is_word(scope):
+        reader.problem(
+            entries["scope"].at, f"{shown(scope)} is no name of a scope", "the NAME of scopes/NAME"
+        )
+    return Import(keys=keys, **read) if read.get("url") else None
 
 
 def _is_word(text: str) -> bool:

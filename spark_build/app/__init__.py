@@ -340,14 +340,15 @@ class Project(Struct, dict=True):
         link: bool = False,
         is_locked: bool = False,
         source: str | None = None,
+        keys: Sequence[str] = (),
     ) -> Path:
         """A target's Artifact as files under `to`; builds or restores it first. Errors: SparkError.
 
-        `source`: a folder or URL of another project whose result is meant.
+        `source`: a folder or URL of another project whose result is meant; `keys`: whose publications count there.
         """
         from spark_build.app.results import get
 
-        return get(self, text, Path(to), link=link, is_locked=is_locked, source=source)
+        return get(self, text, Path(to), link=link, is_locked=is_locked, source=source, keys=keys)
 
     def dataset(self, name: str) -> DatasetFolder:
         """A dataset as a trainer sees it, laid out under the store."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spark_build.engine.graph import Graph
     from spark_build.pinning import Lock
     from spark_build.pipeline.project_view import ProjectView
+    from sparkfile_schema.model import Import
 
 
 class Facts(Protocol):
@@ -87,8 +88,8 @@ def check(request: Request, lock: Lock, world: World) -> list[str]:
     return [str(problem) for problem in resolved.problems]
 
 
-def outside(request: Request, lock: Lock, world: World) -> tuple[list[str], dict[str, str], Graph]:
-    """Hub ids, and results of imports with their places, that the Sparkfile names, pinned or not; and its graph."""
+def outside(request: Request, lock: Lock, world: World) -> tuple[list[str], dict[str, Import], Graph]:
+    """Hub ids, and results of imports with whose they are, that the Sparkfile names, pinned or not; and its graph."""
     resolved, _ = _resolve(read_sparkfile(str(request.file)), request, lock, world)
     if resolved.problems:
         raise UsageError("\n".join(str(p) for p in resolved.problems))

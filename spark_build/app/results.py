@@ -1,6 +1,7 @@
 """Results as files: laid out for people (`spark get`), and as views that servers and readers open."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from spark_build.app import Project
@@ -13,7 +14,14 @@ from spark_build.pinning import LOCK_NAME
 
 
 def get(
-    project: Project, text: str, to: Path, *, link: bool, is_locked: bool, source: str | None = None
+    project: Project,
+    text: str,
+    to: Path,
+    *,
+    link: bool,
+    is_locked: bool,
+    source: str | None = None,
+    keys: Sequence[str] = (),
 ) -> Path:
     """A target's Artifact as files under `to`. Errors: UsageError where `to` holds something already."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -23,7 +31,7 @@ def get(
     if source is not None:
         from spark_build.app.importing import get_from
 
-        return get_from(project, source, text, to, link=link, is_locked=is_locked)
+        return get_from(project, source, text, to, link=link, is_locked=is_locked, keys=keys)
     output = output_of(project, text, is_locked=is_locked)
     try:
         brought(project, output)

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from spark_build.app import Project
 from spark_build.app.graph_cache import outside
-from spark_build.app.importing import pin_again
+from spark_build.app.importing import import_of, pin_again
 from spark_build.app.outside import drop_past_pins, outside_uses, pin_outside
 from spark_build.core.address import Address
 from spark_build.core.errors import Unavailable, UsageError
+from spark_build.core.trust import TRUSTED
 from spark_build.core.values import replace
-from spark_build.pinning import PINNED_REVISION, import_pin, pin_from
+from spark_build.pinning import LOCK_NAME, PINNED_REVISION, import_pin, pin_from
 from spark_build.storage.local import LocalStore
+from sparkfile_schema.model import Import, ListedKey
 
 
 def update(project: Project, names: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
@@ -44,9 +46,16 @@ def update(project: Project, names: Sequence[str]) -> Iterator[tuple[str, str | 
             yield name, *pin_again(project, import_pin(name), address, imports[name])
         else:
             url, _, text = name.partition(" ")
-            yield name, *pin_again(project, pin_from(url, text), Address.parse(text), url)
+            pin = pin_from(url, text)
+            yield name, *pin_again(project, pin, Address.parse(text), _source(project, url, pin))
     if not names and not project.request.is_override:
         drop_past_pins(project, sources)
+
+
+def _source(project: Project, url: str, pin: str) -> Import:
+    """With the keys that were said when it was pinned."""
+    keys = (project.lock.get("pins", pin) or {}).get("keys", ())
+    return import_of(project, url, tuple(ListedKey(str(key), (TRUSTED,), LOCK_NAME) for key in keys))
 
 
 def _update_hub(project: Project, hub_id: str) -> Iterator[tuple[str, str | None, str]]:

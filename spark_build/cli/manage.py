@@ -20,9 +20,22 @@ def run_init(options: argparse.Namespace) -> int:
 
 
 def run_get(options: argparse.Namespace) -> int:
+    from spark_build.core.signing import PublicKey
+
+    if options.key and options.source is None:
+        raise UsageError(
+            "--key says who may publish elsewhere", fix="--from URL; else store.keys in the Sparkfile"
+        )
+    for key in options.key:
+        PublicKey.parse(key)
     project = project_of(options)
     folder = project.get(
-        options.target, options.to, link=options.link, is_locked=options.locked, source=options.source
+        options.target,
+        options.to,
+        link=options.link,
+        is_locked=options.locked,
+        source=options.source,
+        keys=options.key,
     )
     project.close()
     print(json.dumps({"version": 1, "path": str(folder)}) if options.json else folder)

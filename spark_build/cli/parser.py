@@ -235,6 +235,9 @@ def _get(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", metavar="URL", help="another project's result: its folder, s3://…, https://…"
     )
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="KEY", help="who may have published it there: ed25519:…"
+    )
     parser.add_argument("--link", action="store_true", help="read-only hardlinks instead of copies")
     parser.add_argument(
         "--locked", action="store_true", help="what Sparkfile.lock says, whatever today's keys are"
@@ -311,6 +314,7 @@ def _store(parser: argparse.ArgumentParser) -> None:
     for name, about, options in (
         ("push", "bring results to the remote store; only what is not there travels", _push),
         ("pull", "fetch results from the remote store, and build nothing", _pull),
+        ("publish", "give results of the lock to other projects, by name", _publish),
         ("policy", "an IAM policy for those who use store.remote", _policy),
     ):
         action = actions.add_parser(name, help=about)
@@ -328,6 +332,15 @@ def _pull(parser: argparse.ArgumentParser) -> None:
         "--locked",
         action="store_true",
         help="what Sparkfile.lock names, whatever the Sparkfile and the data are",
+    )
+
+
+def _publish(parser: argparse.ArgumentParser) -> None:
+    _targets(parser, "model:NAME@TAG, or a target as Sparkfile.lock has it; without one all tags")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--withdraw", action="store_true", help="nobody is to take them any more")
+    what.add_argument(
+        "--again", action="store_true", help="also what stands there already: where somebody put it back"
     )
 
 

@@ -19,6 +19,10 @@ def run_store(options: argparse.Namespace) -> int:
         from spark_build.cli.transfer import run_pull, run_push
 
         return run_push(options) if options.action == "push" else run_pull(options)
+    if options.action == "publish":
+        from spark_build.cli.transfer import run_publish
+
+        return run_publish(options)
     if options.action == "policy":
         from spark_build.cli.trust import run_policy
 

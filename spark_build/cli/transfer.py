@@ -1,4 +1,4 @@
-"""`store push` and `store pull`."""
+"""`store push`, `store pull` and `store publish`."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from spark_build.app.transferring import Transferred, pull, push
 from spark_build.cli.build import project_of
 
 if TYPE_CHECKING:
+    from spark_build.remote.publications import Published
     from spark_build.report.plain import PlainLines
 
 
@@ -26,6 +27,42 @@ def run_pull(options: argparse.Namespace) -> int:
     done = pull(project, options.targets, _Progress(options.folder), is_locked=options.locked)
     project.close()
     return _tell(options, done, "fetched")
+
+
+def run_publish(options: argparse.Namespace) -> int:
+    from spark_build.app.publishing import publish_results, withdraw
+
+    project = project_of(options)
+    if options.withdraw:
+        done = [(published, 0) for published in withdraw(project, options.targets)]
+    else:
+        done = publish_results(project, options.targets, _Progress(options.folder), again=options.again)
+    project.close()
+    if options.json:
+        print(json.dumps({"version": 1, "published": [_published(*one) for one in done]}))
+    else:
+        print("\n".join(_published_line(published) for published, _ in done))
+    return 0
+
+
+def _published(published: "Published", sent: int) -> dict[str, Any]:
+    now, before = published.publication, published.before
+    return {
+        "name": now.name,
+        "output": now.output,
+        "serial": now.serial,
+        "is_new": published.is_new,
+        "replaced": before.output if before is not None and published.is_new else None,
+        "bytes": sent,
+    }
+
+
+def _published_line(published: "Published") -> str:
+    now, before = published.publication, published.before
+    stands = f"{now.name} is {now.output[:12]}" if now.output else f"{now.name} is withdrawn"
+    if not published.is_new:
+        return f"{stands}, as before"
+    return f"{stands}, was {before.output[:12]}" if before is not None and before.output else stands
 
 
 class _Progress:

@@ -21,6 +21,7 @@ from spark_build.pipeline.second_pass import checked_params, problem
 from spark_build.pipeline.trusting import trust_of
 from spark_build.pipeline.uses import TRAINING_PARTS, Uses, model_input, part_of_word
 from sparkfile_schema import Dataset, Evaluation, Parsed, Path, Problem, Sparkfile, Target, Use
+from sparkfile_schema.model import Import
 from sparkfile_schema.nodes import find
 from sparkfile_schema.suggest import did_you_mean
 
@@ -35,7 +36,7 @@ class Resolved(Struct):
     problems: list[Problem]
     unpinned: list[tuple[str, str]]  # hub ids without a revision, and where they stand
     hub_ids: set[str]
-    imports: Mapping[str, str]  # addresses of other projects' results, and where they are
+    imports: Mapping[str, Import]  # addresses of other projects' results, and whose they are
 
 
 def resolve(

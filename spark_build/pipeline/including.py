@@ -8,6 +8,7 @@ from spark_build.core.values import Struct, field, replace
 from spark_build.engine.graph import Graph, Input, Node, Step
 from spark_build.pinning import Lock
 from sparkfile_schema import Problem
+from sparkfile_schema.model import Import
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ class Below(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     unpinned: tuple[tuple[str, str], ...] = ()
     hub_ids: frozenset[str] = frozenset()
-    imports: Mapping[str, str] = field(default_factory=dict)
+    imports: Mapping[str, Import] = field(default_factory=dict)
 
 
 def mounted(below: Below) -> Iterator[Node]:

@@ -17,6 +17,7 @@ from spark_build.pipeline.project_view import ProjectView
 from spark_build.pipeline.second_pass import checked_params, is_of_matrix, problem
 from sparkfile_schema import Dataset, Problem, Sparkfile, Target, Use
 from sparkfile_schema.address import selected
+from sparkfile_schema.model import Import
 from sparkfile_schema.suggest import did_you_mean
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(@\S+)?")
@@ -36,7 +37,9 @@ class Uses(Struct):
     unpinned: list[tuple[str, str]] = field(default_factory=list)  # hub ids and where they stand
     hub_ids: set[str] = field(default_factory=set)
     below: Mapping[str, Graph] = field(default_factory=dict)  # of included Sparkfiles, by folder
-    imports: dict[str, str] = field(default_factory=dict)  # addresses of other projects' results, and where
+    imports: dict[str, Import] = field(
+        default_factory=dict
+    )  # addresses of other projects' results, and whose
     _steps: dict[tuple[str, int], tuple[Use, Step | None]] = field(default_factory=dict)  # by the use's id()
 
     def find(self, family: str, use: Use) -> Any:
@@ -239,9 +242,9 @@ class Uses(Struct):
 
     def _imported(self, address: Address, at: str, parts: tuple[str, ...], folder: str) -> Input:
         name = str(address)
-        self.imports[name] = self.file.imports[address.folder]
+        self.imports[name] = of = self.file.imports[address.folder]
         pin = self.lock.get("pins", import_pin(name))
-        if pin is None or pin.get("url") != self.imports[name]:
+        if pin is None or pin.get("url") != of.url:
             self.unpinned.append((name, at))
             return Input(artifact="", at=at)
         return Input(

@@ -9,7 +9,7 @@ from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
-from spark_build.remote.layout import Index, key_in, memo_folder, output_in
+from spark_build.remote.layout import Index, index_path, key_in, memo_folder, output_in, publication_path
 from spark_build.remote.store import RemoteStore
 from spark_build.storage.check import Finding
 
@@ -54,6 +54,7 @@ class _Look:
             list(pool.map(self._record, self._below("records")))
             list(pool.map(self._index, self._below("trees")))
             list(pool.map(self._segment, self._below("memo")))
+            list(pool.map(self._publication, self._below("published")))
             content = [path for path in self.sizes if _NAMED_BY_CONTENT.search(path)]
             list(pool.map(self._content, drawn(content)))
 
@@ -110,6 +111,27 @@ class _Look:
             trusted(remote.bucket, self.scope, match[1], f"{match[2]}.parquet", remote.trust, told.append)
         for what in told:
             self._tell("memo", path, what, (), f"delete it there ({memo_folder(self.scope, match[1])})")
+
+    def _publication(self, path: str) -> None:
+        from spark_build.remote.publications import claimed, read
+
+        remote = self.remote
+        said = next(claimed(remote.bucket, [path]), None)
+        name = said.name if said is not None else ""
+        fix = f"spark store publish {typed(name)}" if said is not None else "delete it there"
+        if said is None or path != publication_path(self.scope, name):
+            return self._tell("publication", path, "is no publication, or that of another name", (), fix)
+        standing = read(remote.bucket, self.scope, name, remote.trust)
+        if standing.problem is not None:
+            return self._tell("publication", path, standing.problem.message, (), fix)
+        output = said.output
+        if output is not None and all(
+            remote.bucket.head(index_path(s, output)) is None for s in remote.scopes
+        ):
+            return self._tell(
+                "publication", path, f"'{name}' stands for {output[:12]}, which is not there", (), fix
+            )
+        return None
 
     def _hurt(self, kind: str, path: str, what: str, outputs: set[Digest]) -> None:
         self.looked.hurt |= outputs

@@ -9,7 +9,8 @@ from spark_build.core.errors import StoreDamaged, TransientError, Untrusted
 from spark_build.core.record import Record
 from spark_build.core.values import Struct, field
 from spark_build.remote.bucket import Found
-from spark_build.remote.layout import Index, epoch_path, key_in, output_in
+from spark_build.remote.layout import Index, epoch_path, is_publication, key_in, output_in
+from spark_build.remote.publications import claimed
 from spark_build.remote.store import RemoteStore, operations_of
 
 _THREADS = 16
@@ -50,7 +51,10 @@ def collect_remote(
     """
     now = _began(remote, is_dry)
     there = {found.path: found for found in remote.bucket.list("")}
-    kept = _kept(remote, there, set(keys), set(outputs), now - young_seconds)
+    published = list(claimed(remote.bucket, filter(is_publication, there)))  # in every scope
+    keys = {*keys, *(one.key for one in published if one.output is not None)}
+    outputs = {*outputs, *(one.output for one in published if one.output is not None)}
+    kept = _kept(remote, there, keys, outputs, now - young_seconds)
     gone = Gone()
     doomed = []
     for path, found in there.items():

@@ -72,6 +72,20 @@ def memo_folder(scope: str, operation: Digest) -> str:
     return f"{scope}/memo/{operation}"
 
 
+def publications_folder(scope: str) -> str:
+    return f"{scope}/published"
+
+
+def publication_path(scope: str, name: str) -> str:
+    """Under a digest of its name, which may hold what is special in a path or a policy."""
+    return f"{publications_folder(scope)}/{digest_bytes(name.encode())}.json"
+
+
+def is_publication(path: str) -> bool:
+    """In any scope."""
+    return path.split("/")[-2:-1] == ["published"] and path.endswith(".json")
+
+
 def lease_path(scope: str, key: Digest) -> str:
     return f"{scope}/leases/{key}"
 

@@ -23,7 +23,7 @@ def publish(
         if standing is not None:
             return standing
         # damaged, or of somebody who may not write here
-        if etag is not None and _replace(bucket, path, data, etag, features):
+        if etag is not None and replaced(bucket, path, data, etag, features):
             return None
     raise TransientError(
         f"{bucket}: others write and delete {path} all the time", fix="see who else writes there, then again"
@@ -43,7 +43,8 @@ def create(bucket: Bucket, path: str, data: bytes, features: Features) -> bool:
     return bucket.get(path) == data
 
 
-def _replace(bucket: Bucket, path: str, data: bytes, etag: str, features: Features) -> bool:
+def replaced(bucket: Bucket, path: str, data: bytes, etag: str, features: Features) -> bool:
+    """Whether it stands there now in place of what had this ETag."""
     if features.replaces:
         return bucket.put_over(path, data, etag) is not None
     bucket.put(path, data)

@@ -246,7 +246,7 @@ class RemoteStore:
         if with_artifact:
             self._push_artifact(record.output, pushed, told)
         self._push_listings(record)
-        if with_artifact and self._is_gc_meanwhile():
+        if with_artifact and self.is_gc_meanwhile():
             return self.push(record, with_artifact=with_artifact, told=told)
         self._push_record(record, pushed)
         self.state.put(name, b"")
@@ -341,7 +341,7 @@ class RemoteStore:
         found = [self.bucket.get(epoch_path(scope)) for scope in self.scopes]
         return "0" if not any(found) else digest_bytes(b"/".join(one or b"" for one in found))[:16]
 
-    def _is_gc_meanwhile(self) -> bool:
+    def is_gc_meanwhile(self) -> bool:
         """Whether a gc began since the epoch was read: it may have removed what was noted as being there.
 
         A gc that begins later sees the index that was just written, and keeps what it names.

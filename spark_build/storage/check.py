@@ -13,7 +13,7 @@ from spark_build.storage.records import read_record
 
 
 class Finding(Struct, frozen=True):
-    kind: str  # 'object' 'record' 'memo': damaged; 'absent': a record's object is not in this store
+    kind: str  # 'object' 'record' 'memo' 'publication': damaged; 'absent': a record's object is not in this store
     name: str  # digest, or path in the store
     what: str
     fix: str

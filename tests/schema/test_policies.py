@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparkfile_schema import ListedKey, parse, parse_policy
+from sparkfile_schema.model import Import
 
 HEAD = "version: 1\nproject: p\n"
 KEY = "ed25519:" + "A" * 43 + "="
@@ -115,3 +116,30 @@ def test_a_policy_that_is_not_clear_lists_no_key_and_says_why(name: str) -> None
     assert problems
     assert told is None or [str(problem) for problem in problems] == told
     assert keys == () or name.startswith(("another version", "a version"))
+
+
+def test_an_import_is_a_place_or_a_place_with_whom_to_believe_there() -> None:
+    text = f"imports:\n  core: s3://b/core\n  far: {{url: s3://b/far, keys: ['{KEY}'], scope: pr, endpoint: http://h}}\n"
+    parsed = parse(HEAD + text, file="f", env={})
+    assert parsed.problems == ()
+    assert parsed.sparkfile.imports == {
+        "core": Import("s3://b/core"),
+        "far": Import("s3://b/far", (ListedKey(KEY, ("trusted",), "f:5:33"),), "pr", "http://h"),
+    }
+
+
+REFUSED_IMPORTS = {
+    "no place": (f"{{keys: ['{KEY}']}}", "4:9: missing key 'url' in import 'core'"),
+    "another key": ("{url: s3://b, key: x}", "4:23: unknown key 'key' in import 'core'"),
+    "no key listed": ("{url: s3://b, keys: []}", "'keys' of import 'core' is empty"),
+    "no public key": ("{url: s3://b, keys: [x]}", "a key of import 'core': 'x' is no public key"),
+    "a path as scope": ("{url: s3://b, scope: a/b}", "'a/b' is no name of a scope"),
+    "a list": ("[s3://b]", "import 'core' has to be text, not a list"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_IMPORTS)
+def test_an_import_that_says_something_else_is_refused(name: str) -> None:
+    written, told = REFUSED_IMPORTS[name]
+    found = parse(f"{HEAD}imports:\n  core: {written}\n", file="f", env={}).problems
+    assert told in "\n".join(map(str, found))
