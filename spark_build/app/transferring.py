@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spark_build.core.address import typed
-from spark_build.core.errors import RequirementNotMet, UsageError
+from spark_build.core.errors import RequirementNotMet, Untrusted, UsageError
 from spark_build.core.values import Struct
 from spark_build.pinning import LOCK_NAME
 
@@ -74,6 +74,7 @@ def pull(
                     f"{remote.bucket} has no result {output[:12]} of {stage}",
                     fix="who has it pushes it: spark store push; or spark build makes it here",
                 )
+            check_vouched(project, remote, output)
             fetched = remote.fetch(output, partial(told, stage))
         done.append(Transferred(stage, output, fetched, is_new))
     project.state.flush()
@@ -84,7 +85,36 @@ def bring(project: Project, output: Digest) -> None:
     """Fetches an Artifact that is not here, where there is a remote that has it."""
     remote = project.remote
     if remote is not None and project.objects.missing(output) and remote.index(output) is not None:
+        check_vouched(project, remote, output)
         remote.fetch(output)
+
+
+def check_vouched(project: Project, remote: RemoteStore, output: Digest) -> None:
+    """Errors: Untrusted where keys are listed, the lock names the result, and none of them says what gave it."""
+    keys = _keys_in_lock(project, output) if remote.trust.is_required else set()
+    if not keys or any(_gave(project, remote, key, output) for key in keys):
+        return
+    raise Untrusted(
+        f"{remote.bucket}: no listed key vouches for {output[:12]}, which {LOCK_NAME} names",
+        fix="see who changed the lock; spark build makes what counts; who has it can push it signed: spark store push",
+    )
+
+
+def _keys_in_lock(project: Project, output: Digest) -> set[Digest]:
+    """Of the stages and tags that are said to have given it."""
+    blocks = (
+        project.lock.get(group, n) or {} for group in ("stages", "tags") for n in project.lock.names(group)
+    )
+    return {str(block["key"]) for block in blocks if block.get("output") == output}
+
+
+def _gave(project: Project, remote: RemoteStore, key: Digest, output: Digest) -> bool:
+    """A Record of this store was believed when it came; of the remote's, each signature is looked at."""
+    known = project.records.get(key)
+    if known is not None and known.output == output:
+        return True
+    found = remote.record(key, output)
+    return found is not None and found.output == output
 
 
 def remote_of(project: Project) -> RemoteStore:

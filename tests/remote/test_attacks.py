@@ -256,7 +256,7 @@ def test_who_came_first_does_not_count_and_the_trusted_builder_puts_it_right(sce
 
 
 def test_a_lock_that_names_the_hostile_output_brings_in_none_either(scene: Scene) -> None:
-    """An attacker's own lock, in a change that nobody has read: its outputs count for `--locked` alone, by digest."""
+    """An attacker's own lock, in a change that nobody has read."""
     reader = scene.reader(scene.bucket(scene.signed.things))
     attacker = scene.reader(scene.bucket(scene.signed.things), keys="")
     attacker.build("model:honest")
@@ -267,3 +267,37 @@ def test_a_lock_that_names_the_hostile_output_brings_in_none_either(scene: Scene
         scene.honest.outputs["honest"],
     )
     assert NOT_LISTED in ran.err
+
+
+@pytest.mark.parametrize("things", ["signed", "bare"])
+def test_a_lock_that_names_the_hostile_output_gets_none_by_locked_or_by_a_tag(
+    scene: Scene, things: str
+) -> None:
+    """The output lies there whole, with a Record of the attacker's; the honest one has no say for it."""
+    hostile: Built = getattr(scene, things)
+    attacker = scene.reader(scene.bucket(hostile.things), keys="")
+    attacker.build("model:honest")
+    attacker.spark("tag", "model:honest@v1")
+    for some in ((hostile.things,), (hostile.things, scene.honest.things)):
+        reader = scene.reader(scene.bucket(*some))
+        reader.write("Sparkfile.lock", (attacker.path / "Sparkfile.lock").read_bytes())
+        for words in (
+            ("get", "model:honest", "--locked", "--to", "out"),
+            ("get", "model:honest@v1", "--to", "out"),
+            ("store", "pull", "model:honest", "--locked"),
+        ):
+            told = reader.spark(*words, code=4).err
+            assert (
+                f"no listed key vouches for {hostile.outputs['honest'][:12]}, which Sparkfile.lock names"
+                in told
+            )
+        assert not (reader.path / "out").exists()
+
+
+def test_a_lock_that_names_what_a_listed_key_vouches_for_is_fetched_without_data(scene: Scene) -> None:
+    builder = scene.reader(scene.bucket(scene.honest.things))
+    builder.build("model:honest")
+    reader = scene.reader(scene.bucket(scene.honest.things))
+    reader.write("Sparkfile.lock", (builder.path / "Sparkfile.lock").read_bytes())
+    reader.spark("get", "model:honest", "--locked", "--to", "out")
+    assert (reader.path / "out").is_dir()
