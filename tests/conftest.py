@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -9,6 +10,9 @@ from tests import seeds
 from tests.services.fixtures import ceph as ceph
 from tests.services.fixtures import moto_server as moto_server
 from tests.spark import Folder
+
+# read when torch loads: threads that spin beside another test process take many times as long as one alone
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
