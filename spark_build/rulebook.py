@@ -9,7 +9,8 @@ from typing import Any
 
 from spark_build.contract.rules import Rule
 from spark_build.core.bytecode import drop_stale_bytecode
-from spark_build.core.errors import UsageError
+from spark_build.core.disk import disk_problem
+from spark_build.core.errors import SparkError, UsageError
 from spark_build.core.values import Struct, replace
 
 FAMILIES = {
@@ -160,8 +161,10 @@ def load_file(file: Path, project: Path) -> ModuleType:
 
     try:
         return load_rule_file(file, project)
-    except UsageError:
+    except SparkError:
         raise
+    except OSError as error:
+        raise disk_problem(error, file.name) from error
     except Exception as error:
         raise UsageError(f"{file.name} can't be imported: {type(error).__name__}: {error}") from error
 

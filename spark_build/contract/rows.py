@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.errors import BadInput
+from spark_build.core.files import shards_in
 from spark_build.core.tree import part_of
 from spark_build.core.values import Struct
 
@@ -24,7 +25,7 @@ class DatasetFolder(Struct, frozen=True, dict=True):
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        names = {part_of(f"data/{f.name}") for f in (self.path / "data").glob("*.parquet")}
+        names = {part_of(f"data/{f.name}") for f in shards_in(self.path / "data")}
         return tuple(sorted(n.removeprefix("data/").removesuffix("-*") for n in names if n.endswith("-*")))
 
     @cached_property
@@ -34,7 +35,7 @@ class DatasetFolder(Struct, frozen=True, dict=True):
 
         from spark_build.contract.shards import fields_of
 
-        first = next(iter(sorted((self.path / "data").glob("*.parquet"))), None)
+        first = next(iter(shards_in(self.path / "data")), None)
         if first is None:
             raise BadInput("the dataset has no rows", fix="build it first, or look at what its gates reject")
         return fields_of(pq.read_schema(first))
@@ -47,22 +48,20 @@ class DatasetFolder(Struct, frozen=True, dict=True):
             return sum(pq.read_metadata(shard).num_rows for shard in shards)
 
         counts = {split: rows(self.shards(split)) for split in self.splits}
-        return {**counts, "rejected": rows((self.path / "rejected").glob("*.parquet"))}
+        return {**counts, "rejected": rows(shards_in(self.path / "rejected"))}
 
     def rejected(self) -> list[dict[str, Any]]:
         """Rows of `rejected/`: those of ingest, then those of the filter."""
         import pyarrow.parquet as pq
 
         order = {"ingest": 0, "filter": 1}
-        shards = list((self.path / "rejected").glob("*.parquet"))
+        shards = shards_in(self.path / "rejected")
         shards.sort(key=lambda shard: (order.get(shard.name.rpartition("-")[0], 2), shard.name))
         return [row for shard in shards for row in pq.ParquetFile(shard).read().to_pylist()]
 
     def shards(self, split: str) -> list[Path]:
         return sorted(
-            f
-            for f in (self.path / "data").glob("*.parquet")
-            if part_of(f"data/{f.name}") == f"data/{split}-*"
+            f for f in shards_in(self.path / "data") if part_of(f"data/{f.name}") == f"data/{split}-*"
         )
 
     def rows(self, split: str) -> "Rows":

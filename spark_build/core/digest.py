@@ -40,6 +40,9 @@ def digest_file(path: Path | str, size: int | None = None) -> Digest:
         if os.fstat(fd).st_size <= _WINDOW_BYTES:
             return hasher.update_mmap(path).hexdigest()
         return _in_windows(hasher, fd)
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)  # the system does not know it any more
+        raise
     finally:
         os.close(fd)
 

@@ -1,6 +1,7 @@
 """What a disk refused, in words that a user can act on."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,5 +38,6 @@ def disk_problems(where: str) -> Iterator[None]:
 
 def disk_problem(error: OSError, where: str) -> SparkError:
     what, fix = _ADVICE.get(error.errno or 0, (error.strerror or str(error), None))
-    place = error.filename if isinstance(error.filename, str) else where
+    is_named = isinstance(error.filename, (str, os.PathLike))  # else by a descriptor, or not at all
+    place = os.fspath(error.filename) if is_named else where
     return Unavailable(f"{place}: {what}", fix=fix)

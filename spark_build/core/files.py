@@ -10,6 +10,18 @@ def files_under(folder: Path | str) -> Iterator[str]:
     yield from _under(os.fspath(folder), "")
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """Parquet files that lie there, sorted; none where there is no such folder.
+
+    Errors: OSError, where it can't be read: `Path.glob` takes a folder that it may not read for an empty one.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".parquet")]
+
+
 def holds_a_file(folder: Path | str) -> bool:
     return any(True for _ in files_under(folder))
 

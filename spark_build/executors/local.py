@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from spark_build.core.disk import disk_problems
+from spark_build.core.disk import disk_problem, disk_problems
 from spark_build.core.job import Job, JobResult
 from spark_build.core.ports import Direct, Reporter
 from spark_build.executors import processes
@@ -228,8 +228,11 @@ def _result_of(handle: Handle, told: Mapping[str, Any]) -> JobResult | None:
         return None
     try:
         return JobResult.load(Path(handle.job.result))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
+    except OSError as error:
+        problem = disk_problem(error, handle.job.result)
+        return JobResult(False, error=problem.message, fix=problem.fix)
 
 
 class _Direct:

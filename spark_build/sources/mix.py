@@ -13,6 +13,7 @@ from pydantic import field_validator
 from spark_build.contract import Bad, Context, ModelRef, Needs, Project, Raw, RuleParams, Source, SourceFile
 from spark_build.contract.params import Field
 from spark_build.contract.rows import DatasetFolder
+from spark_build.core.files import shards_in
 from spark_build.core.ports import Reporter
 from spark_build.core.values import replace
 from spark_build.sources._mixing import Candidate, amounts, chosen, rounded, spread
@@ -90,7 +91,7 @@ class Mix(Source):
         for name in self.params.datasets:
             to = together / _folder(name)
             to.mkdir(parents=True)
-            for shard in sorted((context.inputs[_input(name)] / "data").glob("*.parquet")):
+            for shard in shards_in(context.inputs[_input(name)] / "data"):
                 _link_or_copy(shard, to / shard.name)
         return together
 

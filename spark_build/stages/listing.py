@@ -8,6 +8,7 @@ from typing import Any
 
 from spark_build.contract.items import SourceFile
 from spark_build.core.digest import digest_file
+from spark_build.core.disk import disk_problem
 from spark_build.core.errors import BadInput, TransientError
 
 
@@ -41,11 +42,16 @@ def is_read(path: str) -> bool:
 
 
 def check_unchanged(file: SourceFile) -> None:
-    """Errors: TransientError where the file isn't what was digested: what was read must not be remembered."""
+    """Errors: TransientError where the file isn't what was digested: what was read must not be remembered.
+
+    Unavailable where the disk does not give it.
+    """
     try:
         unchanged = digest_file(file.location) == file.digest
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         unchanged = False
+    except OSError as error:
+        raise disk_problem(error, file.path) from error
     if not unchanged:
         raise TransientError(
             f"{file.path} changed while it was read", fix="build again when nothing writes it"

@@ -136,8 +136,9 @@ def _module(name: str, step: JobStep) -> Any:
 
 
 def load_rule_file(file: Path, project: Path) -> ModuleType:
-    """A user's own rule as a module; the project's folder is importable from it. Errors: UsageError.
+    """A user's own rule as a module; the project's folder is importable from it.
 
+    Errors: UsageError; Unavailable, or OSError, where the disk does not give it.
     A file that has changed is another module. All are compiled from what they are now, and no __pycache__ is left.
     """
     import importlib.util
@@ -160,6 +161,8 @@ def load_rule_file(file: Path, project: Path) -> ModuleType:
             loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if isinstance(error, OSError) and error.filename == str(file):
+            raise disk_problem(error, file.name) from error
         raise _broken(file, project, error) from error
     return module
 

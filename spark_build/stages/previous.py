@@ -8,6 +8,7 @@ from typing import Any
 
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.digest import Digest, digest_file
+from spark_build.core.files import shards_in
 from spark_build.core.job import Job
 from spark_build.core.tree import differing
 from spark_build.core.values import Struct
@@ -55,7 +56,7 @@ class OldFolder:
         return [row for file in self.rejected_files(stage) for row in Shard.of(file).read().to_pylist()]
 
     def rejected_files(self, stage: str) -> list[Path]:
-        return sorted((self.path / "rejected").glob(f"{stage}-*.parquet"))
+        return [file for file in shards_in(self.path / "rejected") if file.name.startswith(f"{stage}-")]
 
 
 def differing_files(old: Path, new: Path) -> tuple[list[Listed], list[Listed], int]:

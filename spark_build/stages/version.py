@@ -10,6 +10,7 @@ from spark_build.contract.context import Context
 from spark_build.contract.rows import DatasetFolder, figures_of
 from spark_build.contract.rules import Versioner
 from spark_build.core.errors import SparkError, StageFailed
+from spark_build.core.files import shards_in
 from spark_build.core.job import Job, JobStep, Outcome
 from spark_build.core.ports import Blobs, Services
 from spark_build.core.tree import Tree
@@ -91,7 +92,7 @@ def _facts(job: Job, folder: DatasetFolder, figures: dict[str, float]) -> dict[s
 
 def _lay_out(source: Path, output: Path, *, with_data: bool) -> None:
     for part in ("data", "rejected") if with_data else ("rejected",):
-        for file in sorted((source / part).glob("*.parquet")):
+        for file in shards_in(source / part):
             target = output / part / file.name
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
@@ -107,7 +108,6 @@ def _link_or_copy(file: Path, target: Path) -> None:
 
 def _shard_stats(output: Path) -> Iterator[tuple[str, tuple[int, int]]]:
     for part in ("data", "rejected"):
-        for file in (output / part).rglob("*"):
+        for file in shards_in(output / part):
             stat = file.stat()
-            if file.is_file():
-                yield file.relative_to(output).as_posix(), (stat.st_size, stat.st_mtime_ns)
+            yield file.relative_to(output).as_posix(), (stat.st_size, stat.st_mtime_ns)

@@ -171,6 +171,7 @@ class Disk:
             os.fsync(fd)
         except OSError as error:
             if error.errno != errno.EINVAL:  # some network file systems can't flush a folder
+                error.filename = error.filename or folder  # the system does not know it any more
                 raise
         finally:
             os.close(fd)

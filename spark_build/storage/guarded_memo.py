@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spark_build.core.digest import Digest, digest_file
+from spark_build.core.disk import disk_problem
 from spark_build.core.job import Job
 from spark_build.core.moved import Seen, changed
 from spark_build.core.ports import Memo, Reporter
@@ -70,5 +71,7 @@ def _holds(seen: Seen) -> bool:
 def _digest(location: str) -> Digest | None:
     try:
         return digest_file(location)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise disk_problem(error, location) from error

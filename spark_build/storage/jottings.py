@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from spark_build.core.digest import digest_bytes
+from spark_build.storage.durable import Disk
 
 SUFFIX = ".jottings"
 _SYNC_SECONDS = 1.0
@@ -27,6 +28,7 @@ class Jottings:
             self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644
         )
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        Disk().flush_folder(str(folder))  # a line counts for nothing in a file that is in no folder
         self._synced = 0.0
         self.keys: set[bytes] = set()
 

@@ -2,6 +2,7 @@
 
 import os
 
+from spark_build.core.disk import disk_problem
 from spark_build.core.errors import SparkError
 from spark_build.core.moved import Seen
 from spark_build.storage import stats
@@ -9,10 +10,16 @@ from spark_build.storage.folder_walk import walk
 
 
 def is_as_seen(seen: Seen) -> bool:
-    """By stats alone."""
+    """By stats alone. Errors: Unavailable where the disk does not tell."""
     try:
         if seen.is_folder:
             return stats.fold_of_lines(walk(seen.location, seen.name)) == seen.stats
         return stats.stat_line(os.stat(seen.location)) == seen.stats
-    except (OSError, SparkError):  # it is not there any more, or can't be read
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+        SparkError,
+    ):  # it is not there any more, or no folder to read
         return False
+    except OSError as error:
+        raise disk_problem(error, seen.name) from error

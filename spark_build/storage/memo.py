@@ -69,21 +69,22 @@ class LocalMemo:
             return
         folder = self._folder / operation
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._write(folder, iter(sorted(entries.items())))
+            self._disk.make_folder(os.path.abspath(folder))
+            is_jotted = operation in self._jotted and self._jotted[operation].keys <= entries.keys()
+            self._write(folder, iter(sorted(entries.items())), flush=is_jotted)
             if len(_names(folder)) > MOST_SEGMENTS:
                 self._merge(operation)
         except OSError as error:
             self._not_written(error)
         else:
-            if operation in self._jotted and self._jotted[operation].keys <= entries.keys():
+            if is_jotted:
                 self._jotted.pop(operation).discard()
 
     def jot(self, operation: Digest, key: bytes, value: bytes) -> None:
         """Errors: Unavailable, whatever keeps it from the disk: what can't be kept must not be paid for."""
         try:
             if operation not in self._jotted:
-                (self._folder / operation).mkdir(parents=True, exist_ok=True)
+                self._disk.make_folder(os.path.abspath(self._folder / operation))
                 self._jotted[operation] = Jottings(self._folder / operation)
             self._jotted[operation].add(key, value)
         except OSError as error:
@@ -110,11 +111,12 @@ class LocalMemo:
         for segment in self._segments(operation):
             if gone := sum(segment.holds(key) for key in keys):
                 if gone < len(segment.keys):
-                    self._write(folder, (entry for entry in segment.entries() if entry[0] not in keys))
+                    left = (entry for entry in segment.entries() if entry[0] not in keys)
+                    self._write(folder, left, flush=True)
                 self._open.pop((operation, segment.name), None)
                 (folder / segment.name).unlink(missing_ok=True)
-        for left in (*folder.glob("*.damaged"), *folder.glob(".*.tmp")):
-            left.unlink(missing_ok=True)
+        for path in (*folder.glob("*.damaged"), *folder.glob(".*.tmp")):
+            path.unlink(missing_ok=True)
 
     def _take_over(self, operation: Digest) -> None:
         """What killed builds jotted down, as a segment."""
@@ -122,7 +124,7 @@ class LocalMemo:
         for path, entries in left_behind(folder, KEY_BYTES):
             try:
                 if entries:
-                    self._write(folder, iter(sorted(entries.items())))
+                    self._write(folder, iter(sorted(entries.items())), flush=True)
                 path.unlink(missing_ok=True)
             except OSError as error:
                 self._not_written(error)
@@ -162,20 +164,27 @@ class LocalMemo:
         merged = segments[: _how_many_to_merge([s.size for s in segments])]
         if len(merged) < 2:
             return
-        name = self._write(folder, _joined(merged))
+        name = self._write(folder, _joined(merged), flush=True)
         for segment in merged:
             if segment.name != name:
                 self._open.pop((operation, segment.name), None)
                 (folder / segment.name).unlink(missing_ok=True)
         _remove_stale(folder)
 
-    def _write(self, folder: Path, entries: Iterable[tuple[bytes, bytes]]) -> str:
-        """The name of the new segment. `entries` come by ascending key."""
+    def _write(self, folder: Path, entries: Iterable[tuple[bytes, bytes]], *, flush: bool) -> str:
+        """The name of the new segment. `entries` come by ascending key.
+
+        `flush`: what holds them by now goes next; else they are worth no more than finding them again.
+        """
         beside = folder / f".{os.getpid()}-{os.urandom(16).hex()}.tmp"
         self._disk.write_with(str(beside), lambda file: _fill(file, entries))
         try:
             name = f"{digest_file(beside)}.parquet"
+            if flush:
+                self._disk.flush_file(str(beside))
             self._disk.rename(str(beside), str(folder / name))
+            if flush:
+                self._disk.flush_folder(str(folder))
         finally:
             beside.unlink(missing_ok=True)
         return name

@@ -12,6 +12,7 @@ from spark_build.contract.media import MEDIA_KINDS
 from spark_build.contract.rows import DatasetFolder
 from spark_build.contract.shards import fields_of
 from spark_build.core.errors import BadInput
+from spark_build.core.files import shards_in
 from spark_build.core.values import Struct
 from spark_build.versioning._facts import FieldFacts, media_facts, spread_of
 
@@ -49,9 +50,7 @@ def measure(folder: Path) -> Measured:
         facts={name: _facts(paths, name, kind) for name, kind in fields.items()},
         rejected=_rejected(folder),
         flagged=_flagged(paths),
-        files=sorted(
-            _relative(f, folder) for part in ("data", "rejected") for f in (folder / part).glob("*.parquet")
-        ),
+        files=sorted(_relative(f, folder) for part in ("data", "rejected") for f in shards_in(folder / part)),
     )
 
 
@@ -91,7 +90,7 @@ def _rejected(folder: Path) -> dict[tuple[str, str], int]:
     import pyarrow.parquet as pq
 
     counts: Counter[tuple[str, str]] = Counter()
-    for file in sorted((folder / "rejected").glob("*.parquet")):
+    for file in shards_in(folder / "rejected"):
         table = pq.ParquetFile(file).read(columns=["gate", "reason"])
         gates, reasons = ([value or "" for value in table[name].to_pylist()] for name in ("gate", "reason"))
         counts.update(zip(gates, reasons, strict=True))

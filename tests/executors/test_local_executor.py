@@ -46,6 +46,14 @@ def test_half_a_result_does_not_count(tmp_path: Path) -> None:
     assert ended(executor, executor.start(job)) == (1, None)
 
 
+def test_a_result_that_the_disk_does_not_give_is_told_as_that(tmp_path: Path) -> None:
+    job = job_in(tmp_path)
+    executor = shell(tmp_path, f"mkdir {job.result}; exit 0")
+    _, result = ended(executor, executor.start(job))
+    assert result is not None
+    assert (result.ok, result.error) == (False, f"{job.result}: is a folder")
+
+
 def test_output_and_errors_go_to_the_log(tmp_path: Path) -> None:
     executor = shell(tmp_path, "echo out; echo err >&2")
     handle = executor.start(job_in(tmp_path, "ab-1"))

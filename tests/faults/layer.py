@@ -3,10 +3,11 @@
 It is put beside a package as `sitecustomize.py`, so that every process of a build has it; `faults.json` beside it says
 where and what: a kill, or an error of the disk. Points are found by Python's own audit events, by the calls that have
 none (write, fsync, stat; files that are opened to be written write through it), and by every function of obstore, in
-whatever module they stand. `counts` is "writes" (with
-requests, each before it is sent and once it is answered) or "reads".
+whatever module they stand. `counts` is "writes" (with requests, each before it is sent and once it is answered),
+"flushes" (these, with what each flushed file holds) or "reads".
 """
 
+import base64
 import builtins
 import errno
 import fcntl
@@ -33,7 +34,6 @@ _WRITES = {
     "os.truncate": ((0, None),),
 }
 _READS = {"os.listdir": 0, "os.scandir": 0, "mmap.__new__": 0}
-_OF_DESCRIPTORS = ("write", "pwrite", "fsync", "fdatasync", "read", "pread", "mmap.__new__")
 _WRITE, _FSYNC, _FDATASYNC = os.write, os.fsync, os.fdatasync
 _PWRITE, _OPEN = os.pwrite, open
 _STAT, _LSTAT, _READ, _PREAD = os.stat, os.lstat, os.read, os.pread
@@ -45,6 +45,7 @@ class Layer:
     def __init__(self, told):
         self.folder, self.log = told["folder"], told["log"]
         self.at, self.how, self.reads = told["at"], told["how"], told["counts"] == "reads"
+        self.keeps = told["counts"] == "flushes"
         self._own = _local()  # by thread: whether it is the layer itself that asks
 
     def hear(self, event, args):
@@ -59,7 +60,7 @@ class Layer:
             paths = [_at(args, *where) for where in _WRITES[event]]
             self.point(event, paths, changes=lambda: _changes(event, args, paths[0]))
         elif event in _READS and self.reads:
-            self.point(event, [args[_READS[event]]])
+            self.point("fd.mmap" if event.startswith("mmap") else event, [args[_READS[event]]])
         elif event == "spark_build.syncfs" and not self.reads:  # of the file system on which the path lies
             self.point("syncfs", args, changes=lambda: False)
 
@@ -75,38 +76,45 @@ class Layer:
         finally:
             self._own.is_busy = False
 
+    def flush(self, name, fd):
+        path = _of_descriptor(fd)
+        if self.keeps and os.path.isfile(path) and self._counts(path):
+            with _OPEN(path, "rb") as file:
+                name = f"{name}={base64.b64encode(file.read()).decode()}"
+        self.point(name, [fd], changes=lambda: False)
+
     def request(self, name, path):
         """One more request, or its answer; no error of the disk is one of theirs."""
-        number = self._note(name, [path])
-        if number == self.at and self.how == "kill":
+        if self._note(name, [path]) and self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _reach(self, name, found, half, changes):
-        number = self._note(name if changes() else f"({name})", found)
-        if number == self.at:
+        if self._note(name if changes() else f"({name})", found):
             self._fail(name, half, found[0])
 
     def _counts(self, path):
         return f"{path}/".startswith(f"{self.folder}/") and not _LEFT_OUT.fullmatch(path)
 
     def _note(self, name, paths):
-        """Which call of all processes it is, from 1."""
-        line = f"{name}\t{_place()}\t{chr(9).join(paths)}\n".encode()
+        """Whether it is the one of all processes that is to fail: the `at`th, or the first that begins with `at`."""
+        line = f"{name}\t{_place()}\t{chr(9).join(paths)}\n"
         fd = os.open(self.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            number = _PREAD(fd, 1 << 30, 0).count(b"\n") + 1
-            _WRITE(fd, line)
-            return number
+            before = _PREAD(fd, 1 << 30, 0)
+            _WRITE(fd, line.encode())
         finally:
             os.close(fd)
+        if isinstance(self.at, str):
+            return line.startswith(self.at) and f"\n{self.at}".encode() not in b"\n" + before
+        return before.count(b"\n") + 1 == self.at
 
     def _fail(self, name, half, path):
         if self.how == "kill":
             half()
             os.kill(os.getpid(), signal.SIGKILL)
         code = getattr(errno, self.how)
-        if name in _OF_DESCRIPTORS:  # the system knows no path of theirs
+        if name.startswith("fd."):  # the system knows no path of theirs
             raise OSError(code, os.strerror(code))
         raise OSError(code, os.strerror(code), path)
 
@@ -168,19 +176,19 @@ def _place():
 
 def _wrap(layer):
     def write(fd, data):
-        layer.point("write", [fd], lambda: _WRITE(fd, memoryview(data)[: len(data) // 2]))
+        layer.point("fd.write", [fd], lambda: _WRITE(fd, memoryview(data)[: len(data) // 2]))
         return _WRITE(fd, data)
 
     def fsync(fd):
-        layer.point("fsync", [fd if isinstance(fd, int) else fd.fileno()], changes=lambda: False)
+        layer.flush("fd.fsync", fd if isinstance(fd, int) else fd.fileno())
         return _FSYNC(fd)
 
     def fdatasync(fd):
-        layer.point("fdatasync", [fd], changes=lambda: False)
+        layer.flush("fd.fdatasync", fd)
         return _FDATASYNC(fd)
 
     def pwrite(fd, data, offset):
-        layer.point("pwrite", [fd], lambda: _PWRITE(fd, memoryview(data)[: len(data) // 2], offset))
+        layer.point("fd.pwrite", [fd], lambda: _PWRITE(fd, memoryview(data)[: len(data) // 2], offset))
         return _PWRITE(fd, data, offset)
 
     os.write, os.pwrite, os.fsync, os.fdatasync = write, pwrite, fsync, fdatasync
@@ -193,7 +201,7 @@ def _opening(layer):
     class Raw(io.FileIO):
         def write(self, data):
             half = memoryview(data).cast("B")[: memoryview(data).nbytes // 2]
-            layer.point("write", [self.fileno()], lambda: _WRITE(self.fileno(), half))
+            layer.point("fd.write", [self.fileno()], lambda: _WRITE(self.fileno(), half))
             return super().write(data)
 
         def truncate(self, size=None):
@@ -229,11 +237,11 @@ def _wrap_reads(layer):
         return _LSTAT(path, dir_fd=dir_fd)
 
     def read(fd, length):
-        layer.point("read", [fd])
+        layer.point("fd.read", [fd])
         return _READ(fd, length)
 
     def pread(fd, length, offset):
-        layer.point("pread", [fd])
+        layer.point("fd.pread", [fd])
         return _PREAD(fd, length, offset)
 
     for mine, its in ((stat, _STAT), (lstat, _LSTAT)):  # who asks what a system can do looks for it there

@@ -107,9 +107,9 @@ class Reference:
         return self.library / "calls.log"
 
     def spark(
-        self, *words: str, at: int | None = None, how: str = "kill", counts: str = "writes"
+        self, *words: str, at: int | str | None = None, how: str = "kill", counts: str = "writes"
     ) -> "subprocess.CompletedProcess[str]":
-        """With the layer, which fails the `at`th call."""
+        """With the layer, which fails the `at`th call, or the first whose line begins with `at`."""
         self._set(counts, at, how)
         return self._run(words)
 
@@ -124,7 +124,7 @@ class Reference:
         done = self._run(words, before)
         assert done.returncode == 0, done.stderr
 
-    def _set(self, counts: str | None, at: int | None = None, how: str = "") -> None:
+    def _set(self, counts: str | None, at: int | str | None = None, how: str = "") -> None:
         told = {
             "folder": str(self.folder.path if counts == "reads" else self.store),
             "log": str(self.log) if counts else None,

@@ -6,11 +6,13 @@ read; these five at each place in the code that makes such a call); without a KI
 """
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from spark_build.storage.check import check
 from spark_build.storage.local import LocalStore
@@ -84,13 +86,14 @@ def reading(found: Sequence[Step], path: Path) -> list[Step]:
     return [replace(step, calls=_reads(step, path / "reading")) for step in [*found, *more]]
 
 
-def of_each_place(found: Iterable[Step]) -> list[tuple[Step, int]]:
+def of_each_place(found: Iterable[Step]) -> list[tuple[Step, str]]:
     """Of each kind of call of the disk, and each place in the code that makes it, the first."""
-    first: dict[tuple[str, str], tuple[Step, int]] = {}
+    first: dict[str, Step] = {}
     for step in found:
         for at in step.of_the_disk:
-            first.setdefault((step.calls[at - 1][0], step.calls[at - 1][1]), (step, at))
-    return list(first.values())
+            name, place, *_ = step.calls[at - 1]
+            first.setdefault(f"{name}\t{place}\t", step)
+    return [(step, at) for at, step in first.items()]
 
 
 def _reads(step: Step, to: Path) -> list[list[str]]:
@@ -150,32 +153,49 @@ def clone(made: Reference, to: Path) -> Reference:
     return copied(made, to, ".spark")
 
 
-def survives(step: Step, to: Path, at: int, how: str = "kill", counts: str = "writes") -> str:
-    """Fails the `at`th call of a step, and looks whether all is well; what the disturbed command said."""
+class Said(NamedTuple):
+    """By the command that was disturbed."""
+
+    code: int
+    text: str
+    call: list[str]  # the one that failed
+
+
+def survives(step: Step, to: Path, at: int | str, how: str = "kill", counts: str = "writes") -> Said:
+    """Fails the `at`th call of a step, or the first of a place, and looks whether all is well."""
     project, bucket = copied(step.made, to), step.made.bucket
     if bucket is not None:
         bucket.bring_back(step.content, ages=step.collects)
     done = project.spark(*step.words, at=at, how=how, counts=counts)
+    call = _call(project, at)
     left = project.orphans()
     assert not left, f"left over: {left}"
     _is_clean(project)
     if bucket is not None:
         _is_clean_there(project)
-    (_goes_on_with_gc if step.collects else _goes_on)(step, project)
+    (goes_on_with_gc if step.collects else goes_on)(step, project)
     _is_clean(project)
     if bucket is not None:
         _is_shared(step, project, bucket)
-    return done.stderr
+    return Said(done.returncode, done.stderr, call)
 
 
-def _goes_on(step: Step, project: Reference) -> None:
+def _call(project: Reference, at: int | str) -> list[str]:
+    """Which one it was; nothing where it came to none."""
+    for number, call in enumerate(project.calls(), 1):
+        if number == at or (isinstance(at, str) and "\t".join(call).startswith(at)):
+            return call
+    return ["", "", ""]
+
+
+def goes_on(step: Step, project: Reference) -> None:
     kept = _records(project)
     again = _run(project, *step.words)
     _is_built(step, project, again if step.words[0] == "build" else _run(project, *BUILD))
     assert kept <= _records(project), "a record was lost"
 
 
-def _goes_on_with_gc(step: Step, project: Reference) -> None:
+def goes_on_with_gc(step: Step, project: Reference) -> None:
     built = _run(project, *BUILD)
     _is_built(step, project, built)
     assert _outcomes(built) == {"fresh"}, "gc made it stale"
@@ -225,10 +245,26 @@ def _is_clean_there(project: Reference) -> None:
     _run(clone(project, project.folder.path.with_name("looking")), "store", "check", "--remote")
 
 
-def assert_told(step: Step, said: str) -> None:
-    """In words."""
-    assert "Traceback" not in said, f"{step.name}: {said}"
-    assert "BUG" not in said, f"{step.name}: {said}"
+WORDS = {
+    "ENOSPC": "no space left on the disk|No space left on device",
+    "EIO": "the disk reports an error|Input/output error|is damaged",
+    "EACCES": "permission denied|Permission denied|is damaged",
+}
+
+
+def assert_told(step: Step, said: Said, how: str) -> None:
+    """In words; where the command failed by it, with what and where."""
+    told = f"{step.name}, {said.call}, exit code {said.code}: {said.text}"
+    assert "Traceback" not in said.text, told
+    assert "BUG:" not in said.text, told
+    if said.code:
+        assert re.search(WORDS[how], said.text), told
+        assert "fix: " in said.text, told
+        paths = map(Path, said.call[2:])
+        # of a descriptor the system knows no path: what lies around it is named then
+        many = 4 if said.call[0].strip("(").startswith("fd.") else 1
+        where = [part for path in paths for part in path.parts[-many:]]
+        assert any(part[:10] in said.text for part in where), told
 
 
 def main(folder: str, part: str, parts: str, *kinds: str) -> None:
@@ -247,7 +283,7 @@ def main(folder: str, part: str, parts: str, *kinds: str) -> None:
             print(f"{kind}: {len(points[mine])} tried, {failed} failed", flush=True)
 
 
-def _kills(found: Iterable[Step]) -> list[tuple[Step, int]]:
+def _kills(found: Iterable[Step]) -> Sequence[tuple[Step, int | str]]:
     return [(step, at) for step in found for at in step.unlike]
 
 
@@ -255,18 +291,17 @@ def _counted(found: Iterable[Step]) -> str:
     return ", ".join(f"{s.name} {len(s.calls)} calls ({len(s.requests) // 2} requests)" for s in found)
 
 
-def _try_all(points: Sequence[tuple[Step, int]], how: str, counts: str, to: Path) -> int:
+def _try_all(points: Sequence[tuple[Step, int | str]], how: str, counts: str, to: Path) -> int:
     """How many failed; said at once."""
     failed = 0
     for number, (step, at) in enumerate(points, 1):
         try:
             said = survives(step, to, at, how, counts)
             if how != "kill":
-                assert_told(step, said)
+                assert_told(step, said, how)
         except AssertionError as error:
             failed += 1
-            call = step.calls[at - 1]
-            print(f"{how}: {step.name} {at} of {len(step.calls)} {call}: {error}", flush=True)
+            print(f"{how}: {step.name} {at!r} of {len(step.calls)}: {error}", flush=True)
         if number % 50 == 0:
             print(f"{how}: {number} of {len(points)} tried, {failed} failed", flush=True)
     return failed

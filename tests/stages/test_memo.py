@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spark_build.core.digest import digest_bytes, digest_file
 from spark_build.core.errors import Unavailable
+from spark_build.storage.durable import Disk
 from spark_build.storage.memo import MOST_SEGMENTS, LocalMemo
 
 OPERATION, OTHER = "a" * 64, "b" * 64
@@ -83,8 +84,8 @@ def test_an_entry_is_rewritten_a_logarithmic_number_of_times(
 ) -> None:
     written, write = [], LocalMemo._write
 
-    def noted(memo: LocalMemo, folder: Path, rows: Iterable[tuple[bytes, bytes]]) -> str:
-        name = write(memo, folder, rows)
+    def noted(memo: LocalMemo, folder: Path, rows: Iterable[tuple[bytes, bytes]], *, flush: bool) -> str:
+        name = write(memo, folder, rows, flush=flush)
         written.append((folder / name).stat().st_size)
         return name
 
@@ -187,3 +188,43 @@ def test_a_full_disk_is_told_of_and_what_was_there_stays(tmp_path: Path) -> None
         assert not list((tmp_path / OPERATION).glob(".*.tmp"))
     finally:
         subprocess.run(["umount", "--lazy", tmp_path], check=True)  # mapped segments may still be open
+
+
+class Noting(Disk):
+    """What stands in a folder each time that it is flushed, and each file that is."""
+
+    def __init__(self) -> None:
+        self.folders: list[set[str]] = []
+        self.files: list[str] = []
+
+    def flush_folder(self, folder: str) -> None:
+        super().flush_folder(folder)
+        self.folders.append({Path(name).suffix for name in os.listdir(folder)})
+
+    def flush_file(self, path: str) -> None:
+        super().flush_file(path)
+        self.files.append(path)
+
+
+def test_a_segment_is_on_the_disk_before_what_was_jotted_down_goes(tmp_path: Path) -> None:
+    disk = Noting()
+    memo = LocalMemo(tmp_path, disk=disk)
+    memo.jot(OPERATION, key(1), b"paid for")
+    memo.put(OPERATION, {key(1): b"paid for"})
+    assert len(disk.files) == 1
+    assert {".parquet", ".jottings"} in disk.folders
+    assert not [*tmp_path.rglob("*.jottings")]
+
+
+def test_a_merged_segment_is_on_the_disk_before_those_that_it_replaces_go(tmp_path: Path) -> None:
+    disk = Noting()
+    memo = LocalMemo(tmp_path, disk=disk)
+    for number in range(MOST_SEGMENTS):
+        memo.put(OPERATION, entries(range(number, number + 1)))
+    assert not disk.files, "what is new alone is worth no more than finding it again"
+    memo.put(OPERATION, entries(range(MOST_SEGMENTS, MOST_SEGMENTS + 1)))
+    assert len(disk.files) == 1
+    assert memo.get(OPERATION, [key(0), key(MOST_SEGMENTS)]) == [
+        b"value 0",
+        f"value {MOST_SEGMENTS}".encode(),
+    ]
