@@ -69,9 +69,9 @@ def test_a_folder_of_shards_that_may_not_be_read_is_taken_for_no_empty_one(
     reads: list[Step], tmp_path: Path
 ) -> None:
     """Path.glob takes it for one: the card of a dataset without its rejected items was another result."""
-    for at in sorted({at for step, at in of_each_place(reads[2:3]) if at.startswith("os.listdir\tfiles.py")})[
-        :2
-    ]:
+    places = [at for _, at in of_each_place(reads[2:3]) if at.startswith("os.listdir\tfiles.py")]
+    assert places
+    for at in places[:2]:
         said = survives(reads[2], tmp_path / "refused", at, "EACCES", "reads")
         assert said.code == 1
         assert_told(reads[2], said, "EACCES")
