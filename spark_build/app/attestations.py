@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_build.app import Project
-from spark_build.app.attesting import digests_of
+from spark_build.app.attesting import MODEL_KEY, MODEL_SIGNATURE, digests_of
 from spark_build.app.lineage import meant_by
 from spark_build.core.address import Address, typed
 from spark_build.core.digest import Digest
-from spark_build.core.errors import SparkError, StoreDamaged, Untrusted, UsageError
+from spark_build.core.errors import SparkError, StoreDamaged, Unavailable, Untrusted, UsageError
 from spark_build.core.tree import Entry, Tree
 from spark_build.core.values import Struct, replace
 from spark_build.pinning import LOCK_NAME
@@ -85,7 +85,31 @@ def check_attestation(
         assert project is not None
         found, compared = _in_store(claimed, project, target), "the store"
     differences = (*found, *_beside(claimed, file))
-    return Checked(str(file), claimed.target, compared, claimed.signed_by, len(claimed.files), differences)
+    checked = Checked(str(file), claimed.target, compared, claimed.signed_by, len(claimed.files), differences)
+    return checked if differences else _with_model_signature(checked, claimed, file, project, folder)
+
+
+def _with_model_signature(
+    checked: Checked, claimed: Claimed, attestation: Path, project: Project | None, folder: Path | None
+) -> Checked:
+    """`model.sig` as well, where it lies beside the statement with the key that this one names."""
+    signature, key = (attestation.with_name(name) for name in (MODEL_SIGNATURE, MODEL_KEY))
+    if MODEL_KEY not in claimed.byproducts or not (signature.is_file() and key.is_file()):
+        return checked
+    from spark_build.app.model_signature import why_not_signed
+    from spark_build.app.results import view
+
+    if folder is None:
+        assert project is not None
+        folder = view(project, claimed.artifact["blake3"])
+    try:
+        problem = why_not_signed(folder, signature, key)
+    except Unavailable:
+        return replace(checked, model_signature="not checked: it needs pip install 'spark-build[attest]'")
+    if problem is None:
+        return replace(checked, model_signature="verified")
+    differs = FileDifference("signature", MODEL_SIGNATURE, got=problem)
+    return replace(checked, model_signature="differs", differences=(differs,))
 
 
 def _signed(data: bytes, keys: Sequence["PublicKey"]) -> Claimed:

@@ -26,13 +26,27 @@ def model_signed(
     project: Project, output: Digest, key: "PrivateKey", names: tuple[str, str]
 ) -> Mapping[str, bytes]:
     """The signature of what `spark get` lays out, and the public key to check it with, under these names."""
-    signing = _model_signing()
+    signing = _model_signing("signing")
     folder, own = view(project, output), _ecdsa(key)
     with tempfile.TemporaryDirectory(prefix="spark-attest-") as beside:  # for its owner alone
         secret, signature = Path(beside, "key"), Path(beside, "signature")
         secret.write_bytes(_private_pem(own))
         signing.Config().use_elliptic_key_signer(private_key=secret).sign(folder, signature)
         return {names[0]: signature.read_bytes(), names[1]: _public_pem(own)}
+
+
+def why_not_signed(folder: Path, signature: Path, public_key: Path) -> str | None:
+    """Why the signature does not hold for what it names in the folder; None where it does.
+
+    Errors: Unavailable without model_signing.
+    """
+    verifying = _model_signing("verifying")
+    config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+    try:
+        config.set_ignore_unsigned_files(True).verify(folder, signature)
+    except Exception as error:  # what stands in a file that was changed may fail anywhere
+        return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    return None
 
 
 def _ecdsa(key: "PrivateKey") -> Any:
@@ -57,12 +71,14 @@ def _public_pem(key: Any) -> bytes:
     return made
 
 
-def _model_signing() -> Any:
+def _model_signing(name: str) -> Any:
+    """Its module `signing`, or `verifying`."""
+    from importlib import import_module
+
     try:
-        from model_signing import signing
+        return import_module(f"model_signing.{name}")
     except ImportError as error:
         raise Unavailable(
             f"the signature of a model needs model_signing ({error.name} is not installed)",
             fix="pip install 'spark-build[attest]', or attest with --no-sign",
         ) from None
-    return signing

@@ -13,7 +13,7 @@ _MOST_LINES = 20
 class FileDifference(Struct, frozen=True):
     """One thing that is not as the attestation says."""
 
-    kind: str  # changed missing additional mode byproduct lock result
+    kind: str  # changed missing additional mode byproduct signature lock result
     file: str  # or what else it is about: 'Sparkfile.lock', 'model:helper'
     expected: str | None = None  # 'sha256:…'
     got: str | None = None
@@ -22,6 +22,8 @@ class FileDifference(Struct, frozen=True):
         told = f"{self.kind.ljust(10)} {printable(self.file)}"
         if self.expected and self.got:
             return f"{told}  expected {self.expected}, got {self.got}"
+        if self.got:
+            return f"{told}  {printable(self.got)}"
         return told + (f"  expected {self.expected}" if self.expected else "")
 
 
@@ -33,6 +35,9 @@ class Checked(Struct, frozen=True):
     files: int = 0
     differences: tuple[FileDifference, ...] = ()
     refused: str | None = None  # why nobody need look at the files
+    model_signature: str | None = (
+        None  # verified, differs, not checked: why; None where there is none to look at
+    )
 
     @property
     def verdict(self) -> str:
@@ -53,6 +58,7 @@ class Checked(Struct, frozen=True):
             "files": self.files,
             "differences": [asdict(one) for one in self.differences],
             "refused": self.refused,
+            "model_signature": self.model_signature,
         }
 
 
@@ -67,7 +73,8 @@ def checked_text(checked: Checked, paint: Paint) -> str:
     target, where = printable(checked.target or ""), printable(checked.compared or "")
     if not checked.differences:
         files = count(checked.files, "file")
-        return f"{paint('verified', 'green')}  {target}: {files} of {where} as {name} says, {signer}"
+        also = f"; model.sig {checked.model_signature}" if checked.model_signature else ""
+        return f"{paint('verified', 'green')}  {target}: {files} of {where} as {name} says, {signer}{also}"
     lines = [str(one) for one in checked.differences[:_MOST_LINES]]
     more = len(checked.differences) - len(lines)
     found = count(len(checked.differences), "difference")

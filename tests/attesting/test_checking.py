@@ -27,6 +27,7 @@ def checked(attested: Attested, *words: str, code: int, key: str | None = "") ->
     found: dict[str, Any] = json.loads(ran.out)
     assert list(found) == [
         "version", "attestation", "target", "verdict", "signed_by", "compared", "files", "differences", "refused",
+        "model_signature",
     ]  # fmt: skip
     return found
 
@@ -55,7 +56,7 @@ def test_a_folder_is_compared_where_there_is_no_sparkfile(
     words = ["verify", "--attestation", str(attested.provenance), "--key", str(attested.key.public)]
     ran = Folder(tmp_path / "empty").spark(*words, "--folder", str(got))
     assert ran.out.startswith("verified  model:tiny: 3 files of ")
-    assert ran.out.endswith(f"signed by {attested.key.public.id}\n")
+    assert ran.out.endswith(f"signed by {attested.key.public.id}; model.sig verified\n")
 
 
 def test_a_changed_an_added_and_a_missing_file_are_each_named(attested: Attested, got: Path) -> None:
