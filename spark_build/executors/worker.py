@@ -67,7 +67,9 @@ def _job(path: Path) -> Job:
         job = Job.load(path)
         _reserve(job.result)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", fix="a build writes jobs and runs them") from None
+        raise UsageError(
+            f"{error.filename or path}: {error.strerror}", fix="a build writes jobs and runs them"
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
             f"{path} is no job of this version", fix="a build writes jobs and runs them"

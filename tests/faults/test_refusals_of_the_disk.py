@@ -22,7 +22,6 @@ from tests.faults.survival import (
     copied,
     of_each_place,
     reading,
-    steps,
     survives,
 )
 from tests.seeds import seed
@@ -31,11 +30,6 @@ SEED = seed("SPARK_KILL_SEED")
 # What may be written by no call of Python's that is counted: SQLite's index, what pyarrow writes into an attempt, and
 # what a build's bare watchdog opens for others
 PAST = re.compile(r"state[^/]*\.db(-journal|-wal|-shm)?|work/[0-9a-f]{64}/attempt/.+\.parquet|logs/.+\.log")
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> list[Step]:
-    return steps(tmp_path_factory.mktemp("reference"))
 
 
 @pytest.fixture(scope="module")
