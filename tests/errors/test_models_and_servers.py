@@ -36,7 +36,7 @@ def model(folder: Folder, use: str, params: str, dataset: str = "notes", more: s
     )
 
 
-def test_labels_of_one_class_are_told_before_anything_is_loaded(project: Folder) -> None:
+def test_labels_of_one_class_are_told_before_a_model_is_made(project: Folder) -> None:
     model(project, "bert_classification", f"{BERT}, max_steps: 1", "one")
     ran = failed(project)
     assert errors(ran) == {"model:m/train": "field 'label' has 1 class (a): there is nothing to tell apart"}
