@@ -22,8 +22,9 @@ from spark_build.storage.claims import present
 if TYPE_CHECKING:
     from spark_build.core.digest import Digest
     from spark_build.core.record import Record
-    from spark_build.engine.build import Builder, Leases, Listener, Restorer
+    from spark_build.engine.build import Builder, Leases, Listener
     from spark_build.engine.plan import Planner
+    from spark_build.engine.restores import Restorer
     from spark_build.settled import Settled
     from spark_build.storage.local import LocalStore
 

@@ -17,6 +17,7 @@ from spark_build.core.values import Struct, replace
 from spark_build.engine.graph import Graph, Node
 from spark_build.engine.jobs import Workshop
 from spark_build.engine.plan import Plan, Planner, StagePlan
+from spark_build.engine.restores import Fetched, Restorer, Restores
 from spark_build.engine.results import BuildResult, StageResult, judged
 from spark_build.engine.shares import cores_of, gpus_of, processes_of
 
@@ -71,11 +72,6 @@ class Listener(Protocol):
     def finished(self, result: StageResult) -> None: ...
 
 
-class Restorer(Protocol):
-    def fetch(self, output: Digest, told: Callable[[int, int], None]) -> object:
-        """`told` is told of bytes so far, of how many. Errors: StoreDamaged where these are not what they should be."""
-
-
 class _Running(Struct):
     """A stage whose worker runs."""
 
@@ -127,12 +123,13 @@ class Builder:
         taken out of the store meanwhile; False where that has just happened.
         """
         self.graph, self.planner, self.workshop = graph, planner, workshop
-        self.executor, self.leases, self.listener, self.restorer = executor, leases, listener, restorer
+        self.executor, self.leases, self.listener = executor, leases, listener
         self.jobs, self.cores, self.gpus = max(1, jobs), cores, gpus
         self.fail_fast, self.limit, self.spread_after_seconds = fail_fast, limit, spread_after_seconds
         self._hold = hold
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
+        self._restores = Restores(restorer)
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
         self._failed_keys: dict[Digest, StageResult] = {}
         self._behind: dict[str, float] = {}  # seconds of the longest path from each stage to the end
@@ -148,6 +145,7 @@ class Builder:
         except KeyboardInterrupt:
             self.result.is_interrupted = True
             self.executor.stop_all()
+            self._restores.stop()
             for running in self._running.values():
                 self.workshop.clean(running.job.key, keeps_scratch=not self.workshop.has_moved(running.job))
                 running.lease.release()
@@ -157,16 +155,18 @@ class Builder:
     def _loop(self, asked: list[str]) -> None:
         while True:
             plan = self.planner.plan(asked)
-            if self._settle(plan) or self._restore(plan, asked) or self._start_ready(plan):
+            self._start_restores(plan)
+            if self._settle(plan) or self._start_ready(plan):
                 continue  # what a plan believed to be there is not, or another's result is: look again
-            if not self._running and not self._waiting:
+            if not self._running and not self._waiting and not self._restores:
                 return
-            self._await()
+            self._await(asked)
 
     def _settle(self, plan: Plan) -> bool:
         """Tells of every stage that has come to rest; whether another process has just taken one's result away."""
         for stage_plan in plan.stages:
-            if stage_plan.state == "fresh" and stage_plan.stage not in self.result.results:
+            is_known = stage_plan.stage in self.result.results or stage_plan.stage in self._restores
+            if stage_plan.state == "fresh" and not is_known:
                 assert stage_plan.record is not None
                 if not self._hold(stage_plan.record):
                     self.planner.forget(stage_plan.stage)
@@ -189,21 +189,28 @@ class Builder:
             self.result.unmet += unmet
             self._blocked.add(plan.stage)
 
-    def _restore(self, plan: Plan, asked: list[str]) -> bool:
-        """True where the remote does not hold what it should: then its stage runs."""
+    def _start_restores(self, plan: Plan) -> None:
+        if self.fail_fast and self.result.count("failed"):
+            return
         for stage_plan in plan.stages:
-            if stage_plan.state != "restore" or stage_plan.stage in self.result.results:
-                continue
-            try:
-                self._fetch(stage_plan)
-            except StoreDamaged as error:
-                self.result.warnings.append(f"{stage_plan.stage} is built again: {error}")
-                self.planner.refuse(stage_plan)
-                self._take_back(asked)
-                return True
-            except SparkError as error:
-                self._finish(self._failed(self.graph.nodes[stage_plan.stage], stage_plan, error, 0.0))
-        return False
+            if stage_plan.state == "restore" and stage_plan.stage not in self.result.results:
+                self._restores.start(stage_plan)
+
+    def _end_restore(self, fetched: Fetched, asked: list[str]) -> None:
+        """Where the remote does not hold what it should, its stage runs."""
+        plan, error = fetched.plan, fetched.error
+        if isinstance(error, StoreDamaged):
+            self.result.warnings.append(f"{plan.stage} is built again: {error}")
+            self.planner.refuse(plan)
+            self._take_back(asked)
+        elif isinstance(error, SparkError):
+            self._finish(self._failed(self.graph.nodes[plan.stage], plan, error, fetched.seconds))
+        elif error is not None:
+            raise error
+        else:
+            self.planner.forget(plan.stage)
+            self._judge(plan)
+            self._finish(StageResult(plan.stage, "restored", fetched.seconds, plan.record))
 
     def _take_back(self, asked: list[str]) -> None:
         """What nobody needed and was told as fresh is needed now, and not here: it has not come to rest after all."""
@@ -212,20 +219,6 @@ class Builder:
             if now.state != "fresh" and now.stage in ended and ended[now.stage].outcome == "fresh":
                 del ended[now.stage]
                 self._told.add(now.stage)
-
-    def _fetch(self, plan: StagePlan) -> None:
-        assert self.restorer is not None
-        assert plan.output is not None
-
-        def told(done: int, total: int) -> None:
-            event = {"event": "progress", "done": done, "total": total, "unit": "bytes"}
-            self.listener.event(plan.stage, event)
-
-        clock = time.monotonic()
-        self.restorer.fetch(plan.output, told)
-        self.planner.forget(plan.stage)
-        self._judge(plan)
-        self._finish(StageResult(plan.stage, "restored", time.monotonic() - clock, plan.record))
 
     def _start_ready(self, plan: Plan) -> bool:
         """Starts what may start now; true where the plan has to be asked again at once."""
@@ -324,10 +317,23 @@ class Builder:
         assert record is not None, f"BUG: {stage} is read before it has come to rest"
         return record.output
 
-    def _await(self) -> None:
-        ended = self.executor.poll(POLL_SECONDS) if self._running else _nap()
-        for running in list(self._running.values()):
-            self._pass_events_on(running)
+    def _await(self, asked: list[str]) -> None:
+        """Until something has ended, or it is time to look what another process does."""
+        while True:
+            # one of the two waits
+            ended = self.executor.poll(POLL_SECONDS) if self._running else []
+            fetched = self._restores.ended(0.0 if self._running else POLL_SECONDS)
+            for running in self._running.values():
+                self._pass_events_on(running)
+            for stage, event in self._restores.progress():
+                self.listener.event(stage, event)
+            self._end_all(ended)
+            for one in fetched:
+                self._end_restore(one, asked)
+            if ended or fetched or self._waiting:
+                return
+
+    def _end_all(self, ended: list[tuple[Any, int, JobResult | None]]) -> None:
         now = time.monotonic()
         batch = [
             _Ended(self._running.pop(id(handle)), status, result, now) for handle, status, result in ended
@@ -441,8 +447,3 @@ def _failure(running: _Running, status: int, job_result: JobResult | None) -> St
     how = f"was ended by signal {-status}" if status < 0 else f"ended with exit code {status}"
     fix = "out of memory? try a smaller batch or fewer --jobs" if status == -9 else "see its log"
     return StageFailed(f"the worker of {running.node.stage} {how} before it had a result", fix=fix)
-
-
-def _nap() -> list[Any]:
-    time.sleep(POLL_SECONDS)
-    return []
