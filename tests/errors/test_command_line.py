@@ -44,7 +44,7 @@ NO_TARGET = "nothing here is called 'nix'\n  fix: there are dataset:good"
         ("show good --limit 0", "a whole number from 1 is meant, not '0'"),
         ("graph --format png", "'png' is not known here\n  fix: there are text, dot, mermaid"),
         ("store", "the following arguments are required: ACTION"),
-        ("store tidy", "'tidy' is not known here\n  fix: there are check, gc, push, pull, policy"),
+        ("store tidy", "'tidy' is not known here\n  fix: there are check, gc, push, pull, publish, policy"),
         ("why", "the following arguments are required: STAGE"),
         ("get good", "the following arguments are required: --to"),
         ("worker", "worker needs a job"),
