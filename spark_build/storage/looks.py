@@ -15,11 +15,11 @@ def is_as_seen(seen: Seen) -> bool:
         if seen.is_folder:
             return stats.fold_of_lines(walk(seen.location, seen.name)) == seen.stats
         return stats.stat_line(os.stat(seen.location)) == seen.stats
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-        SparkError,
-    ):  # it is not there any more, or no folder to read
+    except (FileNotFoundError, NotADirectoryError):  # it is not there any more
         return False
     except OSError as error:
         raise disk_problem(error, seen.name) from error
+    except SparkError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return False  # it holds now what no folder may
