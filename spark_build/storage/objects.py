@@ -117,15 +117,21 @@ class LocalObjects:
     def write_many(self, content: Mapping[Digest, Buffer]) -> None:
         """Takes in what comes from elsewhere, known to have these digests; all of it is flushed at once."""
         with disk_problems(self.folder):
-            written = {}
-            for digest, data in content.items():
-                written[digest] = temporary = self.temporary()
-                self.disk.write_object(temporary, data, flush=False)
-            self.disk.flush_together(written.values())
+            written: dict[Digest, str] = {}
             folders = {os.path.dirname(self.path(digest)) for digest in content}
-            self.disk.make_folders(folders)
-            for digest, temporary in written.items():
-                self.place(temporary, digest, len(content[digest]))
+            try:
+                for digest, data in content.items():
+                    written[digest] = temporary = self.temporary()
+                    self.disk.write_object(temporary, data, flush=False)
+                self.disk.flush_together(written.values())
+                self.disk.make_folders(folders)
+                for digest in content:
+                    self.place(written[digest], digest, len(content[digest]))
+                    del written[digest]
+            finally:
+                for temporary in written.values():  # on a full disk they would keep others from going on
+                    with suppress(OSError):
+                        self.disk.remove(temporary)
             self.disk.flush_together(folders)
 
     def add_folder(self, folder: Path, taken: Sequence[Entry] = ()) -> Tree:

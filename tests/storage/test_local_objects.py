@@ -5,12 +5,12 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-from spark_build.core.digest import digest_bytes
+from spark_build.core.digest import Buffer, digest_bytes
 from spark_build.core.errors import BadInput, SparkError, StoreDamaged, Unavailable
 from spark_build.core.tree import Entry, Tree
 from spark_build.storage.durable import Disk
@@ -299,6 +299,64 @@ def test_a_kill_at_any_point_leaves_no_half_object(tmp_path: Path) -> None:
         again = LocalObjects(store / "s", State(store / "s/state.db")).add_folder(folder)
         assert [e.path for e in again] == ["a", "b", "m/c"]
     pytest.fail("the walk through all points did not come to an end")
+
+
+class ToldDisk(Disk):
+    """Keeps what it was asked for: which files were flushed, and which were named."""
+
+    def __init__(self, room: int = 1000) -> None:
+        self.told: list[tuple[str, set[str]]] = []
+        self.room = room  # for so many files
+
+    def write_object(self, path: str, data: Buffer, *, flush: bool = True) -> None:
+        self.room -= 1
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        super().write_object(path, data, flush=flush)
+
+    def flush_together(self, files: Collection[str]) -> None:
+        super().flush_together(files)
+        self.told.append(("flushed", set(files)))
+
+    def place(self, temporary: str, final: str) -> bool:
+        self.told.append(("named", {temporary}))
+        return super().place(temporary, final)
+
+
+@pytest.mark.parametrize("has_syncfs", [True, False])
+@pytest.mark.parametrize("many", [3, 100])
+def test_what_comes_from_elsewhere_has_its_name_only_once_it_is_flushed(
+    tmp_path: Path, many: int, has_syncfs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (flushed.append(os.fstat(fd).st_ino), fsync(fd)))
+    if not has_syncfs:
+        monkeypatch.setattr("spark_build.storage.durable._flush_file_system", lambda path: False)
+    disk = ToldDisk()
+    objects = LocalObjects(tmp_path / "store", State(None), disk)
+    content = {digest_bytes(data): memoryview(data) for data in (b"%d" % n for n in range(many))}
+    objects.write_many(content)
+    (first, temporaries), *named, (last, folders) = disk.told
+    assert (first, last) == ("flushed", "flushed")
+    assert {step for step, _ in named} == {"named"}
+    assert set().union(*(files for _, files in named)) == temporaries
+    assert folders == {os.path.dirname(objects.path(digest)) for digest in content}
+    assert not objects.unsound(content)
+    each = {os.stat(objects.path(digest)).st_ino for digest in content}
+    one_by_one = not has_syncfs or many == 3
+    assert each <= set(flushed) if one_by_one else each.isdisjoint(flushed)
+
+
+def test_of_what_finds_no_room_nothing_is_left(tmp_path: Path) -> None:
+    objects = LocalObjects(tmp_path / "store", State(None), ToldDisk(room=40))
+    content = {digest_bytes(data): data for data in (b"%d" % n for n in range(60))}
+    with pytest.raises(Unavailable, match="no space left on the disk"):
+        objects.write_many(content)
+    assert not [
+        path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.parent.name == "tmp"
+    ]
+    assert objects.unsound(content) == list(content)
 
 
 class FullDisk(Disk):
