@@ -24,6 +24,7 @@ import spark_build.serving
 from spark_build.contract import Server
 from spark_build.core.errors import StageFailed
 from spark_build.serving import ledger, processes, runtime
+from tests.ports import free_port
 
 DIGEST = "c" * 64
 
@@ -56,7 +57,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def up(request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder, server = tmp_path_factory.mktemp("deployments"), request.param
     impl = f"{server.__module__}:{server.__name__}"
-    port = processes.free_port("127.0.0.1")
+    port = free_port()
     wanted = runtime.Wanted("chat", impl, {"port": port}, model, DIGEST, "settings", port=port)
     before = files_of(model)
     yield Up(server, folder, wanted, runtime.up(folder, wanted), before)
@@ -125,7 +126,7 @@ def test_it_leaves_the_models_folder_as_it_was(up: Up, model: Path) -> None:
 
 def test_sigterm_ends_it_with_no_process_left(up: Up, tmp_path: Path) -> None:
     """A process of its own, started by its command alone."""
-    token, port = "contract", processes.free_port("127.0.0.1")
+    token, port = "contract", free_port()
     command = up.server(up.server.Params(port=port)).command(up.wanted.model, "127.0.0.1", port)
     paths = os.pathsep.join([str(Path(spark_build.serving.__path__[0]).parents[1]), str(tmp_path)])
     env = {

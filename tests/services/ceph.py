@@ -4,20 +4,19 @@ It knows users and their policies, and a conditional PUT is won by one. No manag
 """
 
 import ctypes
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.services.service import NAMES, Service, User, new_user
 
 PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
@@ -70,14 +69,14 @@ def another_user(service: Service, name: str) -> User:
 class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def started(self) -> Service:
         for name in ("mon", "osd", "log", "run"):
             (self.folder / name).mkdir()
         cluster_id = str(uuid.uuid4())
-        address = f"[v2:127.0.0.1:{_free_port()},v1:127.0.0.1:{_free_port()}]"
+        address = f"[v2:127.0.0.1:{free_port()},v1:127.0.0.1:{free_port()}]"
         (self.folder / "ceph.conf").write_text(
             _rendered(_settings(self.folder, cluster_id, address, self.port))
         )
@@ -227,15 +226,6 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotUp(f"{' '.join(command)}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
-
-
-def _free_port() -> int:
-    """Below those that the system gives to whoever asks for any."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _answers(port: int) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from spark_build.core.errors import StageFailed, UsageError
 from spark_build.serving import ledger, processes, runtime
 from spark_build.serving.runtime import Wanted
+from tests.ports import free_port
 
 SERVER = "small_server:SmallServer"
 
@@ -31,9 +32,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def wanted(tmp_path: Path) -> Wanted:
     (tmp_path / "model").mkdir()
-    return Wanted(
-        "chat", SERVER, {}, tmp_path / "model", "a" * 64, "settings", port=processes.free_port("127.0.0.1")
-    )
+    return Wanted("chat", SERVER, {}, tmp_path / "model", "a" * 64, "settings", port=free_port())
 
 
 def up(folder: Path, wanted: Wanted, **behaviour: Any) -> runtime.Running:
