@@ -11,6 +11,7 @@ keeps out what others have removed.
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -91,6 +92,7 @@ class Carrier:
     def _contender(self, folder: Path, command: Callable[[], list[str]]) -> Contender:
         def before(token: str) -> None:
             contender.command = command()
+            os.sync()  # a flush of this one would write what the one before has left
             self._proxy.forget()
 
         contender = Contender(self.client.name, [], folder, before=before, facts=self._requests)
