@@ -1,8 +1,10 @@
 """Audio and video for tests, rendered and encoded with PyAV; and files that are broken in one way each."""
 
 import io
+import os
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 
 import av
@@ -38,7 +40,7 @@ def video(
 ) -> bytes:
     """RGB frames of one even size; `gaps` between them repeat, in frames."""
     file, frames = io.BytesIO(), list(frames)
-    with av.open(file, "w", format=container) as output:
+    with _scheduled_as_before(), av.open(file, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, rate)
@@ -53,6 +55,14 @@ def video(
         if track is not None and sound is not None:
             _encode(output, track, sound)
     return file.getvalue()
+
+
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """As root SVT-AV1 lets the thread that calls it, and so all that it starts later, keep others off the cores."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    os.sched_setscheduler(0, policy, priority)
 
 
 def moving(count: int = 24, size: tuple[int, int] = (96, 64), seed: int = 0) -> list[np.ndarray]:
