@@ -87,9 +87,8 @@ def _list_again(project: Project, lost: Iterable[Digest]) -> dict[Digest, str]:
     wanted, found = sources.intersection(lost), dict[Digest, str]()
     if not wanted:
         return found
-    with suppress(
-        SparkError
-    ):  # the Sparkfile can't be read, a source is not here, the remote does not answer
+    # the Sparkfile can't be read, a source is not here, the remote does not answer
+    with suppress(SparkError):
         for path in {i.path for n in project.graph.nodes.values() for _, i in n.all_inputs() if i.path}:
             tree = project.world.tree(path)
             if tree.digest in wanted:

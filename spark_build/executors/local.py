@@ -2,7 +2,7 @@
 
 A stage that is one command is spawned as it stands. Of all others, those in Python with nothing of their own
 in their environment are forks of a warm worker, started with the first of them: one has loaded what datasets need,
-another what models do (links.py). The rest get a fresh interpreter.
+another what models do (warm_links.py). The rest get a fresh interpreter.
 """
 
 import marshal

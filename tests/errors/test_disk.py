@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.errors.told import errors, failed, left_in_work, refused
+from tests.mounts import small_disk
 from tests.spark import Folder, documents
 
 SPARKFILE = """\
@@ -37,13 +38,8 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a file system of its own needs root and CAP_SYS_ADMIN")
-    yield Disk(path)
-    subprocess.run(["umount", path], check=True)
+    with small_disk(tmp_path / "disk", "1500k") as path:
+        yield Disk(path)
 
 
 @pytest.fixture

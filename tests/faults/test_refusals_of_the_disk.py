@@ -24,6 +24,7 @@ from tests.faults.survival import (
     reading,
     survives,
 )
+from tests.mounts import small_disk
 from tests.seeds import seed
 
 SEED = seed("SPARK_KILL_SEED")
@@ -92,13 +93,8 @@ def test_each_read_that_fails_is_told_in_words_and_nothing_is_lost(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "small"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(path)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a file system of its own needs root and CAP_SYS_ADMIN")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with small_disk(tmp_path / "small", "300k") as path:
+        yield path
 
 
 def test_a_tiny_disk_fills_up_and_with_room_the_same_build_goes_on(
