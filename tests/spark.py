@@ -55,6 +55,10 @@ class Folder:
     def sparkfile(self, text: str) -> None:
         self.write("Sparkfile.yaml", f"version: 1\nproject: t\n{text}")
 
+    def save_sparkfile(self, text: str) -> None:
+        """As an editor saves: beside it, then renamed, so that a command that runs just then reads the old or the new."""
+        self.write("Sparkfile.new", f"version: 1\nproject: t\n{text}").replace(self.path / "Sparkfile.yaml")
+
     def edit(self, old: str, new: str, name: str = "Sparkfile.yaml") -> None:
         text = (self.path / name).read_text()
         assert old in text, f"{old!r} is not in {name}"

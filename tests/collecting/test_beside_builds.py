@@ -63,7 +63,7 @@ def test_builds_from_the_command_line_go_on_beside_gc(folder: Folder) -> None:
     try:
         for turn in range(4):
             words = 1 + turn % 2 * 40
-            folder.sparkfile(SPARKFILE.replace("min_words: 1", f"min_words: {words}"))
+            folder.save_sparkfile(SPARKFILE.replace("min_words: 1", f"min_words: {words}"))
             built = folder.build().outputs
             assert outputs.setdefault(words, built) == built
             assert set(folder.build().outcomes.values()) == {"fresh"}
