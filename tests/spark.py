@@ -56,7 +56,7 @@ class Folder:
         self.write("Sparkfile.yaml", f"version: 1\nproject: t\n{text}")
 
     def save_sparkfile(self, text: str) -> None:
-        """As an editor saves: beside it, then renamed, so that a command that runs just then reads the old or the new."""
+        """As editors save: beside it, then renamed. A command that runs just then reads the old one or the new."""
         self.write("Sparkfile.new", f"version: 1\nproject: t\n{text}").replace(self.path / "Sparkfile.yaml")
 
     def edit(self, old: str, new: str, name: str = "Sparkfile.yaml") -> None:

@@ -11,11 +11,12 @@ from spark_build import __version__
 TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
     from spark_build.core.errors import SparkError
 
 EXIT_INTERRUPTED = 130
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,8 +69,11 @@ def _say_bug() -> None:
     print("BUG: spark build broke a promise of its own; what follows helps to mend it", file=sys.stderr)
 
 
-def entry() -> None:
+def entry() -> NoReturn:
     """The console script."""
     # what a command makes it needs until it ends: looking for cycles at every 700th object finds none
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    sys.exit(main())
+    code = main()
+    from spark_build.core.leaving import leave
+
+    leave(code)

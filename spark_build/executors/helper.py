@@ -1,16 +1,15 @@
 """The helper: a process that does what a worker asks, as long as that lives (helpers.py)."""
 
-import atexit
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from spark_build.core.job import Job
+from spark_build.core.leaving import leave
 from spark_build.core.ports import Blobs
 from spark_build.executors import processes
 from spark_build.executors.audit import watching
@@ -87,8 +86,4 @@ def _tell(connection: "Connection", seen: Undeclared, told: tuple[int, int]) -> 
 def _leave() -> NoReturn:
     """What is to be done at the end of an interpreter, and no more of it."""
     _is_leaving.append(True)
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(0)
+    leave(0, waits_for_threads=False)

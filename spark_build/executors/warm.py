@@ -5,17 +5,16 @@ nothing is shared but what is loaded: rules are imported in the fork, and a job 
 around it than the warm worker was started with gets a fresh interpreter (local.py).
 """
 
-import atexit
 import gc
 import marshal
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
+from spark_build.core.leaving import finish
 from spark_build.executors import processes, watchdog
 
 Main = Callable[[Sequence[str]], int]  # of the command line
@@ -76,9 +75,5 @@ def _work(argv: Sequence[str], main: Main) -> int:
         import traceback
 
         traceback.print_exception(error)
-    threading._shutdown()  # type: ignore[attr-defined]  # as at the end of an interpreter: threads, then atexit
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
+    finish()
     return code if isinstance(code, int) else int(code is not None)
