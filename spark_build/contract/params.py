@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
+from spark_build.core.lent import lent
 from spark_build.core.values import Struct, field
 
 # Plugins of pydantic could change what a param is taken for, and are in no key; and looking for some opens the metadata
 # of every distribution that is installed.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+# what looks for them imports what would read the metadata, and that the reader of e-mail: 12 ms of each process
+with lent("importlib.metadata", "entry_points"), suppress(ImportError):
+    import_module("pydantic.plugin._loader")
 
 from pydantic import BaseModel, ConfigDict, Field
 

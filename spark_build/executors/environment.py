@@ -18,6 +18,14 @@ _FIXED = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# of libraries, read when they load, in a process that shares the cores with others and may be forked
+UNTHREADED = {
+    # a fork has no thread but its own, and one that waits here costs time
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # one allocator of pyarrow
+    "OPENBLAS_NUM_THREADS": "1",
+    # the other one: pages of 2 MB are cleared whole and have to be made room for, 0.1 s of a short stage
+    "MIMALLOC_ALLOW_THP": "0",
+}
 
 _ISA_FLAGS = {
     "sse4": {"sse4_1", "sse4_2"},

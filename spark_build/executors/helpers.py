@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from spark_build.core.job import Job
+from spark_build.executors.environment import UNTHREADED
 from spark_build.executors.hermetic import Undeclared
 
 # what a helper says: it is up; what it touched and the job does not declare; an answer
@@ -16,8 +17,6 @@ UP, TOUCHED, ANSWER = b"u", b"t", b"a"
 END, MESSAGE = b"e", b"m"  # and what it is told
 PLACE_BYTES = 8
 _GOES_BY_ITSELF_SECONDS = 2.0
-# as in the warm worker: a helper is one of several that share the cores
-_NO_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class HelperProcesses:
@@ -30,11 +29,8 @@ class HelperProcesses:
         self.most, self.after_seconds = max(0, job.processes - 1), job.spread_after_seconds
         self.worked_seconds = 0.0
         self.seen = Undeclared()  # by all of them
-        self._env = {
-            **_NO_THREADS,
-            **os.environ,
-            **import_path,
-        }  # as the stage found it, whatever a rule makes of it
+        # as the stage found it, whatever a rule makes of it
+        self._env = {**UNTHREADED, **os.environ, **import_path}
         self._job_file = os.path.abspath(job_file)
         self._all: list[_Helper] = []
 

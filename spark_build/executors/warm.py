@@ -16,15 +16,11 @@ from typing import Any, NoReturn
 
 from spark_build.core.leaving import finish
 from spark_build.executors import processes, watchdog
+from spark_build.executors.environment import UNTHREADED
 
 Main = Callable[[Sequence[str]], int]  # of the command line
 
 _WORDS = 4  # python -P -m spark_build
-# read when a library loads. A fork has no thread but its own, and one that waits here costs time
-_NO_THREADS = {
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # pyarrow's allocator
-    "OPENBLAS_NUM_THREADS": "1",
-}
 
 
 def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
@@ -39,9 +35,8 @@ def serve(link: int, modules: Iterable[str], main: Main) -> NoReturn:
 
 
 def _load(modules: Iterable[str]) -> None:
-    added = {
-        name: value for name, value in _NO_THREADS.items() if name not in os.environ
-    }  # else declared numerics
+    # what is there already are declared numerics, or the user's own
+    added = {name: value for name, value in UNTHREADED.items() if name not in os.environ}
     os.environ.update(added)
     for module in modules:
         with suppress(Exception):  # the job that needs it tells what is wrong with it
