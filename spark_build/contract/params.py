@@ -40,7 +40,9 @@ Secret = Annotated[str, Mark("secret")]  # may hold ${secret.X}; never in a key,
 class RuleParams(BaseModel):
     """What stands under `with:`. Descriptions (`Field(description=…)`) reach the editor."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, validate_default=True, defer_build=True
+    )
 
     synonyms: ClassVar[Mapping[str, str]] = {}  # what users of other tools would write -> our name
 

@@ -129,6 +129,7 @@ class Builder:
         self._hold = hold
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
+        self._ending: set[Digest] = set()  # keys whose worker has ended, and whose result is not taken in yet
         self._restores = Restores(restorer)
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
         self._failed_keys: dict[Digest, StageResult] = {}
@@ -160,7 +161,7 @@ class Builder:
                 continue  # what a plan believed to be there is not, or another's result is: look again
             if not self._running and not self._waiting and not self._restores:
                 return
-            self._await(asked)
+            self._await(asked, plan)
 
     def _settle(self, plan: Plan) -> bool:
         """Tells of every stage that has come to rest; whether another process has just taken one's result away."""
@@ -227,7 +228,7 @@ class Builder:
         self._waiting.clear()
         if len(self._running) >= self.jobs:
             return False
-        running_keys = {r.plan.key for r in self._running.values()}
+        running_keys = {r.plan.key for r in self._running.values()} | self._ending
         ready = self._by_longest_path(plan)
         starting = self._count_starting(ready, running_keys)
         for stage_plan in ready:
@@ -317,7 +318,7 @@ class Builder:
         assert record is not None, f"BUG: {stage} is read before it has come to rest"
         return record.output
 
-    def _await(self, asked: list[str]) -> None:
+    def _await(self, asked: list[str], plan: Plan) -> None:
         """Until something has ended, or it is time to look what another process does."""
         while True:
             # one of the two waits
@@ -327,18 +328,19 @@ class Builder:
                 self._pass_events_on(running)
             for stage, event in self._restores.progress():
                 self.listener.event(stage, event)
-            self._end_all(ended)
+            self._end_all(ended, plan)
             for one in fetched:
                 self._end_restore(one, asked)
             if ended or fetched or self._waiting:
                 return
 
-    def _end_all(self, ended: list[tuple[Any, int, JobResult | None]]) -> None:
+    def _end_all(self, ended: list[tuple[Any, int, JobResult | None]], plan: Plan) -> None:
         now = time.monotonic()
         batch = [
             _Ended(self._running.pop(id(handle)), status, result, now) for handle, status, result in ended
         ]
         try:
+            self._start_meanwhile(batch, plan)
             for one, taken in zip(
                 batch, side_by_side([partial(self._taken_in, one) for one in batch]), strict=True
             ):
@@ -346,6 +348,18 @@ class Builder:
         finally:
             for one in batch:
                 one.running.lease.release()
+
+    def _start_meanwhile(self, batch: list[_Ended], plan: Plan) -> None:
+        """What was ready before, and runs while results are taken in. Not where a stage waits for one of them, which
+        may be on the longest path.
+        """
+        if self.fail_fast or any(one.running.node.stage in self.graph.awaited for one in batch):
+            return
+        self._ending = {one.running.job.key for one in batch}
+        try:
+            self._start_ready(plan)
+        finally:
+            self._ending.clear()
 
     def _pass_events_on(self, running: _Running) -> None:
         for event in self.executor.events(running.handle):

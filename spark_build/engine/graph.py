@@ -186,6 +186,11 @@ class Graph(Struct, frozen=True, dict=True, omit_defaults=True):
                 found[name].append(stage)
         return {stage: tuple(names) for stage, names in found.items()}
 
+    @cached_property
+    def awaited(self) -> frozenset[str]:
+        """The stages that another one reads or waits for."""
+        return frozenset(s for n in self.nodes.values() for s in (*self.upstream[n.stage], *n.guards))
+
     def of_target(self, target: str) -> list[str]:
         return [stage for stage in self.nodes if self.nodes[stage].target == target]
 

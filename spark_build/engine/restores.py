@@ -1,15 +1,19 @@
 """Results on their way from the remote store, beside the stages that run."""
 
-import queue
+from __future__ import annotations  # what they name need not be loaded
+
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import SparkError
 from spark_build.core.values import Struct
 from spark_build.engine.plan import StagePlan
+
+if TYPE_CHECKING:
+    import queue
+    from concurrent.futures import ThreadPoolExecutor
 
 _AT_ONCE = 2  # each has many requests under way
 
@@ -28,14 +32,18 @@ class Fetched(Struct):
 
 
 class Restores:
-    """Fetches side by side; what they tell is kept for who asks, in its own thread."""
+    """Fetches side by side; what they tell is kept for who asks, in its own thread.
+
+    Threads and queues are there from the first fetch on: most builds have none.
+    """
+
+    _told: queue.SimpleQueue[tuple[str, int, int]]
+    _ended: queue.SimpleQueue[Fetched]
 
     def __init__(self, restorer: Restorer | None) -> None:
         self._restorer = restorer
         self._pool: ThreadPoolExecutor | None = None
         self._under_way: dict[str, Digest] = {}  # by stage, what it fetches
-        self._told: queue.SimpleQueue[tuple[str, int, int]] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Fetched] = queue.SimpleQueue()
         self._is_stopped = False
 
     def __contains__(self, stage: str) -> bool:
@@ -49,19 +57,32 @@ class Restores:
         assert plan.output is not None
         if plan.stage in self._under_way or plan.output in self._under_way.values():
             return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="restores")
         self._under_way[plan.stage] = plan.output
-        self._pool.submit(self._fetch, plan)
+        self._opened().submit(self._fetch, plan)
+
+    def _opened(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            import queue
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._told, self._ended = queue.SimpleQueue(), queue.SimpleQueue()
+            self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="restores")
+        return self._pool
 
     def progress(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What the stages have to tell since the last call, as events."""
-        while not self._told.empty():
+        while self._pool is not None and not self._told.empty():
             stage, done, total = self._told.get()
             yield stage, {"event": "progress", "done": done, "total": total, "unit": "bytes"}
 
     def ended(self, seconds: float = 0.0) -> list[Fetched]:
         """Those that have ended since the last call; waits up to `seconds` for the first."""
+        if self._pool is None:
+            if seconds:
+                time.sleep(seconds)
+            return []
+        import queue
+
         found: list[Fetched] = []
         try:
             found.append(self._ended.get(timeout=seconds) if seconds else self._ended.get_nowait())

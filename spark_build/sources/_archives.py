@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from spark_build.contract import Bad
 from spark_build.core.errors import ItemRejected
 from spark_build.core.values import Struct
+from spark_build.sources._packed import COMPRESSIONS
 
 _MOST_HEADER_BYTES = 1 << 20  # of a name or of attributes in a tar, which are read as a whole
 _RATIO_COUNTS_FROM = 16 << 20  # bytes unpacked: small files of one letter are no bombs
@@ -28,9 +29,6 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # 
 # of one member: encrypted, packed in a way that Python can't read, or damaged
 _UNREADABLE = (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError)
 _BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
-
-
-COMPRESSIONS = ("gz", "bz2", "xz", "zst")  # of a single file, and of a tar
 
 
 class Readable(Protocol):

@@ -1,14 +1,13 @@
 """Single compressed files (`train.jsonl.gz`): what they hold is read as if it lay there, named without the suffix."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from spark_build.contract import SourceFile
 from spark_build.core.values import replace
-from spark_build.sources._archives import COMPRESSIONS, unpack_single
 
+COMPRESSIONS = ("gz", "bz2", "xz", "zst")  # of a single file, and of a tar
 _MOST_TIMES = 1000.0  # as large as it was; gzip itself can't do more than 1,032
 
 
@@ -28,6 +27,10 @@ def unpacked(file: SourceFile) -> Iterator[SourceFile]:
     if path == file.path:
         yield file
         return
+    import tempfile
+
+    from spark_build.sources._archives import unpack_single
+
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "content")
         unpack_single(file.location, place, ratio=_MOST_TIMES)

@@ -1,16 +1,20 @@
 """Asks the probing process, and goes on with another one where a file crashed it or held it up."""
 
+from __future__ import annotations  # what they name need not be loaded
+
 import atexit
 import json
 import select
-import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark_build.core.errors import ItemRejected, Unavailable
 from spark_build.modalities.media.kinds import Format
+
+if TYPE_CHECKING:
+    import subprocess
 
 _TIMEOUT_SECONDS = 120.0  # limits on pixels and sizes keep a sound file far below
 _PREVIEW_SECONDS = 20.0  # a report has many of them, and can do without one
@@ -75,6 +79,8 @@ class Prober:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
+            import subprocess
+
             file = Path(__file__).with_name("probe.py")
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

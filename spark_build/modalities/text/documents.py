@@ -1,6 +1,5 @@
 """Documents: one file, one record. Plain text, Markdown with front matter, HTML."""
 
-import html
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -69,6 +68,8 @@ def _declared_charset(data: bytes) -> str | None:
 
 
 def _from_html(page: str, reading: HtmlReading) -> tuple[str, dict[str, Any]]:
+    import html  # its table of entities is large, and few documents are pages
+
     page = unix_lines(page)
     text, title = text_of_page(page, reading), _TITLE.search(page)
     return text, {"title": " ".join(html.unescape(title[1]).split())} if title else {}
