@@ -86,6 +86,12 @@ class Blobs(Protocol):
     def path(self, digest: Digest) -> Path:
         """Where it lies; read-only."""
 
+    def sound(self, digest: Digest) -> Path:
+        """`path`, once its content was read and is what its digest says.
+
+        Errors: StoreDamaged where it is not; it is set aside then.
+        """
+
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those that are absent, or not what they were."""
 
@@ -101,6 +107,8 @@ class NoBlobs:
 
     def path(self, digest: Digest) -> Path:
         raise KeyError(digest)
+
+    sound = path
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         return set(digests)

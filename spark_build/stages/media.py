@@ -10,7 +10,7 @@ from spark_build.contract.items import Item
 from spark_build.contract.media import MARK, MEDIA_KINDS, Media, Reference, blob_path, is_made, is_reference
 from spark_build.contract.rows import DatasetFolder
 from spark_build.core.digest import Digest
-from spark_build.core.errors import ItemRejected
+from spark_build.core.errors import ItemRejected, StoreDamaged
 from spark_build.core.job import Job
 from spark_build.core.ports import Blobs
 from spark_build.core.tree import Entry, Tree
@@ -20,12 +20,24 @@ _MARKED = f'"{MARK}":'.encode()
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-def seen(item: Item, blobs: Blobs) -> Item:
-    """The item as a rule sees it."""
+def seen(item: Item, blobs: Blobs, *, looks_inside: bool = False) -> Item:
+    """The item as a rule sees it. Errors: of one that looks inside, StoreDamaged for media that are damaged."""
     found = {name: value for name, value in item.fields.items() if is_reference(value)}
     if not found:
         return item
-    return item.with_fields({name: Media.of(r, blobs.path(r["digest"])) for name, r in found.items()})
+    path_of = _sound_path if looks_inside else _path
+    return item.with_fields({name: Media.of(r, path_of(r, blobs)) for name, r in found.items()})
+
+
+def _path(reference: Reference, blobs: Blobs) -> Path:
+    return blobs.path(reference["digest"])
+
+
+def _sound_path(reference: Reference, blobs: Blobs) -> Path:
+    try:
+        return blobs.sound(reference["digest"])
+    except StoreDamaged as error:
+        raise StoreDamaged(f"{reference['path']}: {error.message}", fix=error.fix) from None
 
 
 def referred(fields: Mapping[str, Any], blobs: Blobs) -> dict[str, Any]:

@@ -100,8 +100,9 @@ def _value(reference: Reference, blobs: Blobs) -> dict[str, Any]:
         return {"bytes": None, "path": blob_path(reference)}
     data, digest = blobs.path(reference["digest"]).read_bytes(), reference["digest"]
     if digest_bytes(data) != digest:
+        blobs.sound(digest)  # sets it aside
         raise StoreDamaged(
-            f"{reference['path']} ({digest[:12]}) in the store does not match its digest",
-            fix="`spark store check` sets it aside; it is read anew by the next build",
+            f"{reference['path']} ({digest[:12]}) was read with other content than the store holds",
+            fix="run it again, and look at the disk's health",
         )
     return {"bytes": data, "path": reference["path"]}

@@ -34,7 +34,9 @@ class View(Struct, frozen=True):
 
 
 def narrowed(item: Item, names: Sequence[str], blobs: Blobs) -> Item:
-    return seen(Item("", "", "", {name: item.fields[name] for name in names if name in item.fields}), blobs)
+    """What is found of it is remembered by its digests: what lies there has to be that."""
+    fields = {name: item.fields[name] for name in names if name in item.fields}
+    return seen(Item("", "", "", fields), blobs, looks_inside=True)
 
 
 def has_any(item: Item, names: Sequence[str]) -> bool:

@@ -32,6 +32,7 @@ class LocalBlobs:
         """`objects` is asked once there is a blob: most stages have none."""
         self._objects_of = objects
         self._kept: dict[Digest, None] = {}  # and not flushed yet
+        self._sound: set[Digest] = set()  # read once by this process
 
     @cached_property
     def _objects(self) -> "LocalObjects":
@@ -39,6 +40,12 @@ class LocalBlobs:
 
     def path(self, digest: Digest) -> Path:
         return Path(self._objects.path(digest))
+
+    def sound(self, digest: Digest) -> Path:
+        if digest not in self._sound:
+            self._objects.verify(digest)
+            self._sound.add(digest)
+        return self.path(digest)
 
     def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         return set(self._objects.claim(set(digests)))

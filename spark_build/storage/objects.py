@@ -68,6 +68,16 @@ class LocalObjects:
             touch(map(self.path, wanted))
         return [digest for digest in wanted if not self._holds(digest, self._stat(digest))]
 
+    def verify(self, digest: Digest) -> None:
+        """Reads one. Errors: StoreDamaged where it is absent, or not what its digest says: then it is set aside."""
+        with disk_problems(self.path(digest)):
+            stat = self._stat(digest)
+            if stat is None:
+                fix = "run it again: what is missing is fetched or built anew"
+                raise StoreDamaged(f"object {digest[:12]} is not in the store", fix=fix)
+            if not self._holds(digest, stat):
+                raise self.set_aside(digest, stat)
+
     def be_present(self) -> None:
         """What is claimed and written from now on stays as long as these objects are referred to."""
         self._presence = presence(self.folder)
