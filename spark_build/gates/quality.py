@@ -6,6 +6,7 @@ Penedo et al. 2024, "The FineWeb Datasets: Decanting the Web for the Finest Text
 those of `FineWebQualityFilter` in huggingface/datatrove, which the datasets were made with.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
@@ -14,16 +15,20 @@ from pydantic import Field
 from spark_build.contract import Decides, GateParams, Item, ItemGate, Verdict
 from spark_build.core.values import Struct
 from spark_build.gates._text import joined_text, text_and_chat_fields
+from spark_build.modalities.text.marks import BEGINS_LINE, BEGINS_PARAGRAPH, marks_of
+from spark_build.modalities.text.pieces import Figures, Pieces
 from spark_build.modalities.text.prose import (
     LONGEST_LINE,
     STOP_WORDS,
     line_figures,
-    lines_of,
+    lines_asking_for_javascript,
+    phrase_figures,
     sentences_by_line_length,
+    symbol_figures,
     word_figures,
 )
-from spark_build.modalities.text.repetition import repeated_lines, repeated_runs
-from spark_build.modalities.text.words import words_of
+from spark_build.modalities.text.repetition import repeated_pieces, repeated_runs
+from spark_build.modalities.text.words import words_seen
 
 Group = Literal["gopher", "c4", "fineweb"]
 Rule = Literal[
@@ -197,6 +202,9 @@ CHECKS = (
 )
 
 
+Bounds = tuple[str, str, float, float]  # a rule, its figure, and the least and the most that this may be
+
+
 class Quality(ItemGate):
     """All figures of a text are measured; the first rule that it fails is the reason."""
 
@@ -211,39 +219,54 @@ class Quality(ItemGate):
 
     def measure_many(self, items: Sequence[Item]) -> list[dict[str, Any]]:
         texts = [joined_text(item, self.fields_read(item)) for item in items]
-        words = words_of(texts)
-        by_text = zip(
-            texts, word_figures(texts, words, self.params.stop_words), repeated_runs(words), strict=True
-        )
-        return [{**of_words, **_of_lines(text), **of_runs} for text, of_words, of_runs in by_text]
+        figures = _figures(texts, self.params.stop_words)
+        return [dict(zip(figures, own, strict=True)) for own in zip(*figures.values(), strict=True)]
 
     def decide(self, found: dict[str, Any], params: Any) -> Verdict:
-        for check in _asked(params.rules):
-            score = _score(found, check.figure or check.rule, params)
-            for name, is_bad in ((check.least, float.__lt__), (check.most, float.__gt__)):
-                threshold = getattr(params, name) if name else None
-                if threshold is not None and is_bad(score, float(threshold)):
-                    return Verdict.drop(f"quality:{check.rule}", score=score, threshold=float(threshold))
+        for rule, figure, least, most in self._bounds_of(params):
+            value = found[figure]
+            score = float(sum(value[params.min_line_words :]) if figure == "sentences" else value)
+            if not least <= score <= most:
+                threshold = least if score < least else most
+                return Verdict.drop(f"quality:{rule}", score=score, threshold=threshold)
         return Verdict.keep()
 
+    _bounds: tuple[Any, Sequence[Bounds]] = (None, ())
 
-def _of_lines(text: str) -> dict[str, Any]:
-    lines = lines_of(text)
+    def _bounds_of(self, params: Any) -> Sequence[Bounds]:
+        """Worked out once for all items: they are judged by the same params."""
+        if self._bounds[0] is not params:
+            self._bounds = params, [*_bounds(params)]
+        return self._bounds[1]
+
+
+def _figures(texts: Sequence[str], stop_words: Sequence[str]) -> Figures:
+    """By name, of each text."""
+    words, (marks,) = words_seen(texts, marks_of)
+    lines, paragraphs = (Pieces.of(words, marks & begins) for begins in (BEGINS_LINE, BEGINS_PARAGRAPH))
+    lowered = [text.lower() for text in texts]
+    of_javascript = lines_asking_for_javascript(lines, texts, lowered)
     return {
-        **line_figures(lines),
-        **repeated_lines(text, lines),
-        "sentences": sentences_by_line_length(lines),
-        "lorem_ipsum": text.lower().count("lorem ipsum"),
-        "curly_brackets": text.count("{"),
+        **word_figures(words, marks),
+        **symbol_figures(texts, words.counts.tolist()),
+        **phrase_figures(lowered, stop_words),
+        **line_figures(lines, words, marks, of_javascript),
+        **sentences_by_line_length(lines, marks, of_javascript),
+        **repeated_pieces("line", lines, words),
+        **repeated_pieces("paragraph", paragraphs, words),
+        **repeated_runs(words),
     }
 
 
-def _asked(rules: str | list[str]) -> Iterator[Check]:
-    names = {rules} if isinstance(rules, str) else set(rules)
-    return (check for check in CHECKS if names & {check.rule, check.group})
-
-
-def _score(found: dict[str, Any], figure: str, params: Any) -> float:
-    if figure == "sentences":
-        return float(sum(found["sentences"][params.min_line_words :]))
-    return float(found[figure])
+def _bounds(params: Any) -> Iterator[Bounds]:
+    """Of the rules that are asked."""
+    asked = {params.rules} if isinstance(params.rules, str) else {*params.rules}
+    for check in CHECKS:
+        if asked & {check.rule, check.group}:
+            least, most = (getattr(params, name) if name else None for name in (check.least, check.most))
+            yield (
+                check.rule,
+                check.figure or check.rule,
+                -math.inf if least is None else float(least),
+                math.inf if most is None else float(most),
+            )

@@ -1,11 +1,14 @@
 """Words as arrays, held against what `str.split` and `str.isalpha` say."""
 
 import random
+import re
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from spark_build.modalities.text import words as module
-from spark_build.modalities.text.words import words_of
+from spark_build.modalities.text.marks import LETTER, marks_of
+from spark_build.modalities.text.words import words_of, words_seen
 
 ODD = (
     "", " ", "a", " a  b\n", "a\x1fb\x85c\xa0d\u3000e\u200bf", "\U00010400x \U00020000 \U0001f600 \ud800 z", "1 2b -",
@@ -24,11 +27,19 @@ def texts_drawn(count: int) -> list[str]:
 def test_words_are_those_that_splitting_gives(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_WINDOW_CHARACTERS", window)
     texts = [*ODD, *texts_drawn(200)]
-    words = words_of(texts)
+    words, (marks,) = words_seen(texts, marks_of)
     expected = [(number, word) for number, text in enumerate(texts) for word in text.split()]
     assert words.texts.tolist() == [number for number, _ in expected]
+    assert words.starts.tolist() == [*starts(texts)]
     assert words.lengths.tolist() == [len(word) for _, word in expected]
-    assert words.with_letter.tolist() == [any(map(str.isalpha, word)) for _, word in expected]
+    assert ((marks & LETTER) > 0).tolist() == [any(map(str.isalpha, word)) for _, word in expected]
+
+
+def starts(texts: Sequence[str]) -> Iterator[int]:
+    begin = 1
+    for text in texts:
+        yield from (begin + word.start() for word in re.finditer(r"\S+", text))
+        begin += len(text) + 1
 
 
 def test_equal_words_have_equal_hashes_and_others_have_not() -> None:

@@ -4,12 +4,11 @@ Source: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights 
 A duplicate is every occurrence after the first. Characters are those of words: white space counts nowhere.
 """
 
-import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_build.core.values import Struct
-from spark_build.modalities.text.words import Words, mixed
+from spark_build.modalities.text.pieces import Figures, Pieces
+from spark_build.modalities.text.words import Words, mixed, ranges_mixed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,32 +17,29 @@ if TYPE_CHECKING:
 
 TOP_SIZES = (2, 3, 4)
 DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
-_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 _ODD = 0x9E3779B97F4A7C15
 
 
-def repeated_lines(text: str, lines: Sequence[str]) -> dict[str, float]:
-    """Shares from 0 to 1. `lines` are those of the text that are not blank."""
-    paragraphs = [p for p in _BLANK_LINES.split(text) if p.strip()]
-    return {**_of_pieces("line", lines), **_of_pieces("paragraph", paragraphs)}
+def repeated_pieces(name: str, pieces: Pieces, words: Words) -> Figures:
+    """Shares from 0 to 1 of each text's lines, or paragraphs; of a single one nothing could have come before."""
+    import numpy as np
 
-
-def _of_pieces(name: str, pieces: Sequence[str]) -> dict[str, float]:
-    if len(pieces) < 2:
-        pieces = ()  # nothing that could have come before
-    seen: set[str] = set()
-    duplicates = characters = all_characters = 0
-    for piece in (" ".join(p.split()) for p in pieces):
-        length = len(piece) - piece.count(" ")
-        all_characters += length
-        if piece in seen:
-            duplicates += 1
-            characters += length
-        seen.add(piece)
+    texts, count = pieces.texts, len(pieces.totals)
+    keys = ranges_mixed(words.hashes, pieces.firsts, pieces.behind) ^ mixed(texts.astype(np.uint64))
+    again = np.ones(len(keys), bool)
+    again[np.unique(keys, return_index=True)[1]] = False
+    characters = np.bincount(texts[again], pieces.sums(words.lengths)[again], count)
     return {
-        f"duplicate_{name}s": duplicates / max(1, len(pieces)),
-        f"duplicate_{name}_characters": characters / max(1, all_characters),
+        f"duplicate_{name}s": pieces.share(again),
+        f"duplicate_{name}_characters": (characters / _characters(words)).tolist(),
     }
+
+
+def _characters(words: Words) -> "Array":
+    """By text, 1 where there is none."""
+    import numpy as np
+
+    return np.maximum(1, np.diff(np.append(0, np.cumsum(words.lengths))[words.firsts]))
 
 
 class _Runs(Struct, frozen=True):
@@ -53,18 +49,18 @@ class _Runs(Struct, frozen=True):
     names: "Array"  # uint64, equal where the runs are; of one text they are of no other
 
 
-def repeated_runs(words: Words) -> list[dict[str, float]]:
-    """Shares from 0 to 1, by text.
+def repeated_runs(words: Words) -> Figures:
+    """Shares from 0 to 1.
 
     Only runs that occur twice count, and a longer one can't where the shorter one at its place does not."""
     import numpy as np
 
     before = np.concatenate([[0], np.cumsum(words.lengths)])  # characters ahead of each word
-    totals = np.maximum(1, np.diff(before[words.firsts]))
-    texts, figures = words.texts, dict[str, Any]()
+    texts, totals, figures = words.texts, _characters(words), Figures()
     ends = words.firsts[1:][texts]  # of each word's text
     places = np.arange(len(texts))
-    runs = _Runs(places, words.hashes ^ mixed(texts.astype(np.uint64)))
+    of_texts = mixed(np.arange(len(totals), dtype=np.uint64))
+    runs = _Runs(places, words.hashes ^ of_texts[texts])
     for size in range(2, DUPLICATE_SIZES[-1] + 1):
         runs = _longer_by_one(runs, words.hashes, ends, size)
         if size in TOP_SIZES:
@@ -73,7 +69,7 @@ def repeated_runs(words: Words) -> list[dict[str, float]]:
         if size in DUPLICATE_SIZES:
             characters = _characters_of_duplicates(runs, before, texts, size, len(totals))
             figures[f"duplicate_{size}_grams"] = (characters / totals).tolist()
-    return [dict(zip(figures, own, strict=True)) for own in zip(*figures.values(), strict=True)]
+    return figures
 
 
 def _longer_by_one(runs: _Runs, hashes: "Array", ends: "Array", size: int) -> _Runs:

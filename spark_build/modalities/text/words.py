@@ -1,6 +1,6 @@
 """The words of many texts at once, as arrays: what white space separates, each known by a hash.
 
-A Python object per word is what figures of words cost most; here a word is four numbers.
+A Python object per word is what figures of words cost most; here a word is a few numbers.
 """
 
 import re
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _WINDOW_CHARACTERS = 1 << 18  # looked at in one go: arrays of eight bytes a character
-_SPACE = re.compile(r"\s")
+_WORD_END = re.compile(r"(?<=\S)\s")
 _BASE = 0x9E3779B97F4A7C15  # odd; of the polynomial that a word's hash is
 _MIXERS = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)  # MurmurHash3's finaliser
-_PLANE = 1 << 16  # code points; no white space lies beyond
+_ASCII, _PLANE = 1 << 7, 1 << 16  # code points; no white space lies beyond
 _SOME_CHARACTERS = 1 << 14
 
 
@@ -28,8 +28,8 @@ class Words(Struct, frozen=True):
     of a thousand characters."""
 
     hashes: "Array"  # uint64
+    starts: "Array"  # int64, characters into the texts, which follow one another with one character between
     lengths: "Array"  # int64, characters
-    with_letter: "Array"  # bool
     firsts: "Array"  # int64, one more than there are texts: where each text's words begin
 
     @property
@@ -47,20 +47,39 @@ class Words(Struct, frozen=True):
         return np.repeat(np.arange(len(self.firsts) - 1), self.counts)
 
 
+class Window(Struct, frozen=True):
+    """Some of the texts' characters; neither a word nor the white space before it lies in two of them."""
+
+    codes: "Array"  # int64, code points
+    is_ascii: bool
+    starts: "Array"  # int64, of words, into these characters
+    ends: "Array"
+
+    def are(self, kind: Callable[[str], bool], codes: "Array") -> "Array":
+        """Whether each of these characters of the window is of a kind, such as `str.isalpha`."""
+        return _are(kind, codes, self.is_ascii)
+
+
+Look = Callable[[Window], "Array"]  # one number for each word
+
+
 def words_of(texts: Sequence[str]) -> Words:
+    return words_seen(texts)[0]
+
+
+def words_seen(texts: Sequence[str], *looks: Look) -> tuple[Words, list["Array"]]:
+    """The words, and what each look says of them."""
     import numpy as np
 
     joined = "\n".join(["", *texts, ""])
-    starts, parts = [], []
+    parts = []
     for begin, end in _windows(joined):
-        found, *part = _words_in(joined[begin:end])
-        starts.append(found + begin)
-        parts.append(part)
-    hashes, lengths, with_letter = map(np.concatenate, zip(*parts, strict=True))
-    ends = np.cumsum(
-        [0, *(len(text) + 1 for text in texts)]
-    )  # where texts begin, and where the last one ends
-    return Words(hashes, lengths, with_letter, np.searchsorted(np.concatenate(starts), ends + 1))
+        window = _window(joined[begin:end])
+        found = (look(window) for look in looks)
+        parts.append((_hashes(window), window.starts + begin, window.ends - window.starts, *found))
+    hashes, starts, lengths, *seen = map(np.concatenate, zip(*parts, strict=True))
+    ends = np.cumsum([0, *(len(text) + 1 for text in texts)])  # where texts begin, and the last one ends
+    return Words(hashes, starts, lengths, np.searchsorted(starts, ends + 1)), seen
 
 
 def mixed(hashes: "Array") -> "Array":
@@ -73,41 +92,55 @@ def mixed(hashes: "Array") -> "Array":
     return done
 
 
-def runs_of(hashes: "Array", size: int) -> "Array":
-    """One hash (uint64) for each run of `size` hashes; the last `size - 1` places begin none."""
+def ranges_mixed(hashes: "Array", starts: "Array", ends: "Array") -> "Array":
+    """One hash (uint64) for each range of hashes: it hangs on these alone, wherever they stand."""
     import numpy as np
 
-    runs = np.zeros(max(0, len(hashes) - size + 1), np.uint64)
-    for place in range(size):
-        runs = mixed(runs + hashes[place : place + len(runs)])
-    return runs
+    powers, inverses = _powers(len(hashes) + 1)
+    sums = _sums(hashes * powers[: len(hashes)], np.uint64)
+    own = (sums[ends] - sums[starts]) * inverses[starts]  # as if each began where the powers do
+    return mixed(own + (ends - starts).astype(np.uint64))
+
+
+def character_hashes(codes: "Array", is_ascii: bool) -> "Array":
+    """One hash (uint64) for each code point."""
+    import numpy as np
+
+    return _looked_up(
+        _character_table, lambda beyond: mixed(beyond.astype(np.uint64) + np.uint64(1)), codes, is_ascii
+    )
+
+
+def codes_of(text: str) -> "Array":
+    """Code points, int64: the numbers that numpy takes as they are to look something up."""
+    import numpy as np
+
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
-    """Parts that no word crosses."""
     begin = 0
     while begin < len(text):
-        space = _SPACE.search(text, begin + _WINDOW_CHARACTERS)
-        end = space.start() if space else len(text)
+        word_end = _WORD_END.search(text, begin + _WINDOW_CHARACTERS)
+        end = word_end.start() if word_end else len(text)
         yield begin, end
         begin = end
 
 
-def _words_in(text: str) -> tuple["Array", "Array", "Array", "Array"]:
-    """Starts, hashes, lengths, and which hold a letter."""
+def _window(text: str) -> Window:
     import numpy as np
 
-    characters = _characters(text)
-    inside = np.zeros(len(characters) + 2, bool)
-    inside[1:-1] = ~_are(str.isspace, characters)
+    codes, is_ascii = codes_of(text), text.isascii()
+    inside = np.zeros(len(codes) + 2, bool)
+    np.logical_not(_are(str.isspace, codes, is_ascii), out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[0::2], edges[1::2]
-    letters = _sums(_are(str.isalpha, characters), np.int32)
-    powers, inverses = _powers(len(characters))
-    sums = _sums(_mixed_characters(characters) * powers[: len(characters)], np.uint64)
-    hashes = (sums[ends] - sums[starts]) * inverses[starts]  # as if each word began where the powers do
-    lengths = ends - starts
-    return starts, mixed(hashes + lengths.astype(np.uint64)), lengths, letters[ends] > letters[starts]
+    return Window(codes, is_ascii, edges[0::2], edges[1::2])
+
+
+def _hashes(window: Window) -> "Array":
+    return ranges_mixed(character_hashes(window.codes, window.is_ascii), window.starts, window.ends)
 
 
 def _sums(values: "Array", kind: Any) -> "Array":
@@ -119,26 +152,28 @@ def _sums(values: "Array", kind: Any) -> "Array":
     return sums
 
 
-def _characters(text: str) -> "Array":
-    """Code points: uint8 where all are ASCII, else uint32."""
+def _are(kind: Callable[[str], bool], codes: "Array", is_ascii: bool) -> "Array":
+    return _looked_up(
+        lambda size: _table(kind, size),
+        lambda beyond: [kind(chr(code)) for code in beyond.tolist()],
+        codes,
+        is_ascii,
+    )
+
+
+def _looked_up(
+    table: Callable[[int], "Array"], of_others: Callable[["Array"], Any], codes: "Array", is_ascii: bool
+) -> "Array":
+    """Of each code point what stands in the table of so many; few of a text lie beyond."""
     import numpy as np
 
-    if text.isascii():
-        return np.frombuffer(text.encode(), np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def _are(kind: Callable[[str], bool], characters: "Array") -> "Array":
-    import numpy as np
-
-    if characters.dtype == np.uint8:
-        are: Array = _table(kind, 128)[characters]
-        return are
-    are = _table(kind, _PLANE)[np.minimum(characters, _PLANE - 1)]
-    beyond = characters >= _PLANE
-    if beyond.any():
-        are[beyond] = [kind(chr(code)) for code in characters[beyond].tolist()]
-    return are
+    if is_ascii:
+        return table(_ASCII).take(codes)
+    found = table(_PLANE).take(codes, mode="clip")
+    beyond = np.flatnonzero(codes >= _PLANE)
+    if len(beyond):
+        found[beyond] = of_others(codes[beyond])
+    return found
 
 
 @lru_cache
@@ -148,20 +183,11 @@ def _table(kind: Callable[[str], bool], size: int) -> "Array":
     return np.fromiter(map(kind, map(chr, range(size))), bool, size)
 
 
-def _mixed_characters(characters: "Array") -> "Array":
-    import numpy as np
-
-    if characters.dtype == np.uint8:
-        mixed_ones: Array = _ascii_mixed()[characters]
-        return mixed_ones
-    return mixed(characters.astype(np.uint64) + np.uint64(1))
-
-
 @lru_cache
-def _ascii_mixed() -> "Array":
+def _character_table(size: int) -> "Array":
     import numpy as np
 
-    return mixed(np.arange(1, 129, dtype=np.uint64))
+    return mixed(np.arange(1, size + 1, dtype=np.uint64))
 
 
 def _powers(count: int) -> tuple["Array", "Array"]:
