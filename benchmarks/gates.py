@@ -57,7 +57,9 @@ def ours(texts: Sequence[str], method: str) -> int:
     gate = NearDuplicates(NearDuplicatesParams(threshold=THRESHOLD, method=method))
     items = [Item("", "", "", {"text": text}) for text in texts]
     kept = [True] * len(items)
-    signatures = [gate.signature(item) for item in items]
+    size = gate.batch_items
+    batches = (items[start : start + size] for start in range(0, len(items), size))
+    signatures = [value for batch in batches for value in gate.signature_many(batch)]
     for one, other in gate.candidates(signatures, gate.params, kept.__getitem__):
         if kept[one] and gate.is_similar(gate.similarity(items[one], items[other]), gate.params):
             kept[other] = False

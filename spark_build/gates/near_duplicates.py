@@ -23,8 +23,8 @@ from spark_build.gates._tunes import (
     sound_likeness,
 )
 from spark_build.modalities.text.candidates import candidate_pairs
-from spark_build.modalities.text.shingles import jaccard, shingles_of
-from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhash, simhash
+from spark_build.modalities.text.shingles import distinct_counts, jaccard, shingle_hashes, shingles_of
+from spark_build.modalities.text.sketches import MinHashes, SimHashes, Sketches, minhashes, simhash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,7 +93,7 @@ class Params(GateParams):
         128,
         ge=16,
         le=1024,
-        description="Slots of a MinHash signature; more of them cost time, not precision.",
+        description="Slots of a MinHash signature, a byte each; more of them cost time, not precision.",
     )
     seed: int = Field(42, ge=0, lt=2**63, description="Seed of the hash functions.")
     fields: list[str] | None = Field(
@@ -122,7 +122,7 @@ class NearDuplicates(JoinGate):
     """
 
     Params = Params
-    revision = 2
+    revision = 3
     libraries = ("rensa",)
 
     @classmethod
@@ -154,12 +154,24 @@ class NearDuplicates(JoinGate):
             return embedding(item, self.fields_read(item), self.inputs["model"])
         if (method := self._of_media) is not None:
             return method.signature(item, self.fields_read(item))
-        shingles = self._shingles(item)
         if self.params.method == "minhash":
-            sketch = minhash(shingles, self.params.permutations, self.params.seed)
-        else:
-            sketch = simhash(shingles, self.params.seed)
-        return struct.pack("<I", len(shingles)) + sketch
+            return self._minhashes([item])[0]
+        shingles = self._shingles(item)
+        return struct.pack("<I", len(shingles)) + simhash(shingles, self.params.seed)
+
+    def signature_many(self, items: Sequence[Item]) -> list[bytes]:
+        return self._minhashes(items) if self.params.method == "minhash" else super().signature_many(items)
+
+    @property
+    def batch_items(self) -> int:
+        return 64 if self.params.method == "minhash" else 1
+
+    def _minhashes(self, items: Sequence[Item]) -> list[bytes]:
+        texts = [joined_text(item, self.fields_read(item)) for item in items]
+        hashes, firsts = shingle_hashes(texts, self.params.shingle, self.params.unit)
+        sketches = minhashes(hashes, firsts, self.params.permutations, self.params.seed)
+        counts = distinct_counts(hashes, firsts)
+        return [struct.pack("<I", count) + sketch for count, sketch in zip(counts, sketches, strict=True)]
 
     def candidates(
         self,
@@ -209,7 +221,7 @@ def _unpacked(signatures: Sequence[bytes], method: str) -> tuple["np.ndarray[Any
     table = np.frombuffer(b"".join(signatures), np.uint8).reshape(len(signatures), -1)
     counts = table[:, :4].copy().view("<u4")[:, 0].astype(np.int64)
     sketch = table[:, 4:].copy()
-    return counts, MinHashes(sketch.view("<u4")) if method == "minhash" else SimHashes(sketch.view("<u8"))
+    return counts, MinHashes(sketch) if method == "minhash" else SimHashes(sketch.view("<u8"))
 
 
 def _of_like_size(

@@ -30,8 +30,10 @@ def run_join_gate(
 ) -> Gated:
     """Items without a value in any field that the gate reads have nothing to compare, and stay."""
 
+    numbers = [candidate.number for candidate in candidates]
+
     def view(item: Joining) -> View:
-        position = bisect_left(candidates, item.number, key=lambda candidate: candidate.number)
+        position = bisect_left(numbers, item.number)
         return View(candidates[position].item, read[position])
 
     joining = all_joining(services, gate, candidates, read)

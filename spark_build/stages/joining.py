@@ -104,6 +104,7 @@ class Join:
                 self._services.blobs,
                 is_pure=not self._gate.uses_model_of(self._params),
             ),
+            batch=self._gate.batch_items,
             progress=Progress(self._services.report, len(first), "items"),
         )
         self.handled = {first[i].number for i in ran}
@@ -164,16 +165,26 @@ class Join:
 
 
 def signatures(step: JobStep, gate: JoinGate, views: Sequence[View], blobs: Blobs) -> Iterator[bytes]:
-    """Of each, or why it has none, as it is remembered."""
-    for view in views:
-        try:
-            yield b"=" + gate.signature(view.narrowed(blobs))
-        except ItemRejected as why:
+    """Of each, or why it has none, as it is remembered; where one of a batch can't be handled, each by itself."""
+    items = [view.narrowed(blobs) for view in views]
+    try:
+        found = gate.signature_many(items)
+        if len(found) != len(items):
+            raise ValueError(f"signature_many gave {len(found)} values for {len(items)} items")
+    except ItemRejected as why:
+        if len(views) == 1:
             yield b"!" + json.dumps([why.reason, why.detail]).encode()
-        except SparkError:
-            raise
-        except Exception as error:
-            raise failed(step, f"on item '{view.item.id}' of {view.item.source}", error) from error
+        else:
+            for view in views:
+                yield from signatures(step, gate, [view], blobs)
+        return
+    except SparkError:
+        raise
+    except Exception as error:
+        others = " and others" if len(views) > 1 else ""
+        names = f"item '{views[0].item.id}' of {views[0].item.source}{others}"
+        raise failed(step, f"on {names}", error) from error
+    yield from (b"=" + value for value in found)
 
 
 def _pair_operation(step: JobStep) -> str:

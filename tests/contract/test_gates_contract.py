@@ -7,7 +7,7 @@ import json
 import pkgutil
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from pydantic import ValidationError
 import spark_build.gates
 from spark_build.contract import GateParams, Item, ItemGate, JoinGate, RuleParams, Verdict
 from spark_build.contract.rules import Gate
+from spark_build.core.errors import ItemRejected
 from spark_build.core.ports import NoBlobs
+from spark_build.gates.near_duplicates import NearDuplicates
 from spark_build.stages.item_gate import measured
 from spark_build.stages.joining import signatures as signatures_of
 from spark_build.stages.loading import without_deciding
@@ -312,6 +314,26 @@ def test_signatures_are_the_same_twice_and_of_one_length(
     signatures = [gate.signature(one) for one in some_items()]
     assert signatures == [gate.signature(one) for one in some_items()]
     assert len({len(s) for s in signatures}) == 1
+
+
+@each_join_gate
+def test_a_batch_is_signed_as_each_alone(gate_class: type[JoinGate], inputs: Mapping[str, Path]) -> None:
+    gate = blind(gate_class, inputs)
+    assert gate.signature_many(some_items()) == [gate.signature(one) for one in some_items()]
+
+
+def test_an_item_of_a_batch_that_cannot_be_signed_costs_the_others_nothing() -> None:
+    class Refuses(NearDuplicates):
+        def signature_many(self, items: Sequence[Item]) -> list[bytes]:
+            if any("bad" in one["text"] for one in items):
+                raise ItemRejected("bad_text")
+            return super().signature_many(items)
+
+    gate, texts = Refuses(Refuses.Params()), ("one two", "bad", "three")
+    views = [View(item(text), ("text",)) for text in texts]
+    first, second, third = signatures_of(step_of(Refuses, gate.params, {}), gate, views, NoBlobs())
+    assert second == b'!["bad_text", ""]'
+    assert [first, third] == [b"=" + gate.signature(item(text)) for text in ("one two", "three")]
 
 
 @each_join_gate

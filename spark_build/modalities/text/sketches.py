@@ -4,6 +4,7 @@ Neither sketch follows the threshold; how sketches are cut into bands does, at t
 """
 
 import math
+import struct
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,21 +30,35 @@ class Sketches(Protocol):
         """Which of `others` agree with `one` in as much of the sketch as similar items do."""
 
 
-def minhash(shingles: Collection[str], slots: int, seed: int) -> bytes:
-    """`slots` little-endian uint32; the share of equal slots estimates Jaccard similarity."""
+def minhashes(
+    hashes: "np.ndarray[Any, Any]", firsts: "np.ndarray[Any, Any]", slots: int, seed: int
+) -> list[bytes]:
+    """Of each set of hashed shingles (uint64; set n from `firsts[n]` on) `slots` bytes.
+
+    The share of equal slots estimates Jaccard similarity: a byte of a slot is enough, since the chance that others
+    have the same one is known (`byte_agreement`).
+    Source: Li and König 2010, "b-Bit Minwise Hashing", section 3.
+    """
     import numpy as np
     import rensa
 
-    sketch = rensa.RMinHash(slots, seed)
-    sketch.update(list(shingles))
-    return np.asarray(sketch.digest(), dtype="<u4").tobytes()
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        hashes, firsts.astype(np.uint64), slots, seed
+    )
+    as_bytes = struct.Struct(f"<{slots}I")
+    return [np.frombuffer(as_bytes.pack(*row), np.uint8)[::4].tobytes() for row in matrix.to_rows()]
+
+
+def byte_agreement(similarity: float) -> float:
+    """The chance that a byte of a slot is the same in two sets of this Jaccard similarity."""
+    return similarity + (1 - similarity) / 256
 
 
 class MinHashes(Struct, frozen=True):
     """Source: Broder 1997, "On the resemblance and containment of documents"; bands after Leskovec, Rajaraman
     and Ullman, "Mining of Massive Datasets", section 3.4."""
 
-    rows: "np.ndarray[Any, Any]"  # (items, slots) uint32
+    rows: "np.ndarray[Any, Any]"  # (items, slots) uint8
 
     def band_keys(self, threshold: float) -> Iterator["np.ndarray[Any, Any]"]:
         bands, width = minhash_banding(threshold, self.rows.shape[1])
@@ -53,16 +68,18 @@ class MinHashes(Struct, frozen=True):
     def agree(self, one: int, others: "np.ndarray[Any, Any]", threshold: float) -> "np.ndarray[Any, Any]":
         slots = self.rows.shape[1]
         equal = (self.rows[others] == self.rows[one]).sum(axis=1)
-        agreeing: np.ndarray[Any, Any] = others[equal >= least_agreement(slots, threshold)]
+        least = least_agreement(slots, byte_agreement(threshold))
+        agreeing: np.ndarray[Any, Any] = others[equal >= least]
         return agreeing
 
 
 @lru_cache(maxsize=64)
 def minhash_banding(threshold: float, slots: int) -> tuple[int, int]:
     """(bands, slots per band): the widest bands that still find a pair at the threshold often enough."""
+    chance = byte_agreement(threshold)
     for width in range(slots, 1, -1):
         bands = slots // width
-        if (1 - threshold**width) ** bands <= _MISS_EACH:
+        if (1 - chance**width) ** bands <= _MISS_EACH:
             return bands, width
     return slots, 1
 

@@ -102,8 +102,12 @@ def ranges_mixed(hashes: "Array", starts: "Array", ends: "Array") -> "Array":
     return mixed(own + (ends - starts).astype(np.uint64))
 
 
-def character_hashes(codes: "Array", is_ascii: bool) -> "Array":
-    """One hash (uint64) for each code point."""
+def character_hashes(text: str) -> "Array":
+    """One hash (uint64) for each character."""
+    return _hashed(_codes(text), text.isascii())
+
+
+def _hashed(codes: "Array", is_ascii: bool) -> "Array":
     import numpy as np
 
     return _looked_up(
@@ -111,7 +115,7 @@ def character_hashes(codes: "Array", is_ascii: bool) -> "Array":
     )
 
 
-def codes_of(text: str) -> "Array":
+def _codes(text: str) -> "Array":
     """Code points, int64: the numbers that numpy takes as they are to look something up."""
     import numpy as np
 
@@ -132,7 +136,7 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 def _window(text: str) -> Window:
     import numpy as np
 
-    codes, is_ascii = codes_of(text), text.isascii()
+    codes, is_ascii = _codes(text), text.isascii()
     inside = np.zeros(len(codes) + 2, bool)
     np.logical_not(_are(str.isspace, codes, is_ascii), out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])
@@ -140,7 +144,7 @@ def _window(text: str) -> Window:
 
 
 def _hashes(window: Window) -> "Array":
-    return ranges_mixed(character_hashes(window.codes, window.is_ascii), window.starts, window.ends)
+    return ranges_mixed(_hashed(window.codes, window.is_ascii), window.starts, window.ends)
 
 
 def _sums(values: "Array", kind: Any) -> "Array":
