@@ -117,7 +117,7 @@ def _build(project: Project, damaged: Sequence[Finding], hurt: dict[Digest, list
         stages = [stage for stage, known in today.items() if not named.isdisjoint(known)]
         if not stages:
             return set()
-        results = project.build(*stages).results
+        results = project.build(*stages).uninterrupted().results
     except SparkError:  # a source is not here, say: what can't be built is told as not healed
         return set()
     return {stage for stage in stages if results[stage].record is not None}

@@ -100,7 +100,7 @@ def run_with_remote(
 ) -> BuildResult:
     """A build that takes what the remote has, and brings what it makes there while it goes on."""
     from spark_build.app.building import builder_in
-    from spark_build.remote.leases import LEASE_SECONDS, RemoteLeases
+    from spark_build.remote.leases import LEASE_SECONDS, LEAVING_SECONDS, RemoteLeases
     from spark_build.remote.uploads import Uploads
     from spark_build.storage.leases import LocalLeases
 
@@ -152,14 +152,15 @@ def run_with_remote(
     )
     try:
         result = builder.run(asked)
-        if result.is_interrupted:
-            uploads.stop()
         try:
-            uploads.wait(pushing.uploading)
+            if not result.is_interrupted:
+                uploads.wait(pushing.uploading)
         except KeyboardInterrupt:  # what was built stands; only its way there is cut short
             result.is_interrupted = True
+            leases.hurry()
+        if result.is_interrupted:
             uploads.stop()
-            uploads.wait()
+            uploads.wait(within=LEAVING_SECONDS)
         result.warnings += upload_warnings(uploads)
         return result
     finally:

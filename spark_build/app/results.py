@@ -118,7 +118,7 @@ def _locked(project: Project, text: str) -> Digest:
 
 def _built(project: Project, text: str) -> Digest:
     stage = project.main_stage(text)
-    result = project.build(stage)
+    result = project.build(stage).uninterrupted()
     told = result.results[stage]
     if told.record is None:
         failed = next((r for r in result.results.values() if r.outcome == "failed"), told)

@@ -114,7 +114,7 @@ def _build(
     planner = Planner(project.graph, project.world, store.objects, store.records, history, is_strict=True)
     builder = builder_in(project, store, planner, options, listener)
     try:
-        return builder.run(asked)
+        return builder.run(asked).uninterrupted()
     finally:
         builder.executor.close()
 

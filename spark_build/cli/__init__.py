@@ -76,4 +76,4 @@ def entry() -> NoReturn:
     code = main()
     from spark_build.core.leaving import leave
 
-    leave(code)
+    leave(code, waits_for_threads=code != EXIT_INTERRUPTED)

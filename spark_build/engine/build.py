@@ -43,6 +43,9 @@ class Leases(Protocol):
 
     def holder(self, key: Digest) -> str: ...
 
+    def hurry(self) -> None:
+        """From now on nothing is waited for longer than a moment."""
+
 
 class Executor(Protocol):
     def start(self, job: Job, lease: Lease) -> Any: ...
@@ -145,8 +148,9 @@ class Builder:
             self._loop(asked)
         except KeyboardInterrupt:
             self.result.is_interrupted = True
-            self.executor.stop_all()
             self._restores.stop()
+            self.executor.stop_all()
+            self.leases.hurry()
             for running in self._running.values():
                 self.workshop.clean(running.job.key, keeps_scratch=not self.workshop.has_moved(running.job))
                 running.lease.release()
@@ -328,7 +332,8 @@ class Builder:
                 self._pass_events_on(running)
             for stage, event in self._restores.progress():
                 self.listener.event(stage, event)
-            self._end_all(ended, plan)
+            if ended:
+                self._end_all(ended, plan)
             for one in fetched:
                 self._end_restore(one, asked)
             if ended or fetched or self._waiting:

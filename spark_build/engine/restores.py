@@ -95,10 +95,10 @@ class Restores:
         return found
 
     def stop(self) -> None:
-        """What is on its way is given up, at its next piece; what came of it stays."""
+        """What is on its way is given up, at its next piece, and not waited for; what came of it stays."""
         self._is_stopped = True
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, plan: StagePlan) -> None:
         assert self._restorer is not None

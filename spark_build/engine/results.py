@@ -84,6 +84,12 @@ class BuildResult(Struct):
             return 4
         return 1 if self.passed_over else 0
 
+    def uninterrupted(self) -> BuildResult:
+        """Itself, for what goes on from it. Errors: KeyboardInterrupt where there was one."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
+        return self
+
     @property
     def passed_over(self) -> list[str]:
         """Stages that did not run although nothing went wrong: a promise of ours is broken, never a success."""

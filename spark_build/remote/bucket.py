@@ -4,10 +4,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from spark_build.core.buckets import of_credentials, open_bucket
 from spark_build.core.errors import SparkError, TransientError, Unavailable
+from spark_build.core.threads import interruptible
 
 T = TypeVar("T")
 
@@ -210,7 +212,7 @@ class Bucket:
             tries += 1
             seconds = self._seconds_for(sends)
             try:
-                answer = ask(self._store(seconds))
+                answer = interruptible(partial(ask, self._store(seconds)))
                 self._is_answered = True
                 return answer
             except FileNotFoundError as error:

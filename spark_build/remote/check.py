@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from spark_build.core.address import target_of, typed
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import SparkError
 from spark_build.core.record import Record
+from spark_build.core.threads import pool_of
 from spark_build.core.values import Struct, field
 from spark_build.remote.layout import Index, index_path, key_in, memo_folder, output_in, publication_path
 from spark_build.remote.store import RemoteStore
@@ -50,7 +50,7 @@ class _Look:
         self.readers: dict[str, set[Digest]] = {}  # what lies there -> the outputs that need it
 
     def go(self, drawn: Drawn) -> None:
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with pool_of(_THREADS) as pool:
             list(pool.map(self._record, self._below("records")))
             list(pool.map(self._index, self._below("trees")))
             list(pool.map(self._segment, self._below("memo")))

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import StoreDamaged, TransientError, Untrusted
 from spark_build.core.record import Record
+from spark_build.core.threads import pool_of
 from spark_build.core.values import Struct, field
 from spark_build.remote.bucket import Found
 from spark_build.remote.layout import Index, epoch_path, is_publication, key_in, output_in
@@ -102,7 +102,7 @@ def _kept(
         for path, found in there.items()
         if _kind(path, scope) == "records" and (key_in(path) in keys or found.modified >= young_since)
     ]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with pool_of(_THREADS) as pool:
         read = [r for r in pool.map(lambda path: _record(remote, path), records) if r is not None]
         outputs = outputs | {record.output for record in read}
         indexes = [
@@ -144,6 +144,6 @@ def _delete(remote: RemoteStore, doomed: Iterable[tuple[int, str]]) -> None:
     by_kind: dict[int, list[str]] = {}
     for kind, path in doomed:
         by_kind.setdefault(kind, []).append(path)
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with pool_of(_THREADS) as pool:
         for _, paths in sorted(by_kind.items()):
             list(pool.map(remote.bucket.delete, paths))

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import StoreDamaged
+from spark_build.core.threads import pool_of
 from spark_build.core.values import Struct
 from spark_build.remote.layout import Index, Slice, epoch_path, memo_folder, output_in, packed
 from spark_build.remote.store import RemoteStore
@@ -42,7 +42,7 @@ def erase(remote: RemoteStore, digests: Collection[Digest], operations: Iterable
 
 def _erase_in(remote: RemoteStore, scope: str, gone: set[Digest], erased: Erased) -> None:
     paths = [found.path for found in remote.bucket.list(f"{scope}/trees")]
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with pool_of(_THREADS) as pool:
         indexes = {path: index for path, index in pool.map(lambda p: (p, _index(remote, p)), paths) if index}
     hurt = {path for path, index in indexes.items() if not gone.isdisjoint(index.sizes)}
     packs = {s.pack for path in hurt for digest, s in indexes[path].slices.items() if digest in gone}

@@ -13,14 +13,17 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from spark_build.core.digest import Digest, canonical_json
 from spark_build.core.errors import SparkError, TransientError
+from spark_build.core.threads import ends_within
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import clock_path, lease_path
 
 LEASE_SECONDS = 60.0
+LEAVING_SECONDS = 2.0  # for all that an interrupted build still has to say
 _ASK_EVERY_SECONDS = 1.0  # while another has it
 _SANE_SECONDS = (1.0, 3600.0)
 
@@ -67,6 +70,7 @@ class RemoteLeases:
         self._renewing: threading.Thread | None = None
         self._ahead: float | None = None  # the server's clock, from ours
         self._is_useless: bool | None = None
+        self._leaves_by: float | None = None  # once it has to hurry
 
     def acquire(self, key: Digest, *, is_shared: bool = True) -> "Lease | None":
         if not is_shared:  # nobody waits for what stays on this machine
@@ -111,7 +115,7 @@ class RemoteLeases:
     def close(self) -> None:
         self._closed.set()
         if self._renewing is not None:
-            self._renewing.join()
+            self._renewing.join(None if self._leaves_by is None else max(0.0, self._leaves_by - _now()))
         for key in list(self._held):
             self._give_back(key)
 
@@ -184,7 +188,17 @@ class RemoteLeases:
             self._ahead = found.modified - _now()
         return _now() + self._ahead
 
+    def hurry(self) -> None:
+        self._leaves_by = _now() + LEAVING_SECONDS
+
     def _give_back(self, key: Digest) -> None:
+        """In a hurry it is not waited for: a lease that stands ends by itself."""
+        if self._leaves_by is None:
+            self._give_back_now(key)
+        else:
+            ends_within(max(0.0, self._leaves_by - _now()), partial(self._give_back_now, key))
+
+    def _give_back_now(self, key: Digest) -> None:
         with self._lock:
             held = self._held.pop(key, None)
             self._released.discard(key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spark_build.core.digest import Digest, digest_bytes
 from spark_build.core.errors import StoreDamaged
+from spark_build.core.threads import pool_of
 from spark_build.core.values import Struct
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import PART_BYTES, Index, Parts, Slice, part_name
@@ -36,13 +37,10 @@ def pull(bucket: Bucket, index: Index, wanted: Iterable[Digest], objects: "Local
     wanted = list(wanted)
     small = {digest: index.slices[digest] for digest in wanted if digest in index.slices}
     large = [digest for digest in wanted if digest not in small]
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            list(pool.map(lambda one: _take(bucket, one, objects, told), _ranges(small)))
-            for digest in large:
-                _take_large(bucket, index, digest, objects, pool, told)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with pool_of(THREADS) as pool:
+        list(pool.map(lambda one: _take(bucket, one, objects, told), _ranges(small)))
+        for digest in large:
+            _take_large(bucket, index, digest, objects, pool, told)
 
 
 def _ranges(small: dict[Digest, Slice]) -> Iterator[_Range]:

@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from spark_build.core.digest import Digest
 from spark_build.core.errors import StoreDamaged
+from spark_build.core.threads import pool_of
 from spark_build.core.tree import Tree
 from spark_build.remote.bucket import Bucket
 from spark_build.remote.layout import (
@@ -54,18 +55,15 @@ def push(
     slices = {digest: known[digest] for digest in small if digest in known}
     told(sum(sizes[digest] for digest in slices))
     fresh = [(digest, sizes[digest]) for digest in small if digest not in slices]
-    with ThreadPoolExecutor(_PACKS_UNDER_WAY) as pool:
+    with pool_of(_PACKS_UNDER_WAY) as pool:
         for found in pool.map(lambda group: _pack(bucket, scope, group, objects, told), _groups(fresh)):
             slices |= found
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            parts = {
-                digest: _large(bucket, scope, digest, size, objects, pool, told, is_anew)
-                for digest, size in sizes.items()
-                if size >= SMALL_BYTES
-            }
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with pool_of(THREADS) as pool:
+        parts = {
+            digest: _large(bucket, scope, digest, size, objects, pool, told, is_anew)
+            for digest, size in sizes.items()
+            if size >= SMALL_BYTES
+        }
     return Index(tree.listing, slices, parts)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spark_build.core.digest import Digest, canonical_json, digest_bytes, digest_json
 from spark_build.core.errors import SparkError, StoreDamaged, Untrusted
 from spark_build.core.record import Record
+from spark_build.core.threads import pool_of
 from spark_build.core.tree import Tree
 from spark_build.core.trust import TRUSTED, Trust, seal
 from spark_build.core.values import Struct, field
@@ -95,9 +96,7 @@ class RemoteStore:
         """Many at once, so that what is known beforehand need not be asked one after the other."""
         asked = [one for one in dict.fromkeys(keys) if one not in self._records]
         if asked:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(_THREADS) as pool:
+            with pool_of(_THREADS) as pool:
                 list(pool.map(lambda one: self.record(*one), asked))
 
     def look_again(self, key: Digest) -> None:
@@ -151,11 +150,9 @@ class RemoteStore:
 
     def all_records(self) -> Iterator[Record]:
         """All that can be believed, in the scopes that are read."""
-        from concurrent.futures import ThreadPoolExecutor
-
         for scope in self.scopes:
             paths = [found.path for found in self.bucket.list(f"{scope}/records")]
-            with ThreadPoolExecutor(_THREADS) as pool:
+            with pool_of(_THREADS) as pool:
                 read = pool.map(lambda path, of=scope: self._read_record(of, path, key_in(path)), paths)
                 yield from (record for record in read if record is not None)
 

@@ -28,6 +28,8 @@ class Uploads:
         self._pending: set[Digest] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        # not by `join`: where that is interrupted, the next one takes the thread for ended
+        self._has_ended = threading.Event()
         self.is_stopped = False
         self._is_last_call = False  # the build is over
         self._is_unanswered = False  # the last one
@@ -47,10 +49,10 @@ class Uploads:
         with self._lock:
             return key in self._pending
 
-    def wait(self, told: Told | None = None) -> None:
+    def wait(self, told: Told | None = None, *, within: float | None = None) -> None:
         """Until all that was added is there, or has failed. Once nobody answers the rest is left out.
 
-        `told` hears how far it is.
+        `told` hears how far it is. What is not there `within` so many seconds is left out, too.
         """
         if told is not None:
             self._told = told
@@ -58,7 +60,10 @@ class Uploads:
             if not self._is_last_call:
                 self._is_last_call = True
                 self._queue.put(None)
-            self._thread.join()
+            if not self._has_ended.wait(within):
+                with self._lock:
+                    self.left_out += len(self._pending)
+                    self._pending.clear()
             self._thread = None
 
     def stop(self) -> None:
@@ -66,14 +71,17 @@ class Uploads:
         self.is_stopped = True
 
     def _run(self) -> None:
-        while (one := self._queue.get()) is not None:
-            record, with_artifact = one
-            try:
-                self._push_unless_stopped(record, with_artifact)
-            finally:
-                with self._lock:
-                    self._pending.discard(record.key)
-                self._settled(record.key)
+        try:
+            while (one := self._queue.get()) is not None:
+                record, with_artifact = one
+                try:
+                    self._push_unless_stopped(record, with_artifact)
+                finally:
+                    with self._lock:
+                        self._pending.discard(record.key)
+                    self._settled(record.key)
+        finally:
+            self._has_ended.set()
 
     def _push_unless_stopped(self, record: Record, with_artifact: bool) -> None:
         if self.is_stopped or (self._is_last_call and self._is_unanswered):

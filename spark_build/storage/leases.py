@@ -30,6 +30,9 @@ class LocalLeases:
             text = ""
         return f"another build (process {text})" if text.isdigit() else "another build"
 
+    def hurry(self) -> None:
+        """Nothing is waited for."""
+
 
 class Lease:
     """A held lock. Its descriptor may be handed on: it lasts until every copy is closed, or `release`."""
