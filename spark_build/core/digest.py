@@ -11,6 +11,7 @@ from blake3 import blake3
 
 TYPE_CHECKING = False  # typing alone takes as long as Python itself
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import Any
 
@@ -20,6 +21,7 @@ Buffer = bytes | memoryview
 _MMAP_FROM_BYTES = 1 << 20
 _WINDOW_BYTES = 256 << 20
 _SHALLOW = 4  # levels of lists and dicts
+_EXACT = 1 << 53
 # made once: json.dumps makes one per call where an option is not the default
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -94,12 +96,28 @@ def _is_common(value: Any, depth: int) -> bool:
     if kind is float:
         return bool(1e-3 <= abs(value) < 1e15 or value == 0)
     if kind is int:
-        return bool(-(1 << 53) < value < 1 << 53)
+        return bool(-_EXACT < value < _EXACT)
     if depth == 0:
         return False
     if kind is dict:
-        return all(type(name) is str and _is_common(inner, depth - 1) for name, inner in value.items())
-    return (kind is list or kind is tuple) and all(_is_common(inner, depth - 1) for inner in value)
+        for name in value:
+            if type(name) is not str:
+                return False
+        return _are_common(value.values(), depth - 1)
+    return (kind is list or kind is tuple) and _are_common(value, depth - 1)
+
+
+def _are_common(values: Iterable[Any], depth: int) -> bool:
+    """`_is_common` of each; what rows and findings are mostly made of is seen without a call."""
+    for value in values:
+        kind = type(value)
+        if kind is str or (kind is int and -_EXACT < value < _EXACT):
+            continue
+        if kind is float and (value == 0 or 1e-3 <= value < 1e15):
+            continue
+        if not _is_common(value, depth):
+            return False
+    return True
 
 
 def digest_json(value: Any) -> Digest:

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from spark_build.contract import Bad, Raw, RuleParams, SourceFile
 from spark_build.contract.params import Field
-from spark_build.core.digest import digest_json
+from spark_build.core.digest import canonical_row, digest_bytes
 from spark_build.core.errors import ItemRejected
 from spark_build.modalities.media.kinds import Format
 from spark_build.modalities.text.kinds import KINDS
@@ -181,7 +181,7 @@ def libraries_for(params: ReadingParams) -> tuple[str, ...]:
 
 
 def _raw(record: Record, file: SourceFile, split: str | None) -> Raw:
-    key = digest_json(record.fields) if record.is_row else file.path
+    key = digest_bytes(canonical_row(record.fields)) if record.is_row else file.path
     return Raw(record.fields, key=key, id=record.id, split=split, meta=record.meta)
 
 

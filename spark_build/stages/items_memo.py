@@ -12,8 +12,8 @@ from spark_build.stages.spreading import Work, spread
 if TYPE_CHECKING:
     from spark_build.stages.progress import Progress
 
-# a killed run keeps what it had, up to this much of work
-CHUNK_ITEMS, CHUNK_BYTES, CHUNK_SECONDS = 2000, 32 << 20, 10.0
+# a killed run keeps what it had, up to this much of work; a segment each, and many of them have to be merged
+CHUNK_ITEMS, CHUNK_BYTES, CHUNK_SECONDS = 8192, 32 << 20, 10.0
 _ASKED_AT_ONCE = 16_384  # keys; their values are in memory together
 
 Compute = Callable[[Sequence[int]], Iterable[bytes]]  # values of these positions, in order
