@@ -99,17 +99,23 @@ def _sentences(window: Window, marks: "Array") -> None:
     marks[may_end] |= ENDS_SENTENCE
     following = np.append(0, may_end[may_end < len(marks) - 1] + 1)
     opening = _beyond(_BEFORE_OPENING, codes, window.starts[following], 1)
-    marks[following[window.are(_opens_sentence, codes[opening])]] |= OPENS_SENTENCE
+    marks[following[_open_sentences(codes[opening])]] |= OPENS_SENTENCE
 
 
-def _opens_sentence(character: str) -> bool:
-    return character.isalnum() and not "a" <= character <= "z"
+def _open_sentences(codes: "Array") -> "Array":
+    """Whether each is a letter or digit, and none of a to z."""
+    import numpy as np
+
+    opening = (ord("0") <= codes) & (codes <= ord("9")) | (ord("A") <= codes) & (codes <= ord("Z"))
+    others = np.flatnonzero(codes > ord("z"))
+    opening[others] = [chr(code).isalnum() for code in codes[others].tolist()]
+    return opening
 
 
 def _wide_ends(window: Window, marks: "Array") -> None:
     import numpy as np
 
-    wide = () if window.is_ascii else np.flatnonzero(_are_of(_WIDE_ENDS, window.codes))
+    wide = () if window.reach <= ord(min(_WIDE_ENDS)) else np.flatnonzero(_are_of(_WIDE_ENDS, window.codes))
     if len(wide):
         words = np.searchsorted(window.starts, wide, side="right") - 1
         marks += np.bincount(words, minlength=len(marks)) << WIDE_SHIFT

@@ -19,7 +19,9 @@ _WINDOW_CHARACTERS = 1 << 18  # looked at in one go: arrays of eight bytes a cha
 _WORD_END = re.compile(r"(?<=\S)\s")
 _BASE = 0x9E3779B97F4A7C15  # odd; of the polynomial that a word's hash is
 _MIXERS = (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53)  # MurmurHash3's finaliser
-_ASCII, _PLANE = 1 << 7, 1 << 16  # code points; no white space lies beyond
+# code points that a table is made for, as far as a text needs it: ASCII, what lies below Asia's, a plane; filling in
+# the last takes as long as some hundred texts, and no white space lies beyond
+_REACHES = (1 << 7, 0x3100, 1 << 16)
 _SOME_CHARACTERS = 1 << 14
 
 
@@ -51,13 +53,13 @@ class Window(Struct, frozen=True):
     """Some of the texts' characters; neither a word nor the white space before it lies in two of them."""
 
     codes: "Array"  # int64, code points
-    is_ascii: bool
+    reach: int  # code points below which all are, or nearly all
     starts: "Array"  # int64, of words, into these characters
     ends: "Array"
 
     def are(self, kind: Callable[[str], bool], codes: "Array") -> "Array":
         """Whether each of these characters of the window is of a kind, such as `str.isalpha`."""
-        return _are(kind, codes, self.is_ascii)
+        return _are(kind, codes, self.reach)
 
 
 Look = Callable[[Window], "Array"]  # one number for each word
@@ -104,24 +106,24 @@ def ranges_mixed(hashes: "Array", starts: "Array", ends: "Array") -> "Array":
 
 def character_hashes(text: str) -> "Array":
     """One hash (uint64) for each character."""
-    return _hashed(_codes(text), text.isascii())
+    return _hashed(*_codes(text))
 
 
-def _hashed(codes: "Array", is_ascii: bool) -> "Array":
+def _hashed(codes: "Array", reach: int) -> "Array":
     import numpy as np
 
-    return _looked_up(
-        _character_table, lambda beyond: mixed(beyond.astype(np.uint64) + np.uint64(1)), codes, is_ascii
-    )
+    of_others = lambda beyond: mixed(beyond.astype(np.uint64) + np.uint64(1))  # noqa: E731
+    return _looked_up(_character_table(reach), of_others, codes, reach)
 
 
-def _codes(text: str) -> "Array":
-    """Code points, int64: the numbers that numpy takes as they are to look something up."""
+def _codes(text: str) -> tuple["Array", int]:
+    """Code points, int64 (the numbers that numpy takes as they are to look something up), and their reach."""
     import numpy as np
 
     if text.isascii():
-        return np.frombuffer(text.encode(), np.uint8).astype(np.int64)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int64), _REACHES[0]
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return codes.astype(np.int64), next((reach for reach in _REACHES if codes.max() < reach), _REACHES[-1])
 
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
@@ -136,15 +138,15 @@ def _windows(text: str) -> Iterator[tuple[int, int]]:
 def _window(text: str) -> Window:
     import numpy as np
 
-    codes, is_ascii = _codes(text), text.isascii()
+    codes, reach = _codes(text)
     inside = np.zeros(len(codes) + 2, bool)
-    np.logical_not(_are(str.isspace, codes, is_ascii), out=inside[1:-1])
+    np.logical_not(_are(str.isspace, codes, reach), out=inside[1:-1])
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    return Window(codes, is_ascii, edges[0::2], edges[1::2])
+    return Window(codes, reach, edges[0::2], edges[1::2])
 
 
 def _hashes(window: Window) -> "Array":
-    return ranges_mixed(_hashed(window.codes, window.is_ascii), window.starts, window.ends)
+    return ranges_mixed(_hashed(window.codes, window.reach), window.starts, window.ends)
 
 
 def _sums(values: "Array", kind: Any) -> "Array":
@@ -156,25 +158,19 @@ def _sums(values: "Array", kind: Any) -> "Array":
     return sums
 
 
-def _are(kind: Callable[[str], bool], codes: "Array", is_ascii: bool) -> "Array":
-    return _looked_up(
-        lambda size: _table(kind, size),
-        lambda beyond: [kind(chr(code)) for code in beyond.tolist()],
-        codes,
-        is_ascii,
-    )
+def _are(kind: Callable[[str], bool], codes: "Array", reach: int) -> "Array":
+    of_others = lambda beyond: [kind(chr(code)) for code in beyond.tolist()]  # noqa: E731
+    return _looked_up(_table(kind, reach), of_others, codes, reach)
 
 
-def _looked_up(
-    table: Callable[[int], "Array"], of_others: Callable[["Array"], Any], codes: "Array", is_ascii: bool
-) -> "Array":
-    """Of each code point what stands in the table of so many; few of a text lie beyond."""
+def _looked_up(table: "Array", of_others: Callable[["Array"], Any], codes: "Array", reach: int) -> "Array":
+    """Of each code point what stands in the table; few lie beyond its reach, and none but of the last."""
     import numpy as np
 
-    if is_ascii:
-        return table(_ASCII).take(codes)
-    found = table(_PLANE).take(codes, mode="clip")
-    beyond = np.flatnonzero(codes >= _PLANE)
+    if reach < _REACHES[-1]:
+        return table.take(codes)
+    found = table.take(codes, mode="clip")
+    beyond = np.flatnonzero(codes >= reach)
     if len(beyond):
         found[beyond] = of_others(codes[beyond])
     return found
@@ -202,12 +198,20 @@ def _powers(count: int) -> tuple["Array", "Array"]:
 
 
 def _made_powers(count: int) -> tuple["Array", "Array"]:
+    return _powers_of(_BASE, count), _powers_of(pow(_BASE, -1, 1 << 64), count)
+
+
+def _powers_of(base: int, count: int) -> "Array":
+    """From the power of 0 on; twice as many in each round, a tenth of what one after the other takes."""
     import numpy as np
 
-    one, inverse = (
-        np.multiply.accumulate(np.full(count, base, np.uint64)) for base in (_BASE, pow(_BASE, -1, 1 << 64))
-    )
-    return one, inverse
+    powers = np.ones(count, np.uint64)
+    done = 1
+    while done < count:
+        more = powers[done : 2 * done]
+        np.multiply(powers[: len(more)], np.uint64(pow(base, done, 1 << 64)), out=more)
+        done *= 2
+    return powers
 
 
 _kept_powers = lru_cache(maxsize=2)(_made_powers)
