@@ -187,6 +187,7 @@ def builder_in(
     leases: Leases | None = None,
     restorer: Restorer | None = None,
     recall: Callable[[str], None] | None = None,
+    tell_beside: Callable[[], None] = lambda: None,
 ) -> Builder:
     """What builds into `store`, which need not be the project's own."""
     from spark_build.engine.build import Builder
@@ -232,6 +233,7 @@ def builder_in(
         limit=project.limit,
         spread_after_seconds=_spread_after_seconds(),
         hold=lambda record: not store.hold([record]),
+        tell_beside=tell_beside,
     )
 
 
@@ -294,6 +296,8 @@ class Silent:
     def started(self, stage: str, seconds: float | None) -> None: ...
 
     def event(self, stage: str, event: Mapping[str, Any]) -> None: ...
+
+    def uploading(self, stage: str, done: int, total: int) -> None: ...
 
     def waiting(self, stage: str, holder: str) -> None: ...
 

@@ -128,7 +128,7 @@ def run_with_remote(
         records.look_again(key)
         return remote.record(key) is not None
 
-    uploads = Uploads(remote, settled=lambda key: leases.settle(key))
+    uploads = Uploads(remote, settled=lambda key: leases.settle(key), told=lambda *how: pushing.note(*how))
     leases = RemoteLeases(
         local,
         remote.bucket,
@@ -149,12 +149,13 @@ def run_with_remote(
         leases=leases,
         restorer=remote,
         recall=recall,
+        tell_beside=pushing.tell,
     )
     try:
         result = builder.run(asked)
         try:
             if not result.is_interrupted:
-                uploads.wait(pushing.uploading)
+                uploads.wait(listener.uploading)
         except KeyboardInterrupt:  # what was built stands; only its way there is cut short
             result.is_interrupted = True
             leases.hurry()
@@ -174,10 +175,17 @@ class Pushing:
     def __init__(self, listener: Listener, uploads: Uploads, graph: Graph) -> None:
         self._listener, self._uploads, self._graph = listener, uploads, graph
         self.started, self.event, self.waiting = listener.started, listener.event, listener.waiting
+        self.uploading = listener.uploading
+        self._noted: dict[str, tuple[int, int]] = {}  # by stage, how far its upload was last
 
-    def uploading(self, stage: str, done: int, total: int) -> None:
-        """Once nothing else is under way."""
-        self._listener.event(stage, {"event": "progress", "done": done, "total": total, "unit": "bytes"})
+    def note(self, stage: str, done: int, total: int) -> None:
+        """In the thread that uploads."""
+        self._noted[stage] = (done, total)
+
+    def tell(self) -> None:
+        """In the thread that builds, which alone tells the listener meanwhile."""
+        for stage in list(self._noted):
+            self._listener.uploading(stage, *self._noted.pop(stage))
 
     def finished(self, result: StageResult) -> None:
         if result.outcome == "ran" and result.record is not None:

@@ -70,6 +70,9 @@ class Listener(Protocol):
 
     def event(self, stage: str, event: Mapping[str, Any]) -> None: ...
 
+    def uploading(self, stage: str, done: int, total: int) -> None:
+        """Bytes of a result that has ended, on its way to the remote store beside what runs."""
+
     def waiting(self, stage: str, holder: str) -> None: ...
 
     def finished(self, result: StageResult) -> None: ...
@@ -121,15 +124,17 @@ class Builder:
         limit: int | None = None,
         spread_after_seconds: float = 1.0,
         hold: Callable[[Record], bool] = lambda record: True,
+        tell_beside: Callable[[], None] = lambda: None,
     ) -> None:
         """`jobs`: stages at once, and processes that work on their items. `hold` keeps a result that counts from being
-        taken out of the store meanwhile; False where that has just happened.
+        taken out of the store meanwhile; False where that has just happened. `tell_beside` tells the listener, every
+        now and then, of what goes on besides.
         """
         self.graph, self.planner, self.workshop = graph, planner, workshop
         self.executor, self.leases, self.listener = executor, leases, listener
         self.jobs, self.cores, self.gpus = max(1, jobs), cores, gpus
         self.fail_fast, self.limit, self.spread_after_seconds = fail_fast, limit, spread_after_seconds
-        self._hold = hold
+        self._hold, self._tell_beside = hold, tell_beside
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
         self._ending: set[Digest] = set()  # keys whose worker has ended, and whose result is not taken in yet
@@ -332,6 +337,7 @@ class Builder:
                 self._pass_events_on(running)
             for stage, event in self._restores.progress():
                 self.listener.event(stage, event)
+            self._tell_beside()
             if ended:
                 self._end_all(ended, plan)
             for one in fetched:

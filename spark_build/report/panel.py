@@ -10,7 +10,7 @@ from spark_build.core.values import Struct, field
 from spark_build.report.paint import Paint, is_colored
 from spark_build.report.plain import MOST_LOG_LINES, JsonLines, PlainLines
 from spark_build.report.results import build_text, failure_text, result_text
-from spark_build.report.running import Running
+from spark_build.report.running import Running, upload_of
 from spark_build.report.tables import shortened
 from spark_build.report.words import printable
 
@@ -79,6 +79,13 @@ class Panel(Struct, dict=True):
             self._running.setdefault(stage, Running(stage, None, self.clock)).take(event)
         if event.get("event") == "log":
             self._log(stage, str(event.get("text", "")))
+
+    def uploading(self, stage: str, done: int, total: int) -> None:
+        name = upload_of(stage)
+        self.event(name, {"event": "progress", "done": done, "total": total, "unit": "bytes"})
+        if done >= total:
+            with self._lock:
+                self._running.pop(name)
 
     def waiting(self, stage: str, holder: str) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from spark_build.core.address import typed
 from spark_build.core.values import Struct, field
 from spark_build.report.paint import Paint
 from spark_build.report.results import build_text, failure_text, result_text, stage_event
-from spark_build.report.running import Running
+from spark_build.report.running import Running, upload_of
 from spark_build.report.words import duration, printable
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class PlainLines(Struct, dict=True):
             self._told[stage] = self.clock()
             facts = (running.progress_text(), running.rate_text(), running.left_text(), running.metric_text())
             self._write(f"{'…':8} {stage}  {', '.join(filter(None, facts))}")
+
+    def uploading(self, stage: str, done: int, total: int) -> None:
+        self.event(upload_of(stage), {"event": "progress", "done": done, "total": total, "unit": "bytes"})
 
     def waiting(self, stage: str, holder: str) -> None:
         if stage not in self._waiting:
@@ -112,6 +115,9 @@ class JsonLines(Struct):
         """Nothing: the contract knows no such event."""
 
     def waiting(self, stage: str, holder: str) -> None:
+        """Nothing: the contract knows no such event."""
+
+    def uploading(self, stage: str, done: int, total: int) -> None:
         """Nothing: the contract knows no such event."""
 
     def event(self, stage: str, event: Mapping[str, Any]) -> None:

@@ -99,3 +99,8 @@ class Running(Struct):
             return ""
         name = "loss" if "loss" in self.metrics else next(reversed(self.metrics))
         return f"{printable(name)} {figure(self.metrics[name])}"
+
+
+def upload_of(stage: str) -> str:
+    """What is shown of a result on its way to the remote store, beside the stages that run."""
+    return f"{stage} upload"

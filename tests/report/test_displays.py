@@ -174,6 +174,19 @@ def test_a_build_without_work_says_so(plain: tuple[PlainLines, Clock]) -> None:
     assert told(lines.stream) == "nothing to do: 1 stage is fresh\n"
 
 
+def test_an_upload_is_told_with_rate_and_time_left_and_json_knows_none(
+    plain: tuple[PlainLines, Clock],
+) -> None:
+    lines, clock = plain
+    for clock.now in range(21):
+        lines.uploading("dataset:t/version", int(clock.now * 1_000_000), 40_000_000)
+    last = " ".join(told(lines.stream).splitlines()[-1].split())
+    assert last == "… dataset:t/version upload 20 MB/40 MB, 1 MB/s, 20 s left"
+    stream = io.StringIO()
+    JsonLines("/project", "spark build", stream).uploading("dataset:t/version", 1, 2)
+    assert stream.getvalue() == ""
+
+
 def test_json_lines_are_those_of_the_contract() -> None:
     lines = JsonLines("/project", "spark build", io.StringIO(), io.StringIO())
     lines.started("dataset:t/filter", None)
@@ -271,6 +284,21 @@ def test_finished_stages_scroll_above_the_panel_and_stay(terminal: Terminal) -> 
     text = without_escapes(terminal.close())
     assert "ran      dataset:t/filter  1.9 s, 100 items handled" in text
     assert text.rstrip().endswith("1 ran in 2.0 s")
+
+
+def test_an_upload_beside_the_stages_has_a_line_of_its_own_until_it_is_there(terminal: Terminal) -> None:
+    clock = Clock()
+    with Panel("/project", "spark build", terminal.stream, clock=clock) as panel:
+        panel.started("model:x/train", 60.0)
+        for clock.now in (0.0, 10.0):
+            panel.uploading("dataset:t/version", int(clock.now * 1_000_000), 40_000_000)
+        panel._live.refresh()
+        panel.uploading("dataset:t/version", 40_000_000, 40_000_000)
+        panel._live.refresh()
+    shown = without_escapes(terminal.close())
+    row = [line for line in shown.splitlines() if "upload" in line][-1]
+    assert re.search(r"dataset:t/version upload +25% .* 10 MB/40 MB +1 MB/s +30 s left", row)
+    assert "model:x/train" in shown[shown.rindex(row) + len(row) :], "it is gone when it is there"
 
 
 def test_names_with_brackets_are_shown_as_they_are(terminal: Terminal) -> None:
