@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -38,19 +38,19 @@ def open_bucket(
     options: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": f"{body_seconds:g}s"}
     if answer_seconds is not None:
         options["read_timeout"] = f"{answer_seconds:g}s"
-    config, not_counting = _s3(endpoint) if url.startswith("s3://") else ({}, ())
+    config, variables = _s3(endpoint) if url.startswith("s3://") else ({}, {})
     if not tries_again:
         config["retry_config"] = {"max_retries": 0}
 
     def opened() -> Any:
-        with _without(not_counting):
+        with _told_by(variables):
             return from_url(url.rstrip("/"), client_options=options, **config)
 
     return told(url, opened)
 
 
-def _s3(endpoint: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What obstore is told so that it does what boto3 would, and which variables are not for it.
+def _s3(endpoint: str | None) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """What obstore is told so that it does what boto3 would, and the variables that it is to find, or not to.
 
     Errors: those of `credentials`.
     """
@@ -69,17 +69,28 @@ def _s3(endpoint: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
         config["endpoint"] = named
     if provider is not None:
         config["credential_provider"] = provider
-    return config, _ENDPOINTS + (_KEYS if keys or provider else ())
+    variables: dict[str, str | None] = dict.fromkeys(_ENDPOINTS + (_KEYS if keys or provider else ()))
+    if (bundle := profile.ca_bundle) is not None:
+        is_folder = os.path.isdir(bundle)
+        variables |= {"SSL_CERT_DIR": bundle, "SSL_CERT_FILE": None} if is_folder else {
+            "SSL_CERT_FILE": bundle, "SSL_CERT_DIR": None,
+        }  # fmt: skip
+    return config, variables
 
 
 @contextmanager
-def _without(names: Iterable[str]) -> Iterator[None]:
-    """obstore takes these variables before what it is told, and only while a store is made."""
+def _told_by(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Some of what obstore is told goes by variables alone, some it takes before what it is told; both only while a
+    store is made.
+    """
     with _OPENING:
-        kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+        kept = {name: os.environ.pop(name) for name in variables if name in os.environ}
+        os.environ.update({name: value for name, value in variables.items() if value is not None})
         try:
             yield
         finally:
+            for name in variables:
+                os.environ.pop(name, None)
             os.environ.update(kept)
 
 

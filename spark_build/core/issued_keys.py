@@ -1,6 +1,7 @@
 """Keys that somebody issues to a pod, a container or a CI job: for a web identity (STS), or at a URL of its own."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from spark_build.core.errors import TransientError, Unavailable
 from spark_build.core.profiles import Profile
 
 if TYPE_CHECKING:
-    from urllib.request import Request
+    from urllib.request import HTTPSHandler, Request
 
 _ECS = "http://169.254.170.2"
 _CONTAINER = "AWS_CONTAINER_CREDENTIALS"
@@ -43,9 +44,8 @@ def of_web_identity(profile: Profile) -> Ask:
             "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleArn": role,
             "RoleSessionName": name or "spark-build", "WebIdentityToken": _token(file),
         }  # fmt: skip
-        return _given_by(
-            _names_in(_answer(Request(endpoint, urlencode(form).encode()), what)), "SessionToken", what
-        )
+        answer = _answer(Request(endpoint, urlencode(form).encode()), what, profile.ca_bundle)
+        return _given_by(_names_in(answer), "SessionToken", what)
 
     return ask
 
@@ -78,7 +78,10 @@ def of_container(profile: Profile) -> Ask:
         file = environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
         token = _token(file) if file else environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
         answer = _answer(
-            Request(url, headers={"Authorization": token} if token else {}), _CONTAINER, is_near=True
+            Request(url, headers={"Authorization": token} if token else {}),
+            _CONTAINER,
+            profile.ca_bundle,
+            is_near=True,
         )
         return _given_by(_json_in(answer), "Token", _CONTAINER)
 
@@ -135,12 +138,30 @@ def _token(file: str) -> str:
         ) from None
 
 
-def _answer(request: "Request", what: str, *, is_near: bool = False) -> bytes:
-    """Errors: Unavailable where the answer is no; TransientError where there is none."""
-    from urllib.error import HTTPError
-    from urllib.request import ProxyHandler, build_opener
+def _trusting(bundle: str) -> "HTTPSHandler":
+    import ssl
+    from urllib.request import HTTPSHandler
 
-    handlers = [ProxyHandler({})] if is_near else []  # no proxy reaches what is on this machine
+    is_folder = os.path.isdir(bundle)
+    context = ssl.create_default_context(
+        cafile=None if is_folder else bundle, capath=bundle if is_folder else None
+    )
+    return HTTPSHandler(context=context)
+
+
+def _answer(request: "Request", what: str, bundle: str | None, *, is_near: bool = False) -> bytes:
+    """`bundle`: as of `Profile.ca_bundle`.
+
+    Errors: Unavailable where the answer is no; TransientError where there is none.
+    """
+    from urllib.error import HTTPError
+    from urllib.request import BaseHandler, ProxyHandler, build_opener
+
+    handlers: list[BaseHandler] = (
+        [ProxyHandler({})] if is_near else []
+    )  # no proxy reaches what is on this machine
+    if bundle is not None:
+        handlers.append(_trusting(bundle))
     try:
         with build_opener(*handlers).open(request, timeout=_SECONDS) as response:
             data: bytes = response.read(_MOST_BYTES)

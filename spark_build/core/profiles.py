@@ -65,6 +65,27 @@ class Profile(Struct, frozen=True, dict=True):
         )
 
     @property
+    def ca_bundle(self) -> str | None:
+        """A file or folder with the certificates of those who may vouch for an endpoint, as boto3 finds it.
+
+        Errors: Unavailable where nothing is there.
+        """
+        named = (
+            _first(self.environment, ("AWS_CA_BUNDLE",))
+            or self.settings.get("ca_bundle")
+            or _first(self.environment, ("REQUESTS_CA_BUNDLE",))
+        )
+        if named is None:
+            return None
+        path = os.path.expanduser(named)
+        if not os.path.exists(path):
+            raise Unavailable(
+                f"there is no bundle of certificates at {named} (AWS_CA_BUNDLE, ca_bundle)",
+                fix="name the PEM file of your authority, or unset it",
+            )
+        return path
+
+    @property
     def ignores_endpoints(self) -> bool:
         said = self.environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or self.settings.get(
             "ignore_configured_endpoint_urls", ""

@@ -19,6 +19,7 @@ ANSWER_SECONDS = 20.0  # for the head of an answer, and between two pieces of it
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.1, 8.0
 _BODY_SECONDS = 3600.0  # a body that keeps coming is not cut off before
 _LARGE_BYTES = 1 << 20
+_DISTRUSTED = re.compile(r"InvalidCertificate\(\s*(\w+)")
 # what a large body is given to be sent, by the second; the lower one as soon as the higher one was too much
 _BYTES_PER_SECOND, _LEAST_BYTES_PER_SECOND = 512 << 10, 64 << 10
 # what no second try makes good; every other refusal of a server is taken for a passing one
@@ -268,6 +269,11 @@ class Bucket:
         if isinstance(problem := of_credentials(error), Unavailable) and not self._is_answered:
             raise problem from error
         text = str(error)
+        if (distrusted := _DISTRUSTED.search(text)) is not None:
+            raise Unavailable(
+                f"{self}: the server's certificate is not trusted ({distrusted[1]})",
+                fix="AWS_CA_BUNDLE, or ca_bundle in the profile, names the PEM file of the authority that signed it",
+            ) from error
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
             raise Refused(
                 f"{self}: these credentials may not {what} ({_code(text) or told})",
