@@ -16,7 +16,7 @@ from spark_build.executors.audit import watching
 from spark_build.executors.helpers import ANSWER, END, PLACE_BYTES, TOUCHED, UP
 from spark_build.executors.hermetic import Undeclared
 from spark_build.executors.undeclared import allowance_of
-from spark_build.executors.worker import prepare_process
+from spark_build.executors.worker import keep_freed_memory, prepare_process
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -34,6 +34,7 @@ def run_helper(
 
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     prepare_process()
+    keep_freed_memory()
     for fd in (line, places):
         os.set_inheritable(fd, False)
     job, connection = Job.load(job_file), Connection(line)

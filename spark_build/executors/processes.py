@@ -33,7 +33,12 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Int
 
 
-prctl = _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl"))  # type: ignore[arg-type]  # this process
+def function(name: str) -> _Function:
+    """Of the C library. Errors: OSError where it has none of this name."""
+    return _Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))  # type: ignore[arg-type]  # of this process
+
+
+prctl = function("prctl")
 
 
 def close_all_but(*kept: int) -> None:
