@@ -52,13 +52,29 @@ class Ledger:
 
     def expect(self, facts: Facts, cold: Mapping[str, Outcome], missing: Mapping[str, set[str]]) -> Expected:
         """`missing`: output -> objects of it that are not, or not soundly, in the store."""
+        found = self._expect(facts, cold, missing, {})
+        rebuilt: dict[str, set[str]] = {}
+        # of a training that a library's drift left alone, and whose Artifact is lost, the result is today's
+        while drifted := found.lost.keys() & found.drifted:
+            rebuilt |= {stage: found.lost[stage] for stage in drifted}
+            found = self._expect(facts, cold, missing, rebuilt)
+        return found
+
+    def _expect(
+        self,
+        facts: Facts,
+        cold: Mapping[str, Outcome],
+        missing: Mapping[str, set[str]],
+        rebuilt: Mapping[str, set[str]],
+    ) -> Expected:
+        """`rebuilt`: stages that do not drift, with what their Artifacts lack."""
         found = Expected()
         for stage, own in facts.items():
             if any(s not in found.parts for s in own.upstream):
                 found.skipped.add(stage)
                 continue
             key = found.keys[stage] = own.key(found.parts)
-            settled = self.known.get(key) or self._drifted(own, found)
+            settled = self.known.get(key) or (None if stage in rebuilt else self._drifted(own, found))
             if settled is not None:
                 found.parts[stage] = settled.parts
                 if settled.key != key:
@@ -72,6 +88,9 @@ class Ledger:
             else:
                 found.skipped.add(stage)
         self._lose(facts, found, missing)
+        for stage in rebuilt.keys() & found.ran:  # and the cause is the loss
+            found.ran.discard(stage)
+            found.lost[stage] = found.lacking[stage] = rebuilt[stage]
         self._block(facts, found)
         return found
 
