@@ -157,9 +157,8 @@ def _answer(request: "Request", what: str, bundle: str | None, *, is_near: bool 
     from urllib.error import HTTPError
     from urllib.request import BaseHandler, ProxyHandler, build_opener
 
-    handlers: list[BaseHandler] = (
-        [ProxyHandler({})] if is_near else []
-    )  # no proxy reaches what is on this machine
+    # no proxy reaches what is on this machine
+    handlers: list[BaseHandler] = [ProxyHandler({})] if is_near else []
     if bundle is not None:
         handlers.append(_trusting(bundle))
     try:

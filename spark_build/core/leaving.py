@@ -25,9 +25,5 @@ def finish(*, waits_for_threads: bool = True) -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (
-            AttributeError,
-            OSError,
-            ValueError,
-        ):  # there is none, nobody reads it any more, or it is closed
+        except (AttributeError, OSError, ValueError):  # none, read by nobody any more, or closed
             continue

@@ -1,7 +1,7 @@
 """The build: asks the plan, starts what is `run` and ready, takes results in, asks the plan again."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -137,7 +137,6 @@ class Builder:
         self._hold, self._tell_beside = hold, tell_beside
         self.result = BuildResult()
         self._running: dict[int, _Running] = {}
-        self._ending: set[Digest] = set()  # keys whose worker has ended, and whose result is not taken in yet
         self._restores = Restores(restorer)
         self._ran: dict[Digest, float] = {}  # keys that this build ran, with their seconds
         self._failed_keys: dict[Digest, StageResult] = {}
@@ -230,14 +229,17 @@ class Builder:
                 del ended[now.stage]
                 self._told.add(now.stage)
 
-    def _start_ready(self, plan: Plan) -> bool:
-        """Starts what may start now; true where the plan has to be asked again at once."""
+    def _start_ready(self, plan: Plan, ending: Set[Digest] = frozenset()) -> bool:
+        """Starts what may start now; true where the plan has to be asked again at once.
+
+        `ending`: keys whose worker has ended, and whose result is not taken in yet.
+        """
         if self.fail_fast and self.result.count("failed"):
             return False
         self._waiting.clear()
         if len(self._running) >= self.jobs:
             return False
-        running_keys = {r.plan.key for r in self._running.values()} | self._ending
+        running_keys = {r.plan.key for r in self._running.values()} | ending
         ready = self._by_longest_path(plan)
         starting = self._count_starting(ready, running_keys)
         for stage_plan in ready:
@@ -366,11 +368,7 @@ class Builder:
         """
         if self.fail_fast or any(one.running.node.stage in self.graph.awaited for one in batch):
             return
-        self._ending = {one.running.job.key for one in batch}
-        try:
-            self._start_ready(plan)
-        finally:
-            self._ending.clear()
+        self._start_ready(plan, {one.running.job.key for one in batch})
 
     def _pass_events_on(self, running: _Running) -> None:
         for event in self.executor.events(running.handle):
